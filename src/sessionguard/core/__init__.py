@@ -1,0 +1,1 @@
+"""Decisions only: no file, socket, thread, environment or clock in this package."""

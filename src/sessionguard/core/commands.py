@@ -1,0 +1,380 @@
+"""What a flow may ask a store: one frozen value per verb, and the reply each verb gives.
+
+One command is one atomic store operation. Every command carries `at`, the instant at which it is to be
+judged; None means the engine's own clock. Every command that changes something carries an `operation_id`:
+a store that gets the same one again does nothing more and answers as it did the first time.
+
+`verify` compares a reply with what was asked. It is pure and may be called by a store while it still
+holds the connection; the drivers call it in any case, so that no caller is ever handed another's session.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Literal
+
+from attrs import field, frozen
+from typing_extensions import TypeVar
+
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.records import NewSession, SessionRecord
+from sessionguard.errors import IdentityMismatchError
+
+R = TypeVar("R")
+Status = Literal["active", "ended"]
+Refusal = Literal["malformed", "unknown", "expired", "ended", "foreign scope", "after grace"]
+
+
+class Command(Generic[R]):
+    """A question to a store whose reply has type `R`."""
+
+    __slots__ = ()
+    verb: ClassVar[str]
+
+    def apply(self, store: Any) -> Any:
+        """Ask `store`: the reply of a blocking store, an awaitable of it from an async one."""
+        return getattr(store, self.verb)(self)
+
+    def verify(self, reply: R, store_name: str) -> None:
+        """Raise `IdentityMismatchError` if `reply` is about something else than was asked."""
+
+
+def _require(matches: bool, store_name: str, command: Command[Any], field_name: str) -> None:
+    if not matches:
+        raise IdentityMismatchError(store_name, command.verb, field_name)
+
+
+# Opening a session
+
+
+@frozen
+class Opened:
+    """An active session. It is new if its token hash is the one sent, so the answer to a repetition is right too."""
+
+    record: SessionRecord
+    ended: tuple[SessionRecord, ...] = ()
+    """Former sessions of the slot that this operation ended, with their reasons."""
+    touched: bool = False
+
+
+@frozen
+class _Open(Command[Opened]):
+    new: NewSession
+    at: datetime | None
+    operation_id: str
+
+    def verify(self, reply: Opened, store_name: str) -> None:
+        record, new = reply.record, self.new
+        _require(record.scope == new.scope, store_name, self, "scope")
+        _require(record.owner == new.owner, store_name, self, "owner")
+        _require(record.external_id == new.external_id, store_name, self, "external_id")
+        if self.verb != "get_or_create":
+            _require(record.id == new.id, store_name, self, "id")
+
+
+@frozen
+class Create(_Open):
+    """Open a session that no slot knows."""
+
+    verb: ClassVar[str] = "create"
+
+
+@frozen
+class GetOrCreate(_Open):
+    """Give the active session of the slot, touched when due, or open the new one; end an expired one on the way."""
+
+    verb: ClassVar[str] = "get_or_create"
+
+
+@frozen
+class Replace(_Open):
+    """Open the new session in the slot and end the active one `replaced`, in one step."""
+
+    verb: ClassVar[str] = "replace"
+
+
+# Reading
+
+
+@frozen
+class Loaded:
+    """The session of a token, or why there is none. `refused_id` is for the log, never for the client."""
+
+    record: SessionRecord | None
+    touched: bool = False
+    refusal: Refusal | None = None
+    refused_id: str | None = None
+
+
+@frozen
+class Load(Command[Loaded]):
+    """Find the active session whose current or just-rotated token has this hash; touch it when due."""
+
+    verb: ClassVar[str] = "load"
+    token_hash: bytes = field(repr=False)
+    scope: str | None
+    at: datetime | None
+    operation_id: str
+
+    def apply(self, store: Any) -> Any:
+        return store.load(self)
+
+    def verify(self, reply: Loaded, store_name: str) -> None:
+        record = reply.record
+        if record is None:
+            return
+        if record.token_hash != self.token_hash and record.previous_hash != self.token_hash:
+            raise IdentityMismatchError(store_name, self.verb, "token")
+        if self.scope is not None and record.scope != self.scope:
+            raise IdentityMismatchError(store_name, self.verb, "scope")
+
+
+@frozen
+class Get(Command[SessionRecord | None]):
+    """Give the record with this id, active or ended, or None. An expired one reads as ended."""
+
+    verb: ClassVar[str] = "get"
+    session_id: str
+    at: datetime | None
+
+    def verify(self, reply: SessionRecord | None, store_name: str) -> None:
+        _require(reply is None or reply.id == self.session_id, store_name, self, "id")
+
+
+@frozen
+class PageOfRecords:
+    """Some records, and where to go on; `cursor` is None at the end. Cursors are opaque."""
+
+    records: tuple[SessionRecord, ...]
+    cursor: str | None
+
+
+@frozen
+class Page(Command[PageOfRecords]):
+    """List records, newest first within one owner. A record present all the while is listed exactly once."""
+
+    verb: ClassVar[str] = "page"
+    scope: str | None
+    owner: str | None
+    status: Status | None
+    limit: int
+    cursor: str | None
+    at: datetime | None
+
+    def verify(self, reply: PageOfRecords, store_name: str) -> None:
+        for record in reply.records:
+            _require(self.scope is None or record.scope == self.scope, store_name, self, "scope")
+            _require(self.owner is None or record.owner == self.owner, store_name, self, "owner")
+
+
+@frozen
+class Identify(Command[str]):
+    """Give the deployment id: 32 hexadecimal digits, drawn once when the store was made, the same for all its users."""
+
+    verb: ClassVar[str] = "identify"
+
+
+# Changing one session
+
+
+@frozen
+class Changed:
+    """How a change ended. `record` is the session afterwards; None if it is not known at all."""
+
+    outcome: Outcome
+    record: SessionRecord | None
+    size_bytes: int = 0
+    """With TOO_LARGE: what the data would have taken."""
+
+
+@frozen
+class _Change(Command[Changed]):
+    session_id: str
+    at: datetime | None
+    operation_id: str
+
+    def verify(self, reply: Changed, store_name: str) -> None:
+        _require(reply.record is None or reply.record.id == self.session_id, store_name, self, "id")
+
+
+@frozen
+class Save(_Change):
+    """Replace whole top-level fields and remove others; the rest stays as it is stored, whoever wrote it."""
+
+    verb: ClassVar[str] = "save"
+    changes: Mapping[str, str] = field(repr=False)
+    """Field name -> its new value as JSON text."""
+    remove: tuple[str, ...]
+    expected_version: int | None
+    limit_bytes: int
+
+
+@frozen
+class Touch(_Change):
+    """Write down that the session was seen: extend it, up to its absolute timeout."""
+
+    verb: ClassVar[str] = "touch"
+
+
+@frozen
+class Rotate(_Change):
+    """Replace the token if it still is the expected one, and give an anonymous session its owner.
+
+    The former token loads the session for `grace_us` more. CONFLICT: another rotation came first. A session
+    that receives an owner leaves its slot, if it had one.
+    """
+
+    verb: ClassVar[str] = "rotate"
+    expected_hash: bytes = field(repr=False)
+    token_hash: bytes = field(repr=False)
+    grace_us: int
+    owner: str | None
+
+
+@frozen
+class End(_Change):
+    """End the session for `reason`. ENDED: it had ended or expired before; the first reason stays."""
+
+    verb: ClassVar[str] = "end"
+    reason: str
+
+
+# Changing many
+
+
+@frozen
+class Ended:
+    """The sessions that an operation ended, as they are now."""
+
+    records: tuple[SessionRecord, ...]
+    has_more: bool = False
+
+
+@frozen
+class EndOwner(Command[Ended]):
+    """End every active session of `owner`, in one scope or all, but the one to keep. Gives those that it ended."""
+
+    verb: ClassVar[str] = "end_owner"
+    owner: str
+    scope: str | None
+    keep_id: str | None
+    reason: str
+    at: datetime | None
+    operation_id: str
+
+    def verify(self, reply: Ended, store_name: str) -> None:
+        for record in reply.records:
+            _require(record.owner == self.owner, store_name, self, "owner")
+
+
+@frozen
+class Sweep(Command[Ended]):
+    """End up to `limit` expired sessions, the longest expired first; the condition is inside the operation."""
+
+    verb: ClassVar[str] = "sweep"
+    limit: int
+    at: datetime | None
+    operation_id: str
+
+
+@frozen
+class Purged:
+    """How many ended sessions were forgotten."""
+
+    count: int
+    has_more: bool
+
+
+@frozen
+class Purge(Command[Purged]):
+    """Forget up to `limit` sessions that ended at least `older_than_us` ago; None: as long ago as each was to be kept.
+
+    Generations stay used: a slot whose history is forgotten goes on with a higher number.
+    """
+
+    verb: ClassVar[str] = "purge"
+    older_than_us: int | None
+    limit: int
+    at: datetime | None
+    operation_id: str
+
+
+# Locks (an optional ability)
+
+
+@frozen
+class LockReply:
+    """DONE: held, with this fence. CONFLICT: another holds it. ENDED: the session is over."""
+
+    outcome: Outcome
+    fence: int
+
+
+@frozen
+class _LockCommand(Command[LockReply]):
+    session_id: str
+    name: str
+    holder: str
+    """Names one claim, not one process; drawn at random for each `guard.lock` call."""
+    at: datetime | None
+
+
+@frozen
+class AcquireLock(_LockCommand):
+    """Take the lock for `lease_us` if it is free or lapsed; each taking gets a higher fence than all before."""
+
+    verb: ClassVar[str] = "acquire_lock"
+    lease_us: int
+
+
+@frozen
+class RenewLock(_LockCommand):
+    """Keep the lock for `lease_us` from now. CONFLICT: it lapsed and is no longer this holder's."""
+
+    verb: ClassVar[str] = "renew_lock"
+    lease_us: int
+
+
+@frozen
+class ReleaseLock(_LockCommand):
+    """Give the lock back. CONFLICT: it was not this holder's any more, and nothing changed."""
+
+    verb: ClassVar[str] = "release_lock"
+
+
+# What is not a question to a store
+
+
+@frozen
+class Pause(Command[None]):
+    """Let this many seconds pass."""
+
+    verb: ClassVar[str] = "pause"
+    seconds: float
+
+
+class FileCommand(Command[R]):
+    """A request to the workspaces instead of the store."""
+
+    __slots__ = ()
+
+
+@frozen
+class RemoveWorkspace(FileCommand[Any]):
+    """Remove the workspace of an ended session, or mark it for removal when its last lease is gone."""
+
+    verb: ClassVar[str] = "remove"
+    session_id: str
+
+    def apply(self, store: Any) -> Any:
+        return store.remove(self.session_id)
+
+
+@frozen
+class FindGarbage(FileCommand[list[str]]):
+    """Name up to `limit` sessions whose workspaces may have outlived them."""
+
+    verb: ClassVar[str] = "candidates"
+    limit: int
+
+    def apply(self, store: Any) -> Any:
+        return store.candidates(self.limit)

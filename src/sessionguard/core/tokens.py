@@ -1,0 +1,158 @@
+"""Tokens and ids: how they are made, what they look like, how they are hashed.
+
+A token is `sg1_` + key id + `_` + shard tag (2) + 43 random characters: 256 random bits in base64url.
+A session id is the shard tag (2) + 32 hexadecimal digits: 128 random bits. The shard tag is a keyed hash of the
+owner, so that a sharded store can keep everything of one owner together; it follows from the deployment
+id, which never changes, and not from the token keys, which do.
+
+Only a hash of a token is ever stored: plain SHA-256 without a key ring, which is safe because the input is
+uniformly random, or HMAC-SHA-256 under a named key.
+"""
+
+import hashlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from attrs import field, frozen
+
+from sessionguard.errors import ConfigurationError
+
+RandomBytes = Callable[[int], bytes]
+
+_TOKEN: Final = re.compile(r"sg1_([a-z0-9]{1,16})_([0-9a-f]{2})[A-Za-z0-9_-]{43}")
+_KEY_ID: Final = re.compile(r"[a-z0-9]{1,16}")
+_KEYLESS: Final = "0"
+_MAX_TOKEN_LENGTH: Final = 4 + 16 + 1 + 2 + 43
+_MIN_KEY_BYTES: Final = 32
+_MIN_DISTINCT_BYTES: Final = 10
+_PLACEHOLDERS: Final = (b"changeme", b"change-me", b"secret", b"password", b"insecure", b"example", b"default", b"test")
+
+_ANONYMOUS_OWNER: Final = re.compile(r"anonymous-[0-9a-f]{32}")
+
+
+def _key_bytes(key_id: str, key: object) -> bytes:
+    setting = f"KeyRing key {key_id!r}"
+    if isinstance(key, str):
+        key = key.encode()
+    if not isinstance(key, bytes):
+        raise ConfigurationError(setting, type(key).__name__, "give the key as bytes or text")
+    if len(key) < _MIN_KEY_BYTES:
+        raise ConfigurationError(
+            setting, f"{len(key)} bytes", f"use at least {_MIN_KEY_BYTES} random bytes: secrets.token_urlsafe(32)"
+        )
+    if len(set(key)) < _MIN_DISTINCT_BYTES or any(word in key.lower() for word in _PLACEHOLDERS):
+        raise ConfigurationError(
+            setting, "(a placeholder)", "it can be guessed; make one with secrets.token_urlsafe(32)"
+        )
+    return key
+
+
+def _checked_keys(keys: object) -> Mapping[str, bytes]:
+    if not isinstance(keys, Mapping) or not keys:
+        raise ConfigurationError("KeyRing keys", type(keys).__name__, "give a mapping from key id to key")
+    for key_id in keys:
+        if not isinstance(key_id, str) or _KEY_ID.fullmatch(key_id) is None or key_id == _KEYLESS:
+            raise ConfigurationError("KeyRing key id", key_id, 'use 1 to 16 of a-z 0-9, other than "0"')
+    checked = {key_id: _key_bytes(key_id, key) for key_id, key in keys.items()}
+    if len(set(checked.values())) < len(checked):
+        raise ConfigurationError("KeyRing keys", "(repeated)", "give every key id a key of its own")
+    return MappingProxyType(checked)
+
+
+@frozen(repr=False)
+class KeyRing:
+    """The secret keys under which token hashes are stored.
+
+    New tokens use `current`; tokens of every other key in the ring stay valid until that key is taken
+    out. Keys are text or bytes, at least 32 bytes, random. There is no default key.
+
+    Raises:
+        ConfigurationError: a key is missing, short, repeated or a known placeholder.
+    """
+
+    keys: Mapping[str, bytes] = field(converter=_checked_keys)
+    current: str = field(kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.current not in self.keys:
+            raise ConfigurationError("KeyRing current", self.current, f"name one of the keys: {', '.join(self.keys)}")
+
+    def __repr__(self) -> str:
+        return f"KeyRing(key ids: {', '.join(self.keys)}; current={self.current!r})"
+
+
+def parse_token(token: object) -> str | None:
+    """Give the key id of a well-formed token, None for anything else, in time bounded by the token's length."""
+    if not isinstance(token, str) or len(token) > _MAX_TOKEN_LENGTH:
+        return None
+    match = _TOKEN.fullmatch(token)
+    return None if match is None else match[1]
+
+
+def hash_token(token: str, key: bytes | None) -> bytes:
+    """Give the 32 bytes by which a store finds the session of `token`."""
+    if key is None:
+        return hashlib.sha256(token.encode("ascii")).digest()
+    return hmac.digest(key, b"sessionguard token 1\0" + token.encode("ascii"), "sha256")
+
+
+def is_anonymous(owner: str) -> bool:
+    """Tell whether `owner` is one that `create(owner=None)` made for a visitor without a name."""
+    return _ANONYMOUS_OWNER.fullmatch(owner) is not None
+
+
+@frozen(repr=False)
+class Minted:
+    """One new session id and token, from one draw of random bytes. The token is a secret."""
+
+    session_id: str
+    token: str
+    token_hash: bytes
+
+
+@frozen(repr=False)
+class Mint:
+    """Makes ids, tokens and hashes for one deployment."""
+
+    random_bytes: RandomBytes
+    keys: KeyRing | None = None
+
+    def new(self, deployment_id: str, owner: str) -> Minted:
+        """Give a session id and a token that never existed before."""
+        tag = shard_tag(deployment_id, owner)
+        random = self.random_bytes(48)
+        key_id, key = self._current()
+        token = f"sg1_{key_id}_{tag}{urlsafe_b64encode(random[16:])[:43].decode('ascii')}"
+        return Minted(tag + random[:16].hex(), token, hash_token(token, key))
+
+    def anonymous_owner(self) -> str:
+        """Give an owner of its own for a visitor without a name."""
+        return "anonymous-" + self.random_bytes(16).hex()
+
+    def operation_id(self) -> str:
+        """Give an id by which a store recognises the repetition of one operation: 16 hexadecimal digits."""
+        return self.random_bytes(8).hex()
+
+    def hash_of(self, token: object) -> bytes | None:
+        """Give the stored hash of `token`, or None if it is malformed or of a key that is not in the ring."""
+        key_id = parse_token(token)
+        if key_id is None:
+            return None
+        if self.keys is None:
+            return hash_token(str(token), None) if key_id == _KEYLESS else None
+        key = self.keys.keys.get(key_id)
+        return None if key is None else hash_token(str(token), key)
+
+    def _current(self) -> tuple[str, bytes | None]:
+        if self.keys is None:
+            return _KEYLESS, None
+        return self.keys.current, self.keys.keys[self.keys.current]
+
+
+def shard_tag(deployment_id: str, owner: str) -> str:
+    """Give two hexadecimal digits that are the same for every session of `owner` in one deployment."""
+    return hashlib.blake2b(owner.encode(), key=deployment_id.encode("ascii"), digest_size=1).hexdigest()

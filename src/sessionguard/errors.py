@@ -1,0 +1,305 @@
+"""Every error sessionguard raises, in one tree.
+
+    SessionGuardError
+    ├─ ConfigurationError (ValueError)     a setting is wrong: setting, value, remedy
+    │  └─ MissingExtraError (ImportError)  an optional package is absent: extra, package
+    ├─ InvalidArgumentError (ValueError)   an argument is wrong: argument, value, remedy
+    ├─ MisuseError (RuntimeError)          the program uses the library wrongly: remedy
+    │  └─ SessionSealedError               a session was used after its response was sent
+    ├─ SessionError                        about one session: session_id
+    │  ├─ SessionEndedError                reason
+    │  ├─ SessionConflictError             expected, found
+    │  ├─ SessionTooLargeError             limit_bytes, size_bytes
+    │  └─ SessionLimitError                limit
+    ├─ StoreError                          store, operation, retryable
+    │  ├─ StoreUnavailableError            the outcome is unknown; safe to repeat
+    │  ├─ StoreTimeoutError (TimeoutError) nothing was done in the time allowed
+    │  ├─ StoreDataError                   what the store holds cannot be read
+    │  └─ IdentityMismatchError            the reply is not for what was asked
+    ├─ WorkspaceError                      session_id
+    │  ├─ PathEscapeError                  name, problem
+    │  ├─ QuotaExceededError               limit, used, unit
+    │  └─ LeaseLostError                   reason
+    └─ LockError                           session_id, name
+       ├─ LockTimeoutError (TimeoutError)  waited
+       └─ LockLostError                    fence
+
+Each class has a stable `code`, builds its message from its attributes, survives pickling and never
+holds a token. A malformed, unknown, expired or ended token raises nothing: `load` gives None.
+"""
+
+from typing import Any, ClassVar, Self
+
+
+class SessionGuardError(Exception):
+    """The base of every error of this library; catching it catches them all."""
+
+    code: ClassVar[str] = "sessionguard_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Constructors take named attributes, so the default (class, args) would not find its way back.
+        return _restore, (type(self), self.args, self.__dict__.copy())
+
+    @classmethod
+    def _restored(cls, args: tuple[Any, ...], attributes: dict[str, Any]) -> Self:
+        error = cls.__new__(cls)
+        error.args = args
+        error.__dict__.update(attributes)
+        return error
+
+
+def _restore(
+    error_class: type[SessionGuardError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> SessionGuardError:
+    return error_class._restored(args, attributes)
+
+
+def _shown(value: object) -> str:
+    """Give `value` as text for a message: short, quoted, control characters escaped."""
+    text = ascii(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+# Settings, arguments, use
+
+
+class ConfigurationError(SessionGuardError, ValueError):
+    """A setting is missing or wrong; nothing was started. The message names the remedy."""
+
+    code = "configuration"
+
+    def __init__(self, setting: str, value: object, remedy: str) -> None:
+        self.setting = setting
+        self.value = _shown(value)
+        self.remedy = remedy
+        super().__init__(f"{setting} = {self.value}: {remedy}")
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """A part was asked for whose optional package is not installed."""
+
+    code = "missing_extra"
+
+    def __init__(self, extra: str, package: str) -> None:
+        self.extra = extra
+        self.package = package
+        self.install_command = f"pip install 'sessionguard[{extra}]'"
+        super().__init__("package", package, f"it is not installed; install it with: {self.install_command}")
+
+
+class InvalidArgumentError(SessionGuardError, ValueError):
+    """An argument cannot be accepted; no store was asked and nothing changed."""
+
+    code = "invalid_argument"
+
+    def __init__(self, argument: str, value: object, remedy: str) -> None:
+        self.argument = argument
+        self.value = _shown(value)
+        self.remedy = remedy
+        super().__init__(f"{argument} = {self.value}: {remedy}")
+
+
+class MisuseError(SessionGuardError, RuntimeError):
+    """The program used the library against its rules; the message says how to do it right."""
+
+    code = "misuse"
+
+
+class SessionSealedError(MisuseError):
+    """A session object was written to after its response had been sent."""
+
+    code = "session_sealed"
+
+    def __init__(self, session_id: str | None = None) -> None:
+        self.session_id = session_id
+        super().__init__(
+            "the session of this request was sealed when its response was sent; finish the work on it before "
+            "returning the response, or load it again with guard.get(session_id) in the background job"
+        )
+
+
+# One session
+
+
+class SessionError(SessionGuardError):
+    """Something about one session; `session_id` is its public handle."""
+
+    code = "session"
+
+    def __init__(self, session_id: str, message: str) -> None:
+        self.session_id = session_id
+        super().__init__(f"session {session_id}: {message}")
+
+
+class SessionEndedError(SessionError):
+    """The session has ended or expired, or is not known any more; nothing was changed."""
+
+    code = "session_ended"
+
+    def __init__(self, session_id: str, reason: str | None) -> None:
+        self.reason = reason
+        super().__init__(session_id, f"it has ended ({reason or 'no longer known'}); open a new session")
+
+
+class SessionConflictError(SessionError):
+    """The stored version is not the expected one; nothing was changed. Load again and decide anew."""
+
+    code = "session_conflict"
+
+    def __init__(self, session_id: str, expected: int, found: int) -> None:
+        self.expected = expected
+        self.found = found
+        super().__init__(session_id, f"version {found} is stored where version {expected} was expected")
+
+
+class SessionTooLargeError(SessionError):
+    """The data would exceed the limit of its policy; nothing was changed."""
+
+    code = "session_too_large"
+
+    def __init__(self, session_id: str, limit_bytes: int, size_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.size_bytes = size_bytes
+        super().__init__(
+            session_id,
+            f"its data would take {size_bytes} bytes, the policy allows {limit_bytes} "
+            "(max_data_bytes); keep large values in the workspace",
+        )
+
+
+class SessionLimitError(SessionError):
+    """The owner already holds as many sessions as the policy allows; none was opened."""
+
+    code = "session_limit"
+
+    def __init__(self, session_id: str, limit: int) -> None:
+        self.limit = limit
+        super().__init__(session_id, f"its owner already has {limit} active sessions, the most the policy allows")
+
+
+# Stores
+
+
+class StoreError(SessionGuardError):
+    """A store could not do what it was asked; `retryable` tells whether asking again may help."""
+
+    code = "store"
+    retryable: bool = False
+
+    def __init__(self, store: str, operation: str, message: str) -> None:
+        self.store = store
+        self.operation = operation
+        super().__init__(f"{store} store, {operation}: {message}")
+
+
+class StoreUnavailableError(StoreError):
+    """The store could not be asked or did not answer: a change may or may not have happened. Safe to repeat."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class StoreTimeoutError(StoreError, TimeoutError):
+    """The store stayed busy for the whole time allowed; nothing was done."""
+
+    code = "store_timeout"
+    retryable = True
+
+
+class StoreDataError(StoreError):
+    """What the store holds is not something this version wrote or can read."""
+
+    code = "store_data"
+
+
+class IdentityMismatchError(StoreError):
+    """The store answered with another session than the one asked for; nothing of it was given to the caller."""
+
+    code = "identity_mismatch"
+
+    def __init__(self, store: str, operation: str, field: str) -> None:
+        self.field = field
+        super().__init__(store, operation, f"the reply is not for what was asked ({field} differs); it was discarded")
+
+
+# Workspaces
+
+
+class WorkspaceError(SessionGuardError):
+    """Something about the workspace of one session."""
+
+    code = "workspace"
+
+    def __init__(self, session_id: str, message: str) -> None:
+        self.session_id = session_id
+        super().__init__(f"workspace of session {session_id}: {message}")
+
+
+class PathEscapeError(WorkspaceError, ValueError):
+    """A name is not acceptable, or what it names is not a plain file inside the workspace; nothing was touched."""
+
+    code = "path_escape"
+
+    def __init__(self, session_id: str, name: object, problem: str) -> None:
+        self.name = _shown(name)
+        self.problem = problem
+        super().__init__(session_id, f"name {self.name} refused: {problem}")
+
+
+class QuotaExceededError(WorkspaceError):
+    """The workspace would outgrow its quota; the file that was being written was discarded."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, session_id: str, limit: int, used: int, unit: str) -> None:
+        self.limit = limit
+        self.used = used
+        self.unit = unit
+        super().__init__(session_id, f"it may hold {limit} {unit} and would hold {used}")
+
+
+class LeaseLostError(WorkspaceError):
+    """The claim that kept the workspace in use is gone; what was written since may be lost."""
+
+    code = "lease_lost"
+
+    def __init__(self, session_id: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(session_id, f"its lease is lost ({reason})")
+
+
+# Locks
+
+
+class LockError(SessionGuardError):
+    """Something about a named lock of one session."""
+
+    code = "lock"
+
+    def __init__(self, session_id: str, name: str, message: str) -> None:
+        self.session_id = session_id
+        self.name = name
+        super().__init__(f"lock {name!r} of session {session_id}: {message}")
+
+
+class LockTimeoutError(LockError, TimeoutError):
+    """The lock was held by others for the whole time allowed; it was not taken."""
+
+    code = "lock_timeout"
+
+    def __init__(self, session_id: str, name: str, waited_seconds: float) -> None:
+        self.waited_seconds = waited_seconds
+        super().__init__(session_id, name, f"not free within {waited_seconds:g} s")
+
+
+class LockLostError(LockError):
+    """The lock lapsed while it was thought held, and may have been taken by another with a higher fence."""
+
+    code = "lock_lost"
+
+    def __init__(self, session_id: str, name: str, fence: int) -> None:
+        self.fence = fence
+        super().__init__(session_id, name, f"lost while held with fence {fence}")
