@@ -4,6 +4,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+# An empty environment has no PATH; the shell would guess one, make would not.
+PATH ?= /usr/local/bin:/usr/bin:/bin
+export PATH
 
 ifneq ($(lastword $(MAKEFILE_LIST)),Makefile)
 
