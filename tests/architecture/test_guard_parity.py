@@ -1,5 +1,7 @@
 """The blocking and the async guard are one interface."""
 
+import inspect
+
 import sessionguard
 from tests.architecture.guard_parity import differences
 
@@ -18,6 +20,13 @@ def test_guards_have_every_promised_call() -> None:
     """The calls others rely on exist on both guards."""
     for guard in (sessionguard.SessionGuard, sessionguard.AsyncSessionGuard):
         assert {name for name in PROMISED_CALLS if not hasattr(guard, name)} == set()
+
+
+def test_guards_explain_every_call() -> None:
+    """Every public member of both guards has a docstring."""
+    for guard in (sessionguard.SessionGuard, sessionguard.AsyncSessionGuard):
+        public = {name: member for name, member in vars(guard).items() if not name.startswith("_")}
+        assert [name for name, member in public.items() if not inspect.getdoc(member)] == []
 
 
 class Blocking:
