@@ -15,13 +15,12 @@ from typing import Any, ClassVar, Generic, Literal
 from attrs import field, frozen
 from typing_extensions import TypeVar
 
-from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.lifecycle import Outcome, Refusal
 from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.errors import IdentityMismatchError
 
 R = TypeVar("R")
 Status = Literal["active", "ended"]
-Refusal = Literal["malformed", "unknown", "expired", "ended", "foreign scope", "after grace"]
 
 
 class Command(Generic[R]):

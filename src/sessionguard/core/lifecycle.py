@@ -9,7 +9,7 @@ against it.
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from attrs import evolve
 
@@ -18,6 +18,10 @@ from sessionguard.core.records import SessionRecord
 EXPIRED_REASON: Final = "expired"
 REPLACED_REASON: Final = "replaced"
 REVOKED_REASON: Final = "revoked"
+
+
+Refusal = Literal["malformed", "unknown", "expired", "ended", "foreign scope", "after grace"]
+"""Why a token leads to no session: for the log, never for the client."""
 
 
 class State(Enum):
@@ -91,3 +95,16 @@ def settled(record: SessionRecord, now_us: int) -> SessionRecord:
     if state_of(record, now_us) is not State.EXPIRED:
         return record
     return evolve(record, reason=EXPIRED_REASON, ended_us=record.expires_us)
+
+
+def refusal_of(record: SessionRecord, token_hash: bytes, scope: str | None, now_us: int) -> Refusal | None:
+    """Tell why `record`, to which `token_hash` led, is not to be given out, or None if it is."""
+    if record.reason is not None:
+        return "expired" if record.reason == EXPIRED_REASON else "ended"
+    if now_us >= record.expires_us:
+        return "expired"
+    if record.token_hash != token_hash and now_us >= (record.previous_until_us or 0):
+        return "after grace"
+    if scope is not None and record.scope != scope:
+        return "foreign scope"
+    return None

@@ -111,7 +111,9 @@ class PolicyBook:
     """Answers which policy holds in a scope."""
 
     def __init__(self, policy: SessionPolicy | Mapping[str, SessionPolicy] | None) -> None:
-        entries = {ANY_SCOPE: policy or SessionPolicy()} if isinstance(policy, SessionPolicy | None) else policy
+        if policy is None:
+            policy = SessionPolicy()
+        entries = {ANY_SCOPE: policy} if isinstance(policy, SessionPolicy) else policy
         if not isinstance(entries, Mapping) or not entries:
             raise ConfigurationError("policy", policy, "give a SessionPolicy or a mapping from scope to SessionPolicy")
         for scope, entry in entries.items():

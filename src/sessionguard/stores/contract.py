@@ -12,7 +12,9 @@ What a command asks, what absence means and what the reply says is written at th
 * Opening does no I/O; the store connects at first use, and anew in a forked child.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
+
+from attrs import frozen
 
 from sessionguard.core import commands as c
 from sessionguard.core.records import SessionRecord
@@ -61,6 +63,25 @@ class LockingStore(Protocol):
     def acquire_lock(self, command: c.AcquireLock) -> c.LockReply: ...
     def renew_lock(self, command: c.RenewLock) -> c.LockReply: ...
     def release_lock(self, command: c.ReleaseLock) -> c.LockReply: ...
+
+
+@frozen
+class Finding:
+    """One thing that an examination of a store found."""
+
+    level: Literal["ok", "warning", "problem"]
+    subject: str
+    message: str
+    remedy: str = ""
+
+
+@runtime_checkable
+class ExaminedStore(Protocol):
+    """A store that can examine itself and its surroundings, and bring its schema up to date."""
+
+    def examine(self) -> list[Finding]: ...
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Apply the migrations that are due, each whole or not at all, and give their names; `dry_run` only names."""
 
 
 @runtime_checkable
