@@ -82,9 +82,7 @@ def difference(before: Mapping[str, Any], after: object) -> tuple[dict[str, Any]
     """Give which top-level fields to change and which to remove to come from `before` to `after`."""
     if not isinstance(after, Mapping):
         raise InvalidArgumentError("function", type(after).__name__, "it must return a mapping, or None")
-    changes = {
-        name: value for name, value in after.items() if name not in before or not _same(before[name], value)
-    }
+    changes = {name: value for name, value in after.items() if name not in before or not _same(before[name], value)}
     return changes, tuple(name for name in before if name not in after)
 
 

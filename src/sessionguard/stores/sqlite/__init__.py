@@ -1,0 +1,38 @@
+"""Sessions in one SQLite database file, shared by all processes of one machine."""
+
+from collections.abc import Mapping
+
+from sessionguard.errors import ConfigurationError
+from sessionguard.stores.sqlite.store import SQLiteStore
+
+__all__ = ["SQLiteStore", "open_sqlite"]
+
+_OPTIONS = {"journal", "patience"}
+
+
+def open_sqlite(url: str, options: Mapping[str, str]) -> SQLiteStore:
+    """Open `sqlite:///relative.db` or `sqlite:////absolute.db`.
+
+    Options: `journal=wal` (the default) or `journal=delete`; `patience=SECONDS`, how long to wait for other writers.
+    """
+    unknown = set(options) - _OPTIONS
+    if unknown:
+        raise ConfigurationError(
+            "store URL", url, f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(_OPTIONS))}"
+        )
+    path = url.partition("?")[0].removeprefix("sqlite:///")
+    if not path or path == ":memory:" or url.startswith("sqlite:////") and path == "/":
+        raise ConfigurationError("store URL", url, "name a file, as in sqlite:///var/sessions.db, or use memory://")
+    return SQLiteStore(
+        path, journal_mode=options.get("journal", "wal"), patience_seconds=_seconds(url, options.get("patience", "5"))
+    )
+
+
+def _seconds(url: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 3600:
+        raise ConfigurationError("store URL", url, "patience is a number of seconds above 0 and below 3600")
+    return seconds

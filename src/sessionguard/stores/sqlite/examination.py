@@ -1,0 +1,75 @@
+"""What `sessionguard doctor` looks at in a SQLite store. Nothing here changes the database."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+
+from sessionguard.errors import StoreError
+from sessionguard.stores.contract import Finding
+from sessionguard.stores.sqlite import placement, schema
+from sessionguard.stores.sqlite.connections import Connections
+from sessionguard.stores.sqlite.versions import has_wal_reset_bug
+
+
+def examine(path: str, connections: Connections) -> list[Finding]:
+    """Give one finding per subject, the good ones too."""
+    findings = [_library()]
+    if placement.identity_of(path) is None:
+        return [*findings, Finding("warning", "file", f"{path} does not exist yet", "it is made at first use")]
+    findings += [_place(path), _permissions(path)]
+    try:
+        with connections.lent() as connection:
+            findings += _database(connection)
+    except (sqlite3.Error, StoreError) as error:
+        findings.append(Finding("problem", "database", str(error), "restore the file from a backup if it is damaged"))
+    return findings
+
+
+def due_migrations(path: str) -> list[str]:
+    """Name the migrations that the file at `path` still needs; a file that does not exist needs all."""
+    if placement.identity_of(path) is None:
+        return [name for _, name, _ in schema.MIGRATIONS]
+    # A connection of its own that cannot write: the pool's connections migrate as they open.
+    connection = sqlite3.connect(f"file:{os.path.abspath(path)}?mode=ro", uri=True)
+    try:
+        return schema.due(connection)
+    finally:
+        connection.close()
+
+
+def _library() -> Finding:
+    version = sqlite3.sqlite_version
+    if not has_wal_reset_bug(sqlite3.sqlite_version_info):  # type: ignore[arg-type]
+        return Finding("ok", "SQLite", f"version {version}")
+    return Finding(
+        "warning",
+        "SQLite",
+        f"version {version} has the WAL-reset bug: rarely, two processes checkpointing at one instant damage the file",
+        "upgrade to SQLite 3.51.3 or newer, or add ?journal=delete to the store URL",
+    )
+
+
+def _place(path: str) -> Finding:
+    file_system = placement.current_file_system(path)
+    if placement.is_network(file_system):
+        return Finding("problem", "place", f"{path} lies on {file_system}", "move it to a local disk")
+    return Finding("ok", "place", f"{path} ({file_system or 'file system unknown'})")
+
+
+def _permissions(path: str) -> Finding:
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    if mode & 0o077:
+        return Finding("warning", "permissions", f"others may use the file ({mode:04o})", f"chmod 600 {path}")
+    return Finding("ok", "permissions", f"{mode:04o}")
+
+
+def _database(connection: sqlite3.Connection) -> Iterator[Finding]:
+    yield Finding("ok", "schema", f"version {schema.version_of(connection)} of {schema.NEWEST}")
+    journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    yield Finding("ok", "journal", f"{journal}, synchronous={connection.execute('PRAGMA synchronous').fetchone()[0]}")
+    check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if check == "ok":
+        yield Finding("ok", "integrity", "quick_check found nothing")
+    else:
+        yield Finding("problem", "integrity", str(check), "restore the file from a backup")

@@ -1,0 +1,77 @@
+"""Whether a database file is where SQLite can work: on a local file system, in the file that was opened."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from sessionguard.errors import ConfigurationError
+
+FileIdentity = tuple[int, int]
+
+# File systems reached over a network, as Linux names them. WAL needs shared memory between all its users, and locks
+# there are advisory at best: https://sqlite.org/wal.html, https://sqlite.org/howtocorrupt.html section 2.
+_NETWORK_FILE_SYSTEMS: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ncpfs", "ceph", "glusterfs", "lustre", "gfs2", "ocfs2", "beegfs"}
+    | {"fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.davfs2"}
+)
+
+
+def identity_of(path: str) -> FileIdentity | None:
+    """Give what tells this file from any other that may take its place; None if there is none.
+
+    Only by stat: opening and closing the file here would drop every lock this process holds on it.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def create_privately(path: str) -> None:
+    """Make the file and its folders, readable by this user alone, if it does not exist."""
+    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+
+
+def file_system_of(path: str, mountinfo: str) -> str:
+    """Give the type of the file system that holds `path`, by the text of /proc/self/mountinfo; "" if unknown."""
+    folder = os.path.realpath(path)
+    best, found = -1, ""
+    for line in mountinfo.splitlines():
+        left, separator, right = line.partition(" - ")
+        fields = left.split(" ")
+        if not separator or len(fields) < 5:
+            continue
+        mount_point = fields[4].replace("\\040", " ")
+        inside = folder == mount_point or folder.startswith(mount_point.rstrip("/") + "/")
+        if inside and len(mount_point) >= best:
+            best, found = len(mount_point), right.split(" ")[0]
+    return found
+
+
+def current_file_system(path: str) -> str:
+    """Give the type of the file system that holds `path` now; "" where the system does not tell."""
+    try:
+        return file_system_of(path, Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+    except OSError:
+        return ""
+
+
+def is_network(file_system: str) -> bool:
+    """Tell whether a file system of this type is reached over a network."""
+    return file_system in _NETWORK_FILE_SYSTEMS
+
+
+def refuse_network_file_system(path: str, file_system: str) -> None:
+    """Raise `ConfigurationError` if `file_system` is one over a network."""
+    if is_network(file_system):
+        raise ConfigurationError(
+            "sqlite path",
+            path,
+            f"it lies on a network file system ({file_system}), where SQLite's locks do not hold and the database "
+            "would be damaged; use a local disk, or postgresql:// or redis:// for several machines",
+        )

@@ -1,0 +1,88 @@
+"""Small questions that several verbs of the SQLite store ask inside their transactions."""
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from sessionguard.core import commands as c
+from sessionguard.core.opening import opened_record
+from sessionguard.core.paging import from_cursor, to_cursor
+from sessionguard.core.records import NewSession, SessionRecord
+from sessionguard.stores.sqlite.rows import to_record, to_row
+from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
+
+Parameters = Mapping[str, Any]
+
+
+def select_one(connection: sqlite3.Connection, statement: str, parameters: Parameters) -> SessionRecord | None:
+    """Run the named statement and give its record, if it has one."""
+    # fetchall, for a RETURNING statement that is not read to its end stays open, and its write with it.
+    rows = connection.execute(SQL[statement], parameters).fetchall()
+    return to_record(rows[0]) if rows else None
+
+
+def select_all(connection: sqlite3.Connection, statement: str, parameters: Parameters) -> tuple[SessionRecord, ...]:
+    """Run the named statement and give all its records."""
+    return tuple(map(to_record, connection.execute(SQL[statement], parameters).fetchall()))
+
+
+def in_slot(connection: sqlite3.Connection, new: NewSession) -> SessionRecord | None:
+    """Give the active record of the slot that `new` would take, expired or not."""
+    row = connection.execute(SQL["by_slot"], (new.owner, new.scope, new.external_id or "")).fetchone()
+    return None if row is None else to_record(row)
+
+
+def by_token(connection: sqlite3.Connection, token_hash: bytes) -> SessionRecord | None:
+    """Give the record whose current or former token has this hash, whatever its state."""
+    row = (
+        connection.execute(SQL["by_token"], (token_hash,)).fetchone()
+        or connection.execute(SQL["by_previous_token"], (token_hash,)).fetchone()
+    )
+    return None if row is None else to_record(row)
+
+
+def has_done(connection: sqlite3.Connection, session_id: str, operation_id: str) -> bool:
+    """Tell whether this operation was done to the session before."""
+    return connection.execute(SQL["has_done"], {"id": session_id, "operation": operation_id}).fetchone() is not None
+
+
+def insert_exclusive(connection: sqlite3.Connection, new: NewSession, now_us: int) -> SessionRecord:
+    """Store `new` as the session of its slot, with the next generation; the slot must be free."""
+    slot = (new.owner, new.scope, new.external_id or "")
+    (generation,) = connection.execute(SQL["next_generation"], slot).fetchone()
+    record = opened_record(new, exclusive=True, generation=generation, now_us=now_us)
+    connection.execute(SQL["insert"], to_row(record, new.lifetime))
+    return record
+
+
+def read_page(connection: sqlite3.Connection, command: c.Page, now_us: int) -> c.PageOfRecords:
+    """Give one page: newest first for one owner, by id otherwise."""
+    parameters: dict[str, Any] = {
+        "scope": command.scope,
+        "status": command.status,
+        "limit": command.limit,
+        "now": now_us,
+        "after_id": command.cursor or "",
+    }
+    if command.owner is None:
+        found = select_all(connection, "page", parameters)
+    else:
+        newest, after_id = (-(2**62), "") if command.cursor is None else from_cursor(command.cursor)
+        position = {"owner": command.owner, "created": -newest, "after_id": after_id}
+        found = select_all(connection, "page_of_owner", parameters | position)
+    records = found[: command.limit]
+    if len(found) <= command.limit:
+        return c.PageOfRecords(records, None)
+    return c.PageOfRecords(records, records[-1].id if command.owner is None else to_cursor(records[-1]))
+
+
+def end_in_slot(
+    connection: sqlite3.Connection, former: SessionRecord, operation_id: str, now_us: int
+) -> tuple[SessionRecord, ...]:
+    """End the active record of a slot that is about to be taken: `expired` if its time was over, else `replaced`."""
+    parameters = {"id": former.id, "operation": operation_id, "now": now_us}
+    if now_us >= former.expires_us:
+        ended = select_one(connection, "end_expired", parameters)
+    else:
+        ended = select_one(connection, "end", parameters | {"reason": "replaced"})
+    return () if ended is None else (ended,)

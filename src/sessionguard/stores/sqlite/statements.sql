@@ -1,0 +1,138 @@
+-- Every statement of the SQLite store. `@record` stands for the columns of a SessionRecord, in its order.
+-- `:now` is taken anew for every attempt, so it is never older than the wait for the write lock.
+
+-- macro: record
+id, scope, owner, nullif(external_id, ''), seat = 0, reason, created_us, last_seen_us, expires_us, absolute_us,
+ended_us, version, generation, token_hash, previous_hash, previous_until_us, touch_us, data
+
+-- macro: touch
+last_seen_us = max(last_seen_us, :now), expires_us = min(max(last_seen_us, :now) + idle_us, absolute_us)
+
+-- macro: finish
+active = 0, data = CASE keeps_data WHEN 1 THEN data ELSE '{}' END,
+operations = substr(:operation || ',' || operations, 1, 136)
+
+-- name: identify
+SELECT value FROM sg_meta WHERE name = 'deployment_id'
+
+-- name: by_id
+SELECT @record FROM sg_session WHERE id = :id
+
+-- name: by_token
+SELECT @record FROM sg_session WHERE token_hash = ?
+
+-- name: by_previous_token
+SELECT @record FROM sg_session WHERE previous_hash = ?
+
+-- name: by_slot
+SELECT @record FROM sg_session WHERE owner = ? AND scope = ? AND external_id = ? AND seat = 0 AND active = 1
+
+-- name: has_done
+SELECT 1 FROM sg_session WHERE id = :id AND instr(operations, :operation || ',') > 0
+
+-- name: insert
+INSERT INTO sg_session (id, scope, owner, external_id, seat, created_us, last_seen_us, expires_us, absolute_us,
+                        generation, token_hash, idle_us, touch_us, retention_us, keeps_data, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: next_generation
+SELECT 1 + max(coalesce((SELECT max(generation) FROM sg_session
+                          WHERE owner = ? AND scope = ? AND external_id = ? AND seat IS NOT NULL), 0),
+               (SELECT value FROM sg_meta WHERE name = 'generation_floor'))
+
+-- name: touch
+UPDATE sg_session SET @touch WHERE id = :id AND active = 1 AND expires_us > :now RETURNING @record
+
+-- name: save
+UPDATE sg_session
+   SET data = sg_merge(data, :changes, :remove), version = version + 1,
+       operations = substr(:operation || ',' || operations, 1, 136)
+ WHERE id = :id AND active = 1 AND expires_us > :now
+   AND instr(operations, :operation || ',') = 0
+   AND (:expected_version IS NULL OR version = :expected_version)
+   AND sg_size(data, :changes, :remove, :limit_bytes) <= :limit_bytes
+RETURNING @record
+
+-- name: rotate
+UPDATE sg_session
+   SET previous_hash = token_hash, previous_until_us = :now + :grace_us, token_hash = :token_hash
+ WHERE id = :id AND active = 1 AND expires_us > :now AND token_hash = :expected_hash
+RETURNING @record
+
+-- name: give_owner
+UPDATE sg_session SET owner = :owner, seat = NULL WHERE id = :id RETURNING @record
+
+-- name: end
+UPDATE sg_session SET @finish, reason = :reason, ended_us = :now
+ WHERE id = :id AND active = 1 AND expires_us > :now
+RETURNING @record
+
+-- name: end_expired
+UPDATE sg_session SET @finish, reason = 'expired', ended_us = expires_us
+ WHERE id = :id AND active = 1 AND expires_us <= :now
+RETURNING @record
+
+-- name: end_owner
+UPDATE sg_session SET @finish, reason = :reason, ended_us = :now
+ WHERE owner = :owner AND active = 1 AND expires_us > :now
+   AND (:scope IS NULL OR scope = :scope) AND (:keep_id IS NULL OR id <> :keep_id)
+RETURNING @record
+
+-- name: ended_by
+SELECT @record FROM sg_session WHERE owner = :owner AND active = 0 AND instr(operations, :operation || ',') > 0
+
+-- name: sweep
+UPDATE sg_session SET @finish, reason = 'expired', ended_us = expires_us
+ WHERE id IN (SELECT id FROM sg_session
+               WHERE active = 1 AND expires_us <= :now AND (lease_until_us IS NULL OR lease_until_us <= :now)
+               ORDER BY expires_us LIMIT :limit)
+RETURNING @record
+
+-- name: is_due
+SELECT EXISTS (SELECT 1 FROM sg_session
+                WHERE active = 1 AND expires_us <= :now AND (lease_until_us IS NULL OR lease_until_us <= :now))
+
+-- name: forgettable
+SELECT rowid, generation, seat FROM sg_session
+ WHERE active = 0 AND ended_us <= :now AND ended_us + coalesce(:older_than, retention_us) <= :now
+ ORDER BY ended_us LIMIT :limit + 1
+
+-- name: forget_locks
+DELETE FROM sg_lock WHERE session_id = (SELECT id FROM sg_session WHERE rowid = ?)
+
+-- name: forget
+DELETE FROM sg_session WHERE rowid = ?
+
+-- name: raise_generation_floor
+UPDATE sg_meta SET value = max(value, ?) WHERE name = 'generation_floor'
+
+-- macro: listed
+(:scope IS NULL OR scope = :scope)
+AND (:status IS NULL OR (:status = 'active') = (active = 1 AND expires_us > :now))
+
+-- name: page
+SELECT @record FROM sg_session WHERE id > :after_id AND @listed ORDER BY id LIMIT :limit + 1
+
+-- name: page_of_owner
+SELECT @record FROM sg_session
+ WHERE owner = :owner AND (created_us < :created OR (created_us = :created AND id > :after_id)) AND @listed
+ ORDER BY created_us DESC, id LIMIT :limit + 1
+
+-- name: acquire_lock
+INSERT INTO sg_lock (session_id, name, holder, fence, until_us)
+SELECT :id, :name, :holder, 1, :now + :lease
+  FROM sg_session WHERE id = :id AND active = 1 AND expires_us > :now
+ON CONFLICT (session_id, name) DO UPDATE
+   SET fence = fence + (holder IS NOT :holder OR until_us <= :now), holder = :holder, until_us = :now + :lease
+ WHERE holder IS NULL OR until_us <= :now OR holder = :holder
+RETURNING fence
+
+-- name: renew_lock
+UPDATE sg_lock SET until_us = :now + :lease
+ WHERE session_id = :id AND name = :name AND holder = :holder AND until_us > :now RETURNING fence
+
+-- name: release_lock
+UPDATE sg_lock SET holder = NULL WHERE session_id = :id AND name = :name AND holder = :holder RETURNING fence
+
+-- name: lock_fence
+SELECT fence FROM sg_lock WHERE session_id = :id AND name = :name
