@@ -1,0 +1,70 @@
+"""The command `sessionguard`: finds the command asked for, runs it, and turns errors into one line and a status."""
+
+import os
+import sys
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+from sessionguard.cli import status
+from sessionguard.cli.demo import command as demo
+from sessionguard.cli.demo.failure import DemoError
+from sessionguard.errors import SessionGuardError
+
+
+class CommandModule(Protocol):
+    """What a module of a command offers."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
+
+    def run(self, arguments: Namespace) -> int:
+        """Do it and give the exit status."""
+
+
+COMMANDS: dict[str, tuple[CommandModule, str]] = {
+    "demo": (demo, "show shared upload sessions in a broken app, and their absence in a guarded one"),
+}
+
+
+class _ShowVersion(Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: ArgumentParser, *_: Any) -> None:
+        try:
+            print(f"sessionguard {version('sessionguard')}")
+        except PackageNotFoundError:
+            print("sessionguard (not installed)")
+        parser.exit()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status."""
+    try:
+        parsed = _parser().parse_args(arguments)
+        module, _ = COMMANDS[parsed.command]
+        return module.run(parsed)
+    except (SessionGuardError, DemoError) as error:
+        print(f"sessionguard: {error}", file=sys.stderr)
+        return status.UNUSABLE
+    except KeyboardInterrupt:
+        print("sessionguard: interrupted", file=sys.stderr)
+        return status.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has enough (`| head`). Nothing may be flushed into the closed pipe at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status.OK
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="sessionguard", description="Look after sessions, and prove that they are isolated.")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    for name, (module, purpose) in COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
