@@ -268,17 +268,21 @@ class MemoryStore:
     def end_owner(self, command: c.EndOwner) -> c.Ended:
         self._enter()
         with self._mutex:
-            now_us = _now_us(command.at)
-            ended = [
-                self._finish(row, command.reason, now_us, command.operation_id)
-                for row in list(self._rows.values())
-                if row.record.owner == command.owner
-                and command.scope in (None, row.record.scope)
-                and row.record.id != command.keep_id
-                and allows(row.record, Verb.END, now_us)
-            ]
             repeated = [row.record for row in self._rows.values() if command.operation_id in row.operations]
-            return c.Ended(tuple(ended or repeated))
+            if repeated:
+                # The owner may have come back since; those sessions are not the ones that were meant.
+                return c.Ended(tuple(repeated))
+            now_us = _now_us(command.at)
+            return c.Ended(
+                tuple(
+                    self._finish(row, command.reason, now_us, command.operation_id)
+                    for row in list(self._rows.values())
+                    if row.record.owner == command.owner
+                    and command.scope in (None, row.record.scope)
+                    and row.record.id != command.keep_id
+                    and allows(row.record, Verb.END, now_us)
+                )
+            )
 
     def sweep(self, command: c.Sweep) -> c.Ended:
         self._enter()

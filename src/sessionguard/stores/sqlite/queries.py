@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sessionguard.core import commands as c
+from sessionguard.core.lifecycle import settled
 from sessionguard.core.opening import opened_record
 from sessionguard.core.paging import from_cursor, to_cursor
 from sessionguard.core.records import NewSession, SessionRecord
@@ -70,7 +71,7 @@ def read_page(connection: sqlite3.Connection, command: c.Page, now_us: int) -> c
         newest, after_id = (-(2**62), "") if command.cursor is None else from_cursor(command.cursor)
         position = {"owner": command.owner, "created": -newest, "after_id": after_id}
         found = select_all(connection, "page_of_owner", parameters | position)
-    records = found[: command.limit]
+    records = tuple(settled(record, now_us) for record in found[: command.limit])
     if len(found) <= command.limit:
         return c.PageOfRecords(records, None)
     return c.PageOfRecords(records, records[-1].id if command.owner is None else to_cursor(records[-1]))

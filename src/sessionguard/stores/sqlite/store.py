@@ -199,10 +199,13 @@ class SQLiteStore:
         chosen = {"scope": command.scope, "keep_id": command.keep_id, "reason": command.reason}
 
         def attempt(connection: sqlite3.Connection) -> c.Ended:
-            ended = select_all(connection, "end_owner", operation | chosen | {"now": _now_us(command.at)})
-            return c.Ended(ended or select_all(connection, "ended_by", operation))
+            # The owner may have come back since it was done; those sessions are not the ones that were meant.
+            repeated = select_all(connection, "ended_by", operation)
+            if repeated:
+                return c.Ended(repeated)
+            return c.Ended(select_all(connection, "end_owner", operation | chosen | {"now": _now_us(command.at)}))
 
-        return self._run.write("end_owner", attempt)
+        return self._run.transact("end_owner", attempt)
 
     def sweep(self, command: c.Sweep) -> c.Ended:
         def attempt(connection: sqlite3.Connection) -> c.Ended:
