@@ -1,0 +1,190 @@
+"""Remove directories of sessions: never one in use, never half, and heal what a crash left."""
+
+import logging
+import os
+import random
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+
+from attrs import frozen
+
+from sessionguard.workspaces.deployment import Deployment
+from sessionguard.workspaces.descriptors import FILE_MODE, is_still_named, look, names_in, open_directory
+from sessionguard.workspaces.layout import LEDGER, PENDING, PRIVATE, SHARDS, TRASH, is_session_id, shard_of
+from sessionguard.workspaces.leases import lock_exclusive, take_exclusive
+from sessionguard.workspaces.tree import FileTree
+
+_log = logging.getLogger("sessionguard.workspaces")
+
+
+@frozen
+class Removal:
+    """What a removal did: how many files and bytes are gone, or that they go when their lease does."""
+
+    files: int
+    bytes: int
+    deferred: bool
+
+
+_NOTHING = Removal(files=0, bytes=0, deferred=False)
+
+
+class Cleanup:
+    """Removal, its leftovers and the search for garbage, in one deployment."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        # A random start: processes that live for one short scan each must not all scan the same part.
+        self._next_shard = random.randrange(len(SHARDS))
+        self._after_session = ""
+
+    def remove(self, session_id: str) -> Removal:
+        """Remove the directory of a session, or mark it for the end of its lease; see `LocalWorkspaces.remove`."""
+        removal = self._remove_unless_in_use(session_id)
+        if removal is None:
+            self._mark(session_id)
+            # Again: whoever held it may have let go after the first try and before the mark, saw no
+            # mark, and left it to us.
+            removal = self._remove_unless_in_use(session_id)
+        return removal or Removal(files=0, bytes=0, deferred=True)
+
+    def remove_if_pending(self, session_id: str) -> None:
+        """Do a removal that waited for the lease just released; errors are left to the next pass."""
+        try:
+            if self.is_pending(session_id):
+                self._remove_unless_in_use(session_id)
+        except OSError as error:
+            _log.warning("deferred removal of the workspace of session %s failed: %s", session_id, error.strerror)
+
+    def is_pending(self, session_id: str) -> bool:
+        """Tell whether the directory of this session is to be removed when its lease ends."""
+        with self._deployment.opened(PENDING) as pending:
+            return pending is not None and look(session_id, pending) is not None
+
+    def pending(self, limit: int) -> list[str]:
+        """Give up to `limit` sessions whose removal is waiting, chosen by chance."""
+        with self._deployment.opened(PENDING) as pending:
+            found = [] if pending is None else _session_ids(pending)
+        # By chance: the first few may be in use for long and must not hide the others.
+        return random.sample(found, min(limit, len(found)))
+
+    def scan(self, limit: int) -> list[str]:
+        """Give up to `limit` sessions that have a directory, going on where the last call stopped."""
+        return list(islice(self._rotating(), limit))
+
+    def empty_trash(self, limit: int) -> Removal:
+        """Finish up to `limit` removals that a crash interrupted; what other processes are removing is left to them."""
+        files = freed = 0
+        with self._deployment.opened(TRASH) as trash:
+            if trash is not None:
+                for name in names_in(trash)[:limit]:
+                    removal = self._finish(name, trash)
+                    files += removal.files
+                    freed += removal.bytes
+        return Removal(files=files, bytes=freed, deferred=False)
+
+    def _rotating(self) -> Iterator[str]:
+        # One shard more than there are: the first is visited again for the part before the start.
+        for _ in range(len(SHARDS) + 1):
+            with self._deployment.opened(SHARDS[self._next_shard]) as shard:
+                found = [] if shard is None else _directories(shard)
+            for session_id in found:
+                if session_id > self._after_session:
+                    self._after_session = session_id
+                    yield session_id
+            self._next_shard = (self._next_shard + 1) % len(SHARDS)
+            self._after_session = ""
+
+    def _remove_unless_in_use(self, session_id: str) -> Removal | None:
+        """Remove the directory and the mark; None if it is in use."""
+        with self._deployment.opened(shard_of(session_id)) as shard:
+            try:
+                session = None if shard is None else take_exclusive(session_id, shard)
+            except FileNotFoundError:
+                shard = None
+            if shard is None:
+                self._unmark(session_id)
+                return _NOTHING
+            if session is None:
+                return None
+            # Held until all is deleted: an exclusive lock on something in the trash tells
+            # other processes that somebody lives who is deleting it.
+            try:
+                with self._deployment.made(TRASH) as trash:
+                    name = f"{session_id}.{secrets.token_hex(8)}"
+                    os.rename(session_id, name, src_dir_fd=shard, dst_dir_fd=trash)
+                    os.fsync(trash)
+                    os.fsync(shard)
+                    # After the rename: a crash between them leaves a mark too many, never a directory without.
+                    self._unmark(session_id)
+                    return _delete(name, trash, session)
+            finally:
+                os.close(session)
+
+    def _finish(self, name: str, trash: int) -> Removal:
+        try:
+            directory = open_directory(name, trash)
+        except (FileNotFoundError, NotADirectoryError):
+            return _NOTHING
+        try:
+            if lock_exclusive(directory) and is_still_named(name, trash, directory):
+                return _delete(name, trash, directory)
+            return _NOTHING
+        finally:
+            os.close(directory)
+
+    def _mark(self, session_id: str) -> None:
+        with self._deployment.made(PENDING) as pending:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(session_id, flags, FILE_MODE, dir_fd=pending))
+            os.fsync(pending)
+
+    def _unmark(self, session_id: str) -> None:
+        with self._deployment.opened(PENDING) as pending:
+            if pending is not None and look(session_id, pending) is not None:
+                with suppress(FileNotFoundError):
+                    os.unlink(session_id, dir_fd=pending)
+
+
+def _directories(shard: int) -> list[str]:
+    found = ((session_id, look(session_id, shard)) for session_id in _session_ids(shard))
+    return [session_id for session_id, state in found if state is not None and stat.S_ISDIR(state.st_mode)]
+
+
+def _session_ids(directory: int) -> list[str]:
+    # Only names that we gave: nothing else there is ever proposed for removal.
+    return sorted(name for name in names_in(directory) if is_session_id(name))
+
+
+def _delete(name: str, trash: int, directory: int) -> Removal:
+    """Delete one directory in the trash and give what was in it; what cannot be deleted now stays for the next pass."""
+    files = freed = 0
+    if _has_mounts(directory):
+        _log.warning("removal of %s must wait: something is mounted inside it", name)
+        return _NOTHING
+    for parts, found in FileTree(name, directory).files():
+        if parts != (PRIVATE, LEDGER):
+            files += 1
+            freed += found.st_size
+    try:
+        # By descriptor, so that a link swapped in for a directory is deleted and not followed.
+        shutil.rmtree(name, dir_fd=trash)
+    except (OSError, RecursionError) as error:
+        _log.warning("removal of %s is not finished and will be tried again: %s", name, error)
+        return _NOTHING
+    return Removal(files=files, bytes=freed, deferred=False)
+
+
+def _has_mounts(directory: int) -> bool:
+    """Tell whether a file system, or another part of this one, is mounted below; deleting would go into it."""
+    try:
+        path = os.readlink(f"/proc/self/fd/{directory}")
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            points = [line.split(" ", 5)[4] for line in mounts]
+    except OSError:
+        return False
+    return any(point.startswith(path.replace(" ", r"\040") + "/") for point in points)

@@ -1,0 +1,204 @@
+"""Keep the book of a workspace on disk, one writer at a time across threads and processes."""
+
+import functools
+import os
+import random
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sessionguard.errors import PathEscapeError, QuotaExceededError, WorkspaceError
+from sessionguard.workspaces.descriptors import FILE_MODE, is_still_named, look, make_file, names_in, open_for_reading
+from sessionguard.workspaces.layout import LEDGER, TEMPORARY_PREFIX
+from sessionguard.workspaces.leases import Lease
+from sessionguard.workspaces.quota import STEP_BYTES, Book, Claim, Quota, Usage
+from sessionguard.workspaces.tree import FileTree
+
+# The longest holder recounts a large tree; one that was stopped must not stop all others for ever.
+_PATIENCE_SECONDS = 30.0
+_LARGEST_BOOK_BYTES = 16 * 1024 * 1024
+
+
+class Ledger:
+    """The shared account of one workspace, seen through one lease with its quota."""
+
+    def __init__(self, lease: Lease, tree: FileTree, quota: Quota) -> None:
+        self._lease = lease
+        self._tree = tree
+        self._quota = quota
+        self._has_looked_for_leftovers = False
+
+    @contextmanager
+    def opened(self) -> Iterator[Book]:
+        """Give the book for changing; nobody else changes it, or publishes or deletes a file, meanwhile.
+
+        Raises:
+            WorkspaceError: another process kept it for too long; nothing was done.
+        """
+        with self._lease.using(), self._locked() as descriptor:
+            before = os.pread(descriptor, _LARGEST_BOOK_BYTES, 0)
+            book = Book.read(before, _epoch())
+            if book is None:
+                book = Book(_epoch())
+                self.recount(book)
+            try:
+                yield book
+            finally:
+                text = book.text()
+                if text != before:
+                    # One write, then the cut: whoever is killed between them leaves a whole first line.
+                    os.pwrite(descriptor, text, 0)
+                    os.ftruncate(descriptor, len(text))
+
+    def begin(self, expected: Usage) -> tuple[str, int]:
+        """Claim `expected` and give the name and descriptor of a new unfinished file; close the descriptor.
+
+        Raises:
+            QuotaExceededError: it does not fit; nothing was made.
+        """
+        from filelock import lock_descriptor  # here, because it loads much
+
+        name = TEMPORARY_PREFIX + secrets.token_hex(12)
+        with self.opened() as book:
+            self._lease.check()
+            if book.claims and not self._has_looked_for_leftovers:
+                self.recount(book)
+            self._has_looked_for_leftovers = True
+            self._admit(book, expected)
+            book.claim(name, expected)
+            try:
+                descriptor = make_file(name, self._lease.private_descriptor)
+            except BaseException:
+                book.drop(name)
+                raise
+            # Held until the writer ends, however it ends: this is how a recount tells a dead writer.
+            lock_descriptor(descriptor, blocking=False)
+        return name, descriptor
+
+    def reserve(self, name: str, need_bytes: int) -> int:
+        """Claim at least `need_bytes` more for the unfinished file `name`, and say how many.
+
+        Raises:
+            QuotaExceededError: they do not fit, not even after a recount.
+        """
+        with self.opened() as book:
+            self._admit(book, Usage(need_bytes, 0))
+            granted = book.step(self._quota, need_bytes)
+            book.claim(name, Usage(granted, 0))
+            return granted
+
+    def admit_file(self, book: Book, name: str) -> None:
+        """Have the claim `name` cover one new file.
+
+        Raises:
+            QuotaExceededError: there are as many files as the quota allows.
+        """
+        if book.claims.get(name, Claim(0, 0)).files == 0:
+            self._admit(book, Usage(0, 1))
+            book.claim(name, Usage(0, 1))
+
+    def discard(self, name: str) -> None:
+        """Remove the unfinished file `name` and its claim."""
+        with self.opened() as book:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._lease.private_descriptor)
+            book.drop(name)
+
+    def count(self) -> Usage:
+        """Give what the workspace holds, whoever put it there; unfinished writes are not counted."""
+        with self.opened() as book:
+            self.recount(book)
+            return Usage(book.held_bytes, book.held_files)
+
+    def recount(self, book: Book) -> None:
+        """Make the book say what is there; unfinished files of dead writers are removed with their claims."""
+        sizes = [found.st_size for _, found in self._tree.files() if not stat.S_ISDIR(found.st_mode)]
+        alive: dict[str, Claim] = {}
+        for name in names_in(self._lease.private_descriptor):
+            if name.startswith(TEMPORARY_PREFIX):
+                size = self._size_if_alive(name)
+                if size is not None:
+                    # Its claim is unknown only if the book was damaged; then it can be at most one step ahead.
+                    alive[name] = book.claims.get(name) or Claim(size + STEP_BYTES, 1)
+        # All at once at the end: an interrupted count must not be kept as the whole.
+        book.held_bytes, book.held_files, book.claims = sum(sizes), len(sizes), alive
+
+    def _admit(self, book: Book, more: Usage) -> None:
+        if book.has_room(self._quota, more):
+            return
+        # The book may say too much after a crash or a deletion, so nobody is refused on its word alone.
+        self.recount(book)
+        excess = book.excess(self._quota, more)
+        if excess is not None:
+            limit, used, unit = excess
+            raise QuotaExceededError(self._lease.session_id, limit, used, unit)
+
+    def _size_if_alive(self, name: str) -> int | None:
+        """Give the size of an unfinished file whose writer lives; else remove it and give None."""
+        from filelock import lock_descriptor
+
+        try:
+            descriptor = open_for_reading(name, self._lease.private_descriptor)
+        except FileNotFoundError:
+            return None
+        try:
+            if not lock_descriptor(descriptor, blocking=False):
+                return os.fstat(descriptor).st_size
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._lease.private_descriptor)
+            return None
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        from filelock import lock_descriptor, unlock_descriptor
+
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            descriptor = self._open_ledger()
+            try:
+                while not lock_descriptor(descriptor, blocking=False):
+                    if time.monotonic() > deadline:
+                        raise WorkspaceError(self._lease.session_id, "another process has kept its ledger for too long")
+                    time.sleep(random.uniform(0.0005, 0.004))
+                # A replaced ledger would give two holders, one on each file.
+                if is_still_named(LEDGER, self._lease.private_descriptor, descriptor):
+                    try:
+                        yield descriptor
+                    finally:
+                        # Not by closing alone: a child forked meanwhile may still have the descriptor.
+                        unlock_descriptor(descriptor)
+                    return
+            finally:
+                os.close(descriptor)
+
+    def _open_ledger(self) -> int:
+        # No O_TRUNC: the book of whoever holds the lock is in it.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        parent = self._lease.private_descriptor
+        try:
+            descriptor = os.open(LEDGER, flags, FILE_MODE, dir_fd=parent)
+        except OSError as error:
+            found = look(LEDGER, parent)
+            if found is None or self._tree.is_plain(found):
+                raise
+            raise PathEscapeError(self._lease.session_id, LEDGER, "the ledger is not a plain file") from error
+        if not self._tree.is_plain(os.fstat(descriptor)):
+            os.close(descriptor)
+            raise PathEscapeError(self._lease.session_id, LEDGER, "the ledger is not a plain file")
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE:
+            os.fchmod(descriptor, FILE_MODE)
+        return descriptor
+
+
+@functools.cache
+def _epoch() -> str:
+    """Give a name of this run of the machine, or empty text where the system has none."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
+            return source.read().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,105 @@
+"""All workspaces of one deployment on the local disk: lease, remove, find garbage."""
+
+import os
+import shutil
+
+from sessionguard.errors import ConfigurationError, InvalidArgumentError, LeaseLostError, MisuseError
+from sessionguard.workspaces.cleanup import Cleanup, Removal
+from sessionguard.workspaces.deployment import Deployment
+from sessionguard.workspaces.layout import checked_session_id
+from sessionguard.workspaces.leases import take_shared
+from sessionguard.workspaces.quota import Quota
+from sessionguard.workspaces.workspace import Workspace
+
+
+class LocalWorkspaces:
+    """The private directories of all sessions of one deployment. Threads and processes may share the root.
+
+    Nothing is held open here, so it needs no closing and survives a fork.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        # Absolute now: a later change of the working directory must not open other workspaces.
+        self._root = os.path.abspath(os.fspath(root))
+        self._deployment: Deployment | None = None
+        self._cleanup: Cleanup | None = None
+
+    @property
+    def root(self) -> str:
+        """The directory that holds the workspaces of all deployments sharing it."""
+        return self._root
+
+    def open(self, deployment_id: str) -> None:
+        """Make the root if absent, mode 0700, and work below it in a part of this deployment's own.
+
+        Raises:
+            ConfigurationError: the root is a link, another user's, writable by others, or cannot be made.
+            MisuseError: this object is already open for another deployment.
+        """
+        deployment = Deployment(self._root, deployment_id)
+        if self._deployment is not None and self._deployment.folder != deployment.folder:
+            raise MisuseError("these workspaces are open for another deployment; make another LocalWorkspaces for it")
+        if not shutil.rmtree.avoids_symlink_attacks:
+            remedy = "this system cannot delete a directory safely while links are swapped in; use another one"
+            raise ConfigurationError("workspaces", self._root, remedy)
+        with deployment.made():
+            pass
+        if self._deployment is None:
+            self._deployment, self._cleanup = deployment, Cleanup(deployment)
+
+    def lease(self, session_id: str, quota: Quota) -> Workspace:
+        """Give the workspace of a session, made on first use; it is not removed before it is closed.
+
+        Whether the session is still active is for the caller to check, after this call: a directory
+        that was already removed is made anew, empty.
+
+        Raises:
+            LeaseLostError: it is being removed, or will be when its other leases end.
+        """
+        checked_session_id(session_id)
+        cleanup = self._opened()
+        assert self._deployment is not None
+        workspace = Workspace(take_shared(self._deployment, session_id), quota, cleanup.remove_if_pending)
+        # After taking the lease: the mark of a removal that came first is seen here, and one that
+        # comes later sees the lease. Closing also does that removal, if this lease was what it met.
+        if cleanup.is_pending(session_id):
+            workspace.close()
+            raise LeaseLostError(session_id, "it is to be removed; its session has ended")
+        return workspace
+
+    def remove(self, session_id: str) -> Removal:
+        """Remove the workspace of a session and all in it, at once or, while in use, when its last lease ends.
+
+        Nothing of other sessions is touched. Without a directory: no files, no bytes, not deferred.
+        """
+        checked_session_id(session_id)
+        return self._opened().remove(session_id)
+
+    def candidates(self, limit: int) -> list[str]:
+        """Give up to `limit` sessions whose directories may be garbage, and finish interrupted removals.
+
+        Those waiting for removal come first, then existing directories, each call going on where the last
+        stopped. The caller asks the store which are still active and removes the rest.
+        """
+        _checked_limit(limit)
+        cleanup = self._opened()
+        cleanup.empty_trash(limit)
+        # At most half, so that a search for garbage goes on whatever is waiting.
+        pending = cleanup.pending((limit + 1) // 2)
+        scanned = cleanup.scan(limit - len(pending))
+        return list(dict.fromkeys([*pending, *scanned]))
+
+    def empty_trash(self, limit: int = 1000) -> Removal:
+        """Finish up to `limit` removals that a crash interrupted, and give what that freed."""
+        _checked_limit(limit)
+        return self._opened().empty_trash(limit)
+
+    def _opened(self) -> Cleanup:
+        if self._cleanup is None:
+            raise MisuseError("these workspaces are not open; call open(deployment_id) first")
+        return self._cleanup
+
+
+def _checked_limit(limit: int) -> None:
+    if limit < 1:
+        raise InvalidArgumentError("limit", limit, "give at least 1")

@@ -1,0 +1,85 @@
+"""Which names a file in a workspace may have: an allow-list, decided without I/O."""
+
+import re
+import unicodedata
+
+from sessionguard.errors import PathEscapeError
+
+MAX_COMPONENTS = 8
+MAX_COMPONENT_BYTES = 255
+
+# Nothing here means anything to a shell glob, a URL escape, an HTML attribute or a Windows path.
+_PUNCTUATION = frozenset(" ._-()[]+,=@")
+_CATEGORIES = frozenset("LMN")
+
+# Letters and marks that draw nothing: two names could look alike and differ (Unicode Default_Ignorable_Code_Point).
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+
+# Windows opens the device whatever follows the first dot, so "con.csv" is the console there.
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", "conin", "conout", "clock"]
+    + [f"{port}{number}" for port in ("com", "lpt") for number in range(10)]
+)
+
+
+def parse_name(session_id: str, name: object) -> tuple[str, ...]:
+    """Give the components of `name`, NFC-normalised; joined by "/" they are the name as `list` shows it.
+
+    Raises:
+        PathEscapeError: the name is not on the allow-list; the error says which rule it breaks.
+    """
+    if not isinstance(name, str):
+        raise PathEscapeError(session_id, name, "a name is text")
+    # Before normalising, which is slow on megabytes of combining marks.
+    if len(name) > MAX_COMPONENTS * (MAX_COMPONENT_BYTES + 1):
+        raise PathEscapeError(session_id, name, "it is too long")
+    parts = tuple(unicodedata.normalize("NFC", name).split("/"))
+    if len(parts) > MAX_COMPONENTS:
+        raise PathEscapeError(session_id, name, f"it has more than {MAX_COMPONENTS} components")
+    for part in parts:
+        problem = _problem(part) or _problem_of_compatible_form(part)
+        if problem is not None:
+            raise PathEscapeError(session_id, name, problem)
+    return parts
+
+
+def collision_key(component: str) -> str:
+    """Give text that is equal for two components which some file system or reader takes for the same."""
+    if component.isascii():
+        return component.lower()
+    folded = unicodedata.normalize("NFKC", component).casefold()
+    # Folding can leave text that is no longer normalised, such as U+0345; one more round is stable.
+    return unicodedata.normalize("NFKC", folded).casefold()
+
+
+def _problem_of_compatible_form(part: str) -> str | None:
+    # Full-width "CON" and "x" with a superscript one are device names or dots to whoever normalises.
+    if part.isascii():
+        return None
+    compatible = unicodedata.normalize("NFKC", part)
+    return None if compatible == part else _problem(compatible)
+
+
+def _problem(part: str) -> str | None:
+    """Say which rule a component breaks, or None."""
+    if not part:
+        return "it has an empty component"
+    for character in part:
+        if not _is_allowed(character):
+            return f"the character {character!a} is not allowed"
+    if part[0] in ".- " or unicodedata.category(part[0])[0] == "M":
+        return "a component may not start with a dot, a hyphen, a space or a combining mark"
+    if part[-1] in ". ":
+        return "a component may not end with a dot or a space"
+    if len(part.encode("utf-8")) > MAX_COMPONENT_BYTES:
+        return f"a component is longer than {MAX_COMPONENT_BYTES} bytes"
+    if part.split(".", 1)[0].strip().casefold() in _DEVICES:
+        return "it is the name of a device on some systems"
+    return None
+
+
+def _is_allowed(character: str) -> bool:
+    if character in _PUNCTUATION:
+        return True
+    # Controls, bidi and other format characters, surrogates, private and unassigned ones are category C.
+    return unicodedata.category(character)[0] in _CATEGORIES and _INVISIBLE.match(character) is None

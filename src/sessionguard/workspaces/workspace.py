@@ -1,0 +1,162 @@
+"""The private files of one session, while its lease is held."""
+
+import os
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, cast
+
+from sessionguard.errors import InvalidArgumentError, PathEscapeError
+from sessionguard.workspaces.leases import Lease
+from sessionguard.workspaces.ledger import Ledger
+from sessionguard.workspaces.names import parse_name
+from sessionguard.workspaces.quota import Quota, Usage
+from sessionguard.workspaces.tree import FileTree
+from sessionguard.workspaces.writing import FileWriter, TextWriter
+
+_MODES = {"r": "r", "rt": "r", "rb": "rb", "w": "w", "wt": "w", "wb": "wb", "x": "x", "xt": "x", "xb": "xb"}
+
+
+class Workspace:
+    """The private directory of one session; it is not removed before it is closed.
+
+    Threads may share it. A forked child may not use it. Names are those of `parse_name`: refused with
+    PathEscapeError where they are not on the allow-list or do not name a plain file inside.
+    """
+
+    def __init__(self, lease: Lease, quota: Quota, after_release: Callable[[str], None]) -> None:
+        self._lease = lease
+        self._after_release = after_release
+        self._tree = FileTree(lease.session_id, lease.files_descriptor)
+        self._ledger = Ledger(lease, self._tree, quota)
+        self._writers: weakref.WeakSet[FileWriter] = weakref.WeakSet()
+
+    @property
+    def session_id(self) -> str:
+        """Whose files these are."""
+        return self._lease.session_id
+
+    @property
+    def path(self) -> Path:
+        """The directory of the files, for programs that need one; what they put there is outside quota and checks."""
+        return self._lease.path
+
+    def open(self, name: str, mode: str = "rb", *, encoding: str = "utf-8", newline: str | None = None) -> IO[Any]:
+        """Open a file: "rb", "r", "wb", "w", "xb" or "x"; text is UTF-8 unless said otherwise.
+
+        What is written appears under its name, whole and durable, when the file is closed. An exception
+        in its `with` block, closing the workspace first, or a crash leaves what was there before.
+
+        Raises:
+            FileNotFoundError: there is no such file to read.
+            FileExistsError: there is one already ("x"), now or when it is closed.
+            QuotaExceededError: the quota is used up, here or while writing; the file is discarded.
+        """
+        if mode not in _MODES:
+            raise InvalidArgumentError("mode", mode, 'use "rb", "r", "wb", "w", "xb" or "x"')
+        kind = _MODES[mode]
+        if kind.startswith("r"):
+            return self._open_for_reading(name, kind, encoding, newline)
+        writer = self._writer(name, kind, 0)
+        return cast("IO[Any]", writer if kind.endswith("b") else TextWriter(writer, encoding, newline))
+
+    def read(self, name: str) -> bytes:
+        """Give all bytes of a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        with self.open(name) as file:
+            return cast("bytes", file.read())
+
+    def write(self, name: str, data: bytes | str | Iterable[bytes]) -> int:
+        """Make or replace a file with `data`, text as UTF-8, and give its length in bytes.
+
+        Raises:
+            QuotaExceededError: it does not fit; what was there before is still there.
+        """
+        if isinstance(data, str):
+            data = data.encode("utf-8")
+        if isinstance(data, bytes | bytearray | memoryview):
+            size = memoryview(data).nbytes
+            with self._writer(name, "wb", size) as writer:
+                return writer.write(data)
+        with self._writer(name, "wb", 0) as writer:
+            return sum(writer.write(chunk) for chunk in data)
+
+    def list(self) -> list[str]:
+        """Give the sorted names of all files that `open` would give, nested ones as "a/b.csv"."""
+        with self._lease.using():
+            found = ["/".join(parts) for parts, state in self._tree.files() if self._tree.is_plain(state)]
+        return sorted(name for name in found if self._is_acceptable(name))
+
+    def usage(self) -> Usage:
+        """Count all files now, also those that other programs put under `path`."""
+        return self._ledger.count()
+
+    def delete(self, name: str) -> bool:
+        """Remove a file, and directories left empty by it; False if there was none."""
+        parts = parse_name(self.session_id, name)
+        # Under the ledger: else a directory could be removed while a writer is about to publish into it.
+        with self._ledger.opened():
+            try:
+                with self._tree.parents(parts) as parents:
+                    if self._tree.find(parts, parents[-1]) is None:
+                        return False
+                    os.unlink(parts[-1], dir_fd=parents[-1])
+                    os.fsync(parents[-1])
+                    _remove_if_empty(parts[:-1], parents)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def close(self) -> None:
+        """Discard unfinished files and release the lease; a removal that waited for the last lease is done."""
+        if not self._lease.is_ours:
+            return
+        for writer in list(self._writers):
+            writer.discard()
+        if self._lease.release():
+            self._after_release(self.session_id)
+
+    def _open_for_reading(self, name: str, kind: str, encoding: str, newline: str | None) -> IO[Any]:
+        parts = parse_name(self.session_id, name)
+        with self._lease.using():
+            descriptor = self._tree.open_file(parts)
+        if kind == "rb":
+            return os.fdopen(descriptor, "rb")
+        return os.fdopen(descriptor, "r", encoding=encoding, newline=newline)
+
+    def _writer(self, name: str, kind: str, expected_bytes: int) -> FileWriter:
+        parts = parse_name(self.session_id, name)
+        with self._lease.using():
+            writer = FileWriter(self._lease, self._tree, self._ledger, parts, kind, expected_bytes)
+            self._writers.add(writer)
+        return writer
+
+    def _is_acceptable(self, name: str) -> bool:
+        with suppress(PathEscapeError):
+            return "/".join(parse_name(self.session_id, name)) == name
+        return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Workspace of session {self.session_id}>"
+
+
+def _remove_if_empty(directories: tuple[str, ...], parents: Sequence[int]) -> None:
+    # Innermost first. Kept, empty directories would be something that no quota counts.
+    for part, parent in zip(reversed(directories), reversed(parents[:-1]), strict=True):
+        try:
+            os.rmdir(part, dir_fd=parent)
+        except OSError:
+            return
