@@ -40,7 +40,7 @@ def due_migrations(path: str) -> list[str]:
 
 def _library() -> Finding:
     version = sqlite3.sqlite_version
-    if not has_wal_reset_bug(sqlite3.sqlite_version_info):  # type: ignore[arg-type]
+    if not has_wal_reset_bug(sqlite3.sqlite_version_info):
         return Finding("ok", "SQLite", f"version {version}")
     return Finding(
         "warning",

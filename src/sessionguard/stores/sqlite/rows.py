@@ -33,7 +33,7 @@ def to_row(record: SessionRecord, lifetime: Lifetime) -> Row:
 
 
 def sg_merge(data: str, changes: str, remove: str) -> str:
-    """SQL function: replace top-level fields and remove others. (json_patch takes null for "remove".)"""
+    """SQL function: replace top-level fields and remove others. json_patch would take null for "remove"."""
     return merge(data, changes, json.loads(remove))
 
 

@@ -26,7 +26,7 @@ def has_wal_reset_bug(version: Version) -> bool:
     return _WAL_RESET_BUG_FROM <= version < _WAL_RESET_BUG_UNTIL
 
 
-def refuse_too_old(version: Version = sqlite3.sqlite_version_info) -> None:  # type: ignore[assignment]
+def refuse_too_old(version: Version = sqlite3.sqlite_version_info) -> None:
     """Raise `ConfigurationError` if `version` lacks something that the store needs."""
     if version < _OLDEST:
         raise ConfigurationError(
@@ -34,7 +34,7 @@ def refuse_too_old(version: Version = sqlite3.sqlite_version_info) -> None:  # t
         )
 
 
-def warn_of_known_bugs(version: Version = sqlite3.sqlite_version_info) -> None:  # type: ignore[assignment]
+def warn_of_known_bugs(version: Version = sqlite3.sqlite_version_info) -> None:
     """Write one log line a process if `version` has the WAL-reset bug."""
     if has_wal_reset_bug(version) and not _warned.is_set():
         _warned.set()

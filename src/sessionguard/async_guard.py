@@ -1,0 +1,323 @@
+"""`AsyncSessionGuard`: the async face of the library; the same names in the same order, awaitable."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sessionguard.core.checking import is_async_store, required_ability, valid_store
+from sessionguard.core.cleaning import PurgeReport, SweepReport
+from sessionguard.core.commands import Status
+from sessionguard.core.driving import Flow, run_async
+from sessionguard.core.events import Subscriber
+from sessionguard.core.flows import Modifier
+from sessionguard.core.listing import list_page
+from sessionguard.core.locking import DEFAULT_TIMEOUT
+from sessionguard.core.policy import SessionPolicy
+from sessionguard.core.removing import remove_workspace
+from sessionguard.core.session import Session
+from sessionguard.core.tokens import KeyRing
+from sessionguard.errors import IdentityMismatchError, LeaseLostError, SessionEndedError, SessionGuardError
+from sessionguard.locks import AsyncSessionLock
+from sessionguard.parts import GuardParts, folder
+from sessionguard.stores.contract import AsyncStore, Store
+from sessionguard.stores.offload import OffloadedStore
+from sessionguard.stores.opening import open_store
+from sessionguard.sweeping import AsyncSweeper
+from sessionguard.workspaces import AsyncLocalWorkspaces, AsyncWorkspace
+
+R = TypeVar("R")
+
+_log = logging.getLogger("sessionguard.background")
+
+
+class AsyncSessionGuard:
+    """Opens, finds, changes and ends sessions in one store. For the tasks of an event loop.
+
+    `store` is an async store or a blocking one, whose waiting calls then run in a thread. The other
+    settings are those of `SessionGuard`. A cancelled call is done, refused or unknown, never half done.
+
+    Every call may raise `StoreUnavailableError` (the outcome is unknown; safe to repeat), and
+    `MisuseError` after `close`.
+    """
+
+    def __init__(
+        self,
+        store: AsyncStore | Store,
+        workspaces: str | os.PathLike[str] | None = None,
+        policy: SessionPolicy | Mapping[str, SessionPolicy] | None = None,
+        *,
+        keys: KeyRing | None = None,
+        clock: Callable[[], datetime] | None = None,
+        sweep_interval: timedelta | None = timedelta(minutes=1),
+    ) -> None:
+        self._store: Any = valid_store(store) if is_async_store(store) else OffloadedStore(valid_store(store))
+        self._owns_store = False
+        files = None if workspaces is None else AsyncLocalWorkspaces(folder(workspaces))
+        self._parts = GuardParts(files, policy, keys, clock, sweep_interval)
+        self._sweeper: AsyncSweeper | None = None
+        self._pid: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        workspaces: str | os.PathLike[str] | None = None,
+        policy: SessionPolicy | Mapping[str, SessionPolicy] | None = None,
+        *,
+        keys: KeyRing | None = None,
+        clock: Callable[[], datetime] | None = None,
+        sweep_interval: timedelta | None = timedelta(minutes=1),
+    ) -> Self:
+        """Give a guard over the store that `url` names; it connects at first use and is closed with the guard."""
+        guard = cls(open_store(url), workspaces, policy, keys=keys, clock=clock, sweep_interval=sweep_interval)
+        guard._owns_store = True
+        return guard
+
+    # Opening a session
+
+    async def create(
+        self,
+        owner: str | None = None,
+        *,
+        scope: str = "default",
+        data: Mapping[str, Any] | None = None,
+        external_id: str | None = None,
+    ) -> Session:
+        """Give a new session with its `token`; `get_or_create` never finds it.
+
+        Without an owner it belongs to a visitor without a name, who is like no other.
+        """
+        return await self._run(self._parts.flows.create(owner, scope, data, external_id))
+
+    async def get_or_create(
+        self,
+        owner: str,
+        *,
+        scope: str = "default",
+        data: Mapping[str, Any] | None = None,
+        external_id: str | None = None,
+    ) -> Session:
+        """Give the one active session of the slot (scope, owner, external_id); `is_new` tells if it was opened now.
+
+        However many callers ask at once, all get the same session; one of them has its `token`. `data` is for
+        a new session only.
+        """
+        return await self._run(self._parts.flows.get_or_create(owner, scope, data, external_id))
+
+    async def replace(
+        self,
+        owner: str,
+        *,
+        scope: str = "default",
+        data: Mapping[str, Any] | None = None,
+        external_id: str | None = None,
+    ) -> Session:
+        """Give a new session in the slot; the former one, if there was one, has ended `replaced` in the same step."""
+        return await self._run(self._parts.flows.replace(owner, scope, data, external_id))
+
+    # Reading
+
+    async def load(self, token: object, *, scope: str | None = None) -> Session | None:
+        """Give the active session of `token`, in `scope` or any; None for every token that leads to none.
+
+        That the session was seen is written down when due.
+        """
+        return await self._run(self._parts.flows.load(token, scope))
+
+    async def get(self, session_id: str) -> Session | None:
+        """Give the session with this id, active or ended; None if there is none. For trusted callers."""
+        return await self._run(self._parts.flows.get(session_id))
+
+    async def sessions(
+        self, *, scope: str | None = None, owner: str | None = None, status: Status | None = "active"
+    ) -> AsyncIterator[Session]:
+        """Iterate over sessions, those of one owner newest first; `status` None means active and ended ones.
+
+        A session that is there all the while is given exactly once.
+        """
+        required_ability(self._store, "page", "sessions()")
+        cursor: str | None = None
+        while True:
+            page, cursor = await self._run(list_page(self._parts.setting, scope, owner, status, cursor))
+            for session in page:
+                yield session
+            if cursor is None:
+                return
+
+    # Changing
+
+    async def save(
+        self,
+        session: Session,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        remove: tuple[str, ...] | list[str] = (),
+        expected_version: int | None = None,
+    ) -> Session:
+        """Replace the fields of `changes` whole, remove those in `remove`, and give the session as it is stored then.
+
+        Fields that others saved meanwhile stay. Raises `SessionEndedError` if the session is over, and
+        `SessionConflictError` if `expected_version` is given and not the stored one.
+        """
+        return await self._run(self._parts.flows.save(session, changes, remove, expected_version))
+
+    async def modify(self, session: Session, function: Modifier) -> Session:
+        """Let `function` change a private copy of the data and store it, if no one else stored meanwhile.
+
+        Otherwise `function` is called again with the newer data; after about ten seconds of that
+        `SessionConflictError` is raised. `function` may return the new data, or None if it changed the copy.
+        """
+        return await self._run(self._parts.flows.modify(session, function))
+
+    async def touch(self, session: Session) -> Session:
+        """Give the session with its idle time begun anew, up to its absolute timeout.
+
+        Raises `SessionEndedError` if it is over.
+        """
+        return await self._run(self._parts.flows.touch(session))
+
+    async def rotate(self, session: Session, *, owner: str | None = None) -> Session:
+        """Give the session with a new `token`; the former one works on for the grace of its policy.
+
+        An anonymous session may receive its owner. If another rotation came first, `token` is None.
+        """
+        return await self._run(self._parts.flows.rotate(session, owner))
+
+    # Ending
+
+    async def end(self, session: Session, reason: str = "revoked") -> Session | None:
+        """Give the session, ended now for `reason`, with what was `removed`; None if it had ended before."""
+        return await self._run(self._parts.cleaning.end(session, reason))
+
+    async def end_owner(self, owner: str, *, scope: str | None = None, keep: Session | str | None = None) -> int:
+        """End every active session of `owner`, in `scope` or all, but `keep`; gives how many that were."""
+        return await self._run(self._parts.cleaning.end_owner(owner, scope, keep))
+
+    async def sweep(self, limit: int = 1000) -> SweepReport:
+        """End up to `limit` expired sessions and remove their workspaces; what is in use stays."""
+        return await self._run(self._parts.cleaning.sweep(limit))
+
+    async def purge(self, older_than: timedelta | None = None, *, limit: int = 10_000) -> PurgeReport:
+        """Forget up to `limit` sessions that ended `older_than` ago; None: as long ago as their policy says."""
+        return await self._run(self._parts.cleaning.purge(older_than, limit))
+
+    # Workspaces and locks
+
+    @contextlib.asynccontextmanager
+    async def workspace(self, session: Session) -> AsyncIterator[AsyncWorkspace]:
+        """Lend the private directory of `session`; it is not removed, and the session kept alive, inside the block.
+
+        Raises `SessionEndedError` if the session is over.
+        """
+        lease = await self._leased(session)
+        beating = asyncio.create_task(self._beat(session))
+        try:
+            yield lease
+        finally:
+            beating.cancel()
+            await lease.close()
+
+    async def _leased(self, session: Session) -> AsyncWorkspace:
+        files, quota = self._parts.required_files(), self._parts.quota(session)
+        await self._ready()
+        try:
+            lease = await files.lease(session.id, quota)
+        except LeaseLostError:
+            # Being removed, because the session has ended: then touch says so.
+            await self.touch(session)
+            raise
+        try:
+            # Asked with the lease held: whoever ends the session from now on leaves its files alone meanwhile.
+            await self.touch(session)
+        except BaseException as error:
+            await lease.close()
+            if isinstance(error, SessionEndedError):
+                # Taking the lease may have made the directory anew.
+                await self._run(remove_workspace(self._parts.setting, session.id))
+            raise
+        return lease
+
+    async def _beat(self, session: Session) -> None:
+        while True:
+            await asyncio.sleep(self._parts.beat_seconds(session))
+            try:
+                await self.touch(session)
+            except SessionGuardError:
+                _log.warning("keeping a session alive failed; the next beat tries again", exc_info=True)
+
+    def lock(self, session: Session, name: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> AsyncSessionLock:
+        """Give the lock `name` of `session`, to be held in a `with` block; it waits at most `timeout` to enter.
+
+        Raises `LockTimeoutError` on entering if others hold it for that long.
+        """
+        required_ability(self._store, "acquire_lock", "lock()")
+        locking = self._parts.locking
+        return AsyncSessionLock(locking.claim(session, name, timeout), locking, self._run)
+
+    # The guard itself
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Let `subscriber` hear every event (`sessionguard.core.events`); gives a function that ends it."""
+        return self._parts.bus.subscribe(subscriber)
+
+    async def close(self) -> None:
+        """Stop the background work, and close the store if this guard opened it. Closing twice is fine."""
+        if self._parts.is_closed:
+            return
+        self._parts.is_closed = True
+        if self._sweeper is not None and self._loop is asyncio.get_running_loop():
+            await self._sweeper.stop()
+        if self._owns_store:
+            await self._store.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, flow: Flow[R]) -> R:
+        await self._ready()
+        try:
+            return await run_async(flow, self._store, self._parts.files, asyncio.sleep)
+        except IdentityMismatchError as error:
+            self._parts.tell_mismatch(error)
+            raise
+
+    async def _ready(self) -> None:
+        """Do what is done once per process and event loop, at first use. Tasks may come here together."""
+        self._parts.require_open()
+        loop, pid = asyncio.get_running_loop(), os.getpid()
+        if self._loop is loop and self._pid == pid:
+            return
+        if self._parts.files is not None:
+            await self._parts.files.open(await run_async(self._parts.flows.deployment_id(), self._store))
+        # No await from here on, so only one of the tasks that came together starts the sweeper.
+        if self._loop is loop and self._pid == pid:
+            return
+        self._loop, self._pid = loop, pid
+        if self._parts.sweep_seconds is not None:
+            self._sweeper = AsyncSweeper(_background_pass(weakref.ref(self)), self._parts.sweep_seconds)
+            self._sweeper.start()
+
+
+def _background_pass(guard_reference: "weakref.ref[AsyncSessionGuard]") -> Callable[[], Awaitable[bool]]:
+    # A weak reference, so that the task does not keep alive a guard that everyone else has dropped.
+    async def sweep_pass() -> bool:
+        guard = guard_reference()
+        if guard is None or guard._parts.is_closed:
+            return False
+        await guard.sweep()
+        await guard.purge()
+        return True
+
+    return sweep_pass

@@ -1,0 +1,36 @@
+"""Telling early, and in words, that a guard was given the wrong kind of store or setting."""
+
+from datetime import timedelta
+from inspect import iscoroutinefunction
+from typing import Any
+
+from sessionguard.errors import ConfigurationError, MisuseError
+
+
+def is_async_store(store: Any) -> bool:
+    """Tell whether `store` has async verbs."""
+    return iscoroutinefunction(getattr(store, "load", None))
+
+
+def valid_store(store: Any) -> Any:
+    """Give `store` if it looks like a store at all, else raise `ConfigurationError`."""
+    if not callable(getattr(store, "load", None)) or not callable(getattr(store, "get_or_create", None)):
+        raise ConfigurationError(
+            "store", type(store).__name__, "give a store object, or use SessionGuard.open with a store URL"
+        )
+    return store
+
+
+def interval_seconds(setting: str, interval: timedelta | None) -> float | None:
+    """Give `interval` in seconds; None stays None."""
+    if interval is None:
+        return None
+    if not isinstance(interval, timedelta) or interval <= timedelta(0):
+        raise ConfigurationError(setting, interval, "give a timedelta above zero, or None to turn it off")
+    return interval.total_seconds()
+
+
+def required_ability(store: Any, verb: str, call: str) -> None:
+    """Raise `MisuseError` if `store` lacks the optional ability behind `call`."""
+    if not callable(getattr(store, verb, None)):
+        raise MisuseError(f"the {store.name} store cannot do {call}; use a store that can, such as sqlite://")

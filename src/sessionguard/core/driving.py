@@ -1,0 +1,78 @@
+"""The two drivers: they run one and the same flow on a blocking or on an async store.
+
+A flow is a generator that yields commands and is sent their replies. What goes wrong, cancellation too, is thrown into
+the flow where it waits, and the flow is closed in every case. A reply that is not for what was asked makes the
+store drop its connections before anything else can use them.
+"""
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeVar
+
+from sessionguard.core.commands import Command, FileCommand, Pause
+from sessionguard.errors import IdentityMismatchError
+
+R = TypeVar("R")
+
+Flow = Generator[Command[Any], Any, R]
+
+
+def perform(command: Command[R]) -> Flow[R]:
+    """Ask `command` and give its reply, with its type."""
+    reply: R = yield command
+    return reply
+
+
+def run(flow: Flow[R], store: Any, files: Any = None, pause: Callable[[float], object] | None = None) -> R:
+    """Run `flow` to its end on a blocking store, blocking workspaces and a blocking way to let seconds pass."""
+    try:
+        command = next(flow)
+        while True:
+            try:
+                if isinstance(command, FileCommand):
+                    reply = command.apply(files)
+                elif isinstance(command, Pause):
+                    reply = pause and pause(command.seconds)
+                else:
+                    reply = command.apply(store)
+                    command.verify(reply, store.name)
+            except BaseException as error:
+                command = flow.throw(error)
+            else:
+                command = flow.send(reply)
+    except StopIteration as done:
+        result: R = done.value
+        return result
+    except IdentityMismatchError:
+        store.distrust()
+        raise
+    finally:
+        flow.close()
+
+
+async def run_async(
+    flow: Flow[R], store: Any, files: Any = None, pause: Callable[[float], Awaitable[object]] | None = None
+) -> R:
+    """Run `flow` to its end on an async store, async workspaces and an async way to let seconds pass."""
+    try:
+        command = next(flow)
+        while True:
+            try:
+                if isinstance(command, FileCommand):
+                    reply = await command.apply(files)
+                elif isinstance(command, Pause):
+                    reply = pause and await pause(command.seconds)
+                else:
+                    reply = await command.apply(store)
+                    command.verify(reply, store.name)
+            except BaseException as error:
+                command = flow.throw(error)
+            else:
+                command = flow.send(reply)
+    except StopIteration as done:
+        result: R = done.value
+        return result
+    except IdentityMismatchError:
+        await store.distrust()
+        raise
+    finally:
+        flow.close()

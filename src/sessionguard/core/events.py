@@ -1,0 +1,172 @@
+"""What happened, as values. Subscribers get them one by one, in the order in which they happened.
+
+Events carry handles and reasons, never tokens or data. Owners may be personal data: a subscriber that writes
+them down should know what its readers may see.
+"""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from sessionguard.core.lifecycle import Refusal
+
+
+@frozen
+class Event:
+    """The base of all events."""
+
+
+@frozen
+class SessionEvent(Event):
+    """Something about one session."""
+
+    session_id: str
+    scope: str
+    owner: str
+
+
+@frozen
+class SessionCreated(SessionEvent):
+    """A new session was opened; `verb` says by which call."""
+
+    verb: str
+
+
+@frozen
+class SessionReused(SessionEvent):
+    """`get_or_create` found the active session of the slot."""
+
+
+@frozen
+class SessionReplaced(SessionEvent):
+    """A session ended because `successor_id` took its slot."""
+
+    successor_id: str
+
+
+@frozen
+class SessionExpired(SessionEvent):
+    """An expired session was ended."""
+
+
+@frozen
+class SessionEnded(SessionEvent):
+    """A session was ended by a call, for `reason`."""
+
+    reason: str
+
+
+@frozen
+class SessionTouched(SessionEvent):
+    """That the session was seen was written down."""
+
+
+@frozen
+class SessionSaved(SessionEvent):
+    """Fields were changed or removed; `version` is the one they got."""
+
+    version: int
+    changed_count: int
+    removed_count: int
+
+
+@frozen
+class TokenRotated(SessionEvent):
+    """The session has a new token."""
+
+
+@frozen
+class RotationLost(SessionEvent):
+    """A rotation found that another had come first, or was asked for with a token in its grace."""
+
+
+@frozen
+class SaveConflicted(SessionEvent):
+    """The stored version was not the expected one."""
+
+    expected: int
+    found: int
+
+
+@frozen
+class ChangeRefused(SessionEvent):
+    """`verb` was asked of a session that had ended or expired."""
+
+    verb: str
+    reason: str | None
+
+
+@frozen
+class TokenRejected(Event):
+    """A token led to no session. `session_id` is known if it once had one."""
+
+    reason: Refusal
+    session_id: str | None
+
+
+@frozen
+class IdentityMismatched(Event):
+    """The store answered with another session than the one asked for. Find out why before you go on."""
+
+    store: str
+    verb: str
+    field: str
+
+
+@frozen
+class WorkspaceRemoved(Event):
+    """The files of an ended session are gone, or wait for their last lease (`is_deferred`)."""
+
+    session_id: str
+    file_count: int
+    size_bytes: int
+    is_deferred: bool
+
+
+@frozen
+class CleanupFailed(Event):
+    """A step of the clean-up failed; the sessions are ended all the same and the next pass tries again."""
+
+    session_id: str | None
+    error: str
+
+
+@frozen
+class LockLost(Event):
+    """A lock lapsed while it was held."""
+
+    session_id: str
+    name: str
+    fence: int
+
+
+Subscriber = Callable[[Event], object]
+
+
+class EventBus:
+    """Hands every event to every subscriber, in the thread or task in which it happened.
+
+    A subscriber that fails is reported to `on_failure` and disturbs neither the operation nor the others.
+    """
+
+    def __init__(self, on_failure: Callable[[Subscriber, Exception], object]) -> None:
+        self._on_failure = on_failure
+        # Replaced as a whole, so that publishing needs no lock while others subscribe.
+        self.subscribers: tuple[Subscriber, ...] = ()
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Let `subscriber` hear every event from now on; gives a function that ends it."""
+        self.subscribers = (*self.subscribers, subscriber)
+
+        def unsubscribe() -> None:
+            self.subscribers = tuple(each for each in self.subscribers if each is not subscriber)
+
+        return unsubscribe
+
+    def publish(self, event: Event) -> None:
+        """Hand `event` to all subscribers."""
+        for subscriber in self.subscribers:
+            try:
+                subscriber(event)
+            except Exception as error:
+                self._on_failure(subscriber, error)

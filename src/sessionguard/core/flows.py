@@ -1,0 +1,256 @@
+"""What each call of a guard does: checks its arguments, asks the store, judges the reply, says what happened.
+
+Each flow is written once and driven blocking or async. A flow assumes nothing between two commands.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sessionguard.core import commands as c
+from sessionguard.core import events as e
+from sessionguard.core.arguments import is_session_id, valid_external_id, valid_text
+from sessionguard.core.data import EMPTY, difference, encode_fields, field_names, join_fields, size_bytes
+from sessionguard.core.driving import Flow, perform
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.records import NewSession, SessionRecord
+from sessionguard.core.removing import remove_workspace
+from sessionguard.core.retrying import delays
+from sessionguard.core.session import Session, is_in_grace, private_copy, record_of
+from sessionguard.core.setting import Setting, valid_session
+from sessionguard.core.tokens import Minted, is_anonymous
+from sessionguard.errors import (
+    IdentityMismatchError,
+    InvalidArgumentError,
+    MisuseError,
+    SessionConflictError,
+    SessionEndedError,
+    SessionTooLargeError,
+)
+
+Modifier = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+
+_MODIFY_BOUND_SECONDS: Final = 10.0
+
+
+class SessionFlows:
+    """The flows about one session at a time."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._policies = setting.policies
+        self._bus = setting.bus
+        self._mint = setting.mint
+        self._deployment_id: str | None = None
+
+    def deployment_id(self) -> Flow[str]:
+        """Give the id that all users of this store share; the store is asked once."""
+        if self._deployment_id is None:
+            self._deployment_id = yield from perform(c.Identify())
+        return self._deployment_id
+
+    # Opening
+
+    def create(self, owner: str | None, scope: str, data: object, external_id: str | None) -> Flow[Session]:
+        """Open a session that no slot knows."""
+        if owner is None:
+            owner = self._mint.anonymous_owner()
+        new, minted = yield from self._new(owner, scope, data, external_id)
+        opened = yield from perform(c.Create(new, self._setting.at(), new.id))
+        return (yield from self._opened("create", opened, minted))
+
+    def get_or_create(self, owner: str, scope: str, data: object, external_id: str | None) -> Flow[Session]:
+        """Give the session of the slot, opening it if there is none."""
+        new, minted = yield from self._new(owner, scope, data, external_id)
+        opened = yield from perform(c.GetOrCreate(new, self._setting.at(), new.id))
+        return (yield from self._opened("get_or_create", opened, minted))
+
+    def replace(self, owner: str, scope: str, data: object, external_id: str | None) -> Flow[Session]:
+        """Open a new session in the slot, ending the former."""
+        new, minted = yield from self._new(owner, scope, data, external_id)
+        opened = yield from perform(c.Replace(new, self._setting.at(), new.id))
+        return (yield from self._opened("replace", opened, minted))
+
+    def _new(self, owner: str, scope: str, data: object, external_id: str | None) -> Flow[tuple[NewSession, Minted]]:
+        valid_text("owner", owner)
+        valid_text("scope", scope)
+        valid_external_id(external_id)
+        rules = self._policies.rules(scope)
+        text = EMPTY if data is None else join_fields(encode_fields(data, max_depth=rules.policy.max_data_depth))
+        deployment_id = self._deployment_id or (yield from self.deployment_id())
+        minted = self._mint.new(deployment_id, owner)
+        if size_bytes(text) > rules.policy.max_data_bytes:
+            raise SessionTooLargeError(minted.session_id, rules.policy.max_data_bytes, size_bytes(text))
+        new = NewSession(minted.session_id, scope, owner, external_id, minted.token_hash, text, rules.lifetime)
+        return new, minted
+
+    def _opened(self, verb: str, opened: c.Opened, minted: Minted) -> Flow[Session]:
+        record = opened.record
+        is_new = record.token_hash == minted.token_hash
+        if record.reason is not None:
+            # Only the repetition of a lost call can meet this: what it opened has ended since.
+            raise SessionEndedError(record.id, record.reason)
+        if self._bus.subscribers:
+            self._tell_opened(verb, opened, is_new)
+        for former in opened.ended:
+            yield from remove_workspace(self._setting, former.id)
+        return Session(record, token=minted.token if is_new else None, is_new=is_new)
+
+    def _tell_opened(self, verb: str, opened: c.Opened, is_new: bool) -> None:
+        record = opened.record
+        for former in opened.ended:
+            about = (former.id, former.scope, former.owner)
+            replaced = former.reason == "replaced"
+            self._bus.publish(e.SessionReplaced(*about, record.id) if replaced else e.SessionExpired(*about))
+        if is_new:
+            self._bus.publish(e.SessionCreated(record.id, record.scope, record.owner, verb))
+        else:
+            self._bus.publish(e.SessionReused(record.id, record.scope, record.owner))
+        if opened.touched:
+            self._bus.publish(e.SessionTouched(record.id, record.scope, record.owner))
+
+    # Reading
+
+    def load(self, token: object, scope: str | None) -> Flow[Session | None]:
+        """Give the active session of `token`, or None."""
+        if scope is not None:
+            valid_text("scope", scope)
+        token_hash = self._mint.hash_of(token)
+        if token_hash is None:
+            self._bus.publish(e.TokenRejected("malformed", None))
+            return None
+        loaded: c.Loaded = yield c.Load(token_hash, scope, self._setting.at(), "")
+        record = loaded.record
+        if record is None:
+            self._bus.publish(e.TokenRejected(loaded.refusal or "unknown", loaded.refused_id))
+            return None
+        if loaded.touched:
+            self._bus.publish(e.SessionTouched(record.id, record.scope, record.owner))
+        return Session(record, in_grace=record.token_hash != token_hash)
+
+    def get(self, session_id: object) -> Flow[Session | None]:
+        """Give the session with this id, active or ended, or None."""
+        if not is_session_id(session_id):
+            return None
+        record = yield from perform(c.Get(str(session_id), self._setting.at()))
+        return None if record is None else Session(record)
+
+    # Changing
+
+    def save(self, session: Session, changes: object, remove: object, expected_version: int | None) -> Flow[Session]:
+        """Change and remove top-level fields."""
+        policy = self._policies.rules(valid_session(session).scope).policy
+        fields = encode_fields(changes, max_depth=policy.max_data_depth, argument="changes")
+        removed = field_names("remove", remove)
+        both = set(fields).intersection(removed)
+        if both:
+            raise InvalidArgumentError("remove", sorted(both)[0], "a field is either changed or removed, not both")
+        if expected_version is not None and (
+            isinstance(expected_version, bool) or not isinstance(expected_version, int)
+        ):
+            raise InvalidArgumentError("expected_version", expected_version, "give the version of a Session")
+        reply = yield from self._ask_save(session, fields, removed, expected_version)
+        record = self._changed(session, "save", reply)
+        if reply.outcome is Outcome.CONFLICT:
+            raise SessionConflictError(record.id, expected_version or 0, record.version)
+        return self._saved(session, record, len(fields), len(removed))
+
+    def _ask_save(
+        self, session: Session, fields: Mapping[str, str], removed: tuple[str, ...], expected_version: int | None
+    ) -> Flow[c.Changed]:
+        limit = self._policies.rules(session.scope).policy.max_data_bytes
+        operation = self._mint.operation_id()
+        at = self._setting.at()
+        reply = yield from perform(c.Save(session.id, at, operation, fields, removed, expected_version, limit))
+        if reply.outcome is Outcome.TOO_LARGE:
+            raise SessionTooLargeError(session.id, limit, reply.size_bytes)
+        if reply.outcome is Outcome.CONFLICT and reply.record is not None and self._bus.subscribers:
+            about = (session.id, session.scope, session.owner)
+            self._bus.publish(e.SaveConflicted(*about, expected_version or 0, reply.record.version))
+        return reply
+
+    def _saved(self, session: Session, record: SessionRecord, changed: int, removed: int) -> Session:
+        if self._bus.subscribers and changed + removed:
+            about = (record.id, record.scope, record.owner)
+            self._bus.publish(e.SessionSaved(*about, record.version, changed, removed))
+        return Session(record, in_grace=is_in_grace(session))
+
+    def modify(self, session: Session, function: Modifier) -> Flow[Session]:
+        """Read, let `function` change, and write if no one else wrote meanwhile; again until it succeeds."""
+        policy = self._policies.rules(valid_session(session).scope).policy
+        current = session
+        for delay in delays(self._mint.random_bytes, _MODIFY_BOUND_SECONDS):
+            before, after = private_copy(current), private_copy(current)
+            returned = function(after)
+            changes, removed = difference(before, after if returned is None else returned)
+            fields = encode_fields(changes, max_depth=policy.max_data_depth, argument="function")
+            reply = yield from self._ask_save(session, fields, removed, current.version)
+            record = self._changed(session, "modify", reply)
+            if reply.outcome is Outcome.DONE:
+                return self._saved(session, record, len(fields), len(removed))
+            current, expected = Session(record), current.version
+            yield from perform(c.Pause(delay))
+        raise SessionConflictError(session.id, expected, current.version)
+
+    def touch(self, session: Session) -> Flow[Session]:
+        """Extend the session."""
+        valid_session(session)
+        reply = yield from perform(c.Touch(session.id, self._setting.at(), self._mint.operation_id()))
+        record = self._changed(session, "touch", reply)
+        if self._bus.subscribers:
+            self._bus.publish(e.SessionTouched(record.id, record.scope, record.owner))
+        return Session(record, in_grace=is_in_grace(session))
+
+    def rotate(self, session: Session, owner: str | None) -> Flow[Session]:
+        """Give the session a new token, and an anonymous one its owner."""
+        self._check_new_owner(valid_session(session), owner)
+        if is_in_grace(session):
+            self._tell_rotation_lost(session)
+            return session
+        deployment_id = yield from self.deployment_id()
+        minted = self._mint.new(deployment_id, owner or session.owner)
+        rotate = c.Rotate(
+            session.id,
+            self._setting.at(),
+            minted.session_id,
+            record_of(session).token_hash,
+            minted.token_hash,
+            self._policies.rules(session.scope).grace_us,
+            owner,
+        )
+        reply = yield from perform(rotate)
+        record = self._changed(session, "rotate", reply)
+        if reply.outcome is not Outcome.DONE or record.token_hash != minted.token_hash:
+            self._tell_rotation_lost(session)
+            return Session(record)
+        if self._bus.subscribers:
+            self._bus.publish(e.TokenRotated(record.id, record.scope, record.owner))
+        return Session(record, token=minted.token)
+
+    def _check_new_owner(self, session: Session, owner: str | None) -> None:
+        if owner is None:
+            return
+        valid_text("owner", owner)
+        if owner != session.owner and not is_anonymous(session.owner):
+            raise MisuseError(
+                f"session {session.id} already has an owner and never changes to another; end it and create a new one"
+            )
+
+    def _tell_rotation_lost(self, session: Session) -> None:
+        if self._bus.subscribers:
+            self._bus.publish(e.RotationLost(session.id, session.scope, session.owner))
+
+    def _changed(self, session: Session, verb: str, reply: c.Changed) -> SessionRecord:
+        """Give the record of a change that was not refused; it must be of the very session that was meant."""
+        record = reply.record
+        if record is None or reply.outcome is Outcome.ENDED:
+            reason = None if record is None else record.reason
+            if self._bus.subscribers:
+                self._bus.publish(e.ChangeRefused(session.id, session.scope, session.owner, verb, reason))
+            raise SessionEndedError(session.id, reason)
+        if record.scope != session.scope:
+            raise IdentityMismatchError("the", verb, "scope")
+        if record.owner != session.owner and not is_anonymous(session.owner):
+            raise IdentityMismatchError("the", verb, "owner")
+        if record.generation != session.generation:
+            raise IdentityMismatchError("the", verb, "generation")
+        return record

@@ -1,0 +1,93 @@
+"""Taking, keeping and giving back a named lock of one session.
+
+A lock is a lease with a fence: it lapses unless it is renewed, so a holder that died hinders nobody for long, and
+whoever takes it gets a higher fence than everyone before. A holder that was stopped past its lease cannot know that it
+is no longer alone; a resource that refuses lower fences can.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from attrs import frozen
+
+from sessionguard.core import commands as c
+from sessionguard.core import events as e
+from sessionguard.core.arguments import valid_lock_name
+from sessionguard.core.driving import Flow, perform
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.session import Session
+from sessionguard.core.setting import Setting, valid_session
+from sessionguard.errors import InvalidArgumentError, LockTimeoutError, SessionEndedError
+
+LEASE_SECONDS: Final = 15.0
+# A third of the lease leaves room for two missed beats.
+BEAT_SECONDS: Final = LEASE_SECONDS / 3
+DEFAULT_TIMEOUT: Final = timedelta(seconds=10)
+
+_LEASE_US: Final = int(LEASE_SECONDS * 1_000_000)
+_FIRST_WAIT: Final = 0.001
+_LONGEST_WAIT: Final = 0.025
+
+
+@frozen
+class Claim:
+    """One attempt to hold one lock."""
+
+    session_id: str
+    name: str
+    holder: str
+    timeout_seconds: float
+
+
+@frozen
+class LockFlows:
+    """The flows behind `lock`."""
+
+    setting: Setting
+
+    def claim(self, session: Session, name: str, timeout: timedelta) -> Claim:
+        """Check the arguments of `lock` and name a new claim."""
+        if not isinstance(timeout, timedelta) or timeout < timedelta(0):
+            raise InvalidArgumentError("timeout", timeout, "give a timedelta of zero or more")
+        session_id = valid_session(session).id
+        return Claim(session_id, valid_lock_name(name), self.setting.mint.operation_id(), timeout.total_seconds())
+
+    def acquire(self, claim: Claim, already_waited: float = 0.0) -> Flow[int]:
+        """Give the fence with which the lock is held, waiting while others hold it."""
+        waited, ceiling = already_waited, _FIRST_WAIT
+        while True:
+            command = c.AcquireLock(claim.session_id, claim.name, claim.holder, self.setting.at(), _LEASE_US)
+            reply = yield from perform(command)
+            if reply.outcome is Outcome.DONE:
+                return reply.fence
+            if reply.outcome is Outcome.ENDED:
+                raise SessionEndedError(claim.session_id, None)
+            if waited >= claim.timeout_seconds:
+                raise LockTimeoutError(claim.session_id, claim.name, claim.timeout_seconds)
+            # Half the interval at least, so that the waits add up to the timeout in a bounded number of tries.
+            fraction = int.from_bytes(self.setting.mint.random_bytes(2), "big") / 2**16
+            wait = min(ceiling * (0.5 + fraction / 2), claim.timeout_seconds - waited)
+            yield from perform(c.Pause(wait))
+            waited += wait
+            ceiling = min(ceiling * 2, _LONGEST_WAIT)
+
+    def renew(self, claim: Claim, fence: int) -> Flow[bool]:
+        """Keep the lock for another lease; False if it had lapsed."""
+        command = c.RenewLock(claim.session_id, claim.name, claim.holder, self.setting.at(), _LEASE_US)
+        reply = yield from perform(command)
+        return self._still_ours(claim, fence, reply)
+
+    def release(self, claim: Claim, fence: int) -> Flow[bool]:
+        """Give the lock back; False if it had lapsed and another has taken it since."""
+        reply = yield from perform(c.ReleaseLock(claim.session_id, claim.name, claim.holder, self.setting.at()))
+        return self._still_ours(claim, fence, reply)
+
+    def abandon(self, claim: Claim) -> Flow[None]:
+        """Give the lock back if an interrupted `acquire` took it."""
+        yield from perform(c.ReleaseLock(claim.session_id, claim.name, claim.holder, self.setting.at()))
+
+    def _still_ours(self, claim: Claim, fence: int, reply: c.LockReply) -> bool:
+        ours = reply.outcome is Outcome.DONE and reply.fence == fence
+        if not ours:
+            self.setting.bus.publish(e.LockLost(claim.session_id, claim.name, fence))
+        return ours

@@ -1,0 +1,158 @@
+"""`Session`: what callers hold of a session, at the instant they got it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from attrs import frozen
+
+from sessionguard.core.commands import Status
+from sessionguard.core.data import decode
+from sessionguard.core.instants import from_us
+from sessionguard.core.records import SessionRecord
+
+
+@frozen
+class Removed:
+    """What became of the files of an ended session."""
+
+    files: int = 0
+    bytes: int = 0
+    deferred: bool = False
+    """The workspace is in use; it is removed when its last lease is gone."""
+
+
+NOTHING_REMOVED: Final = Removed()
+
+
+class Session:
+    """One session as it was when it was read; it does not change, calls that change something give a new one.
+
+    `id` is the public handle: safe in logs, paths and lists, it authorises nothing. `token` is the secret
+    for the client; only the call that made it has it, everywhere else it is None.
+    """
+
+    __slots__ = ("_data", "_in_grace", "_record", "is_new", "removed", "token")
+
+    is_new: bool
+    """Whether this call opened the session."""
+    token: str | None
+    removed: Removed
+    """With `end`: what became of the files."""
+
+    def __init__(
+        self,
+        record: SessionRecord,
+        *,
+        token: str | None = None,
+        is_new: bool = False,
+        in_grace: bool = False,
+        removed: Removed = NOTHING_REMOVED,
+    ) -> None:
+        self._record = record
+        self._data: Mapping[str, Any] | None = None
+        self._in_grace = in_grace
+        self.token = token
+        self.is_new = is_new
+        self.removed = removed
+
+    @property
+    def id(self) -> str:
+        """The server-issued handle, stable for life and never reused."""
+        return self._record.id
+
+    @property
+    def scope(self) -> str:
+        """What kind of session it is."""
+        return self._record.scope
+
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self._record.owner
+
+    @property
+    def external_id(self) -> str | None:
+        """The integrator's own name for it, if it was opened with one."""
+        return self._record.external_id
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it is the one session of its slot."""
+        return self._record.exclusive
+
+    @property
+    def status(self) -> Status:
+        """Whether it was active or ended when it was read."""
+        return "active" if self._record.reason is None else "ended"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it ended; None while active."""
+        return self._record.reason
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was opened."""
+        return from_us(self._record.created_us)
+
+    @property
+    def last_seen_at(self) -> datetime:
+        """When it was last written down that it was seen."""
+        return from_us(self._record.last_seen_us)
+
+    @property
+    def expires_at(self) -> datetime:
+        """From when on it is expired if it is not touched before."""
+        return from_us(self._record.expires_us)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended; None while active."""
+        return None if self._record.ended_us is None else from_us(self._record.ended_us)
+
+    @property
+    def version(self) -> int:
+        """Grows by one with every save of data."""
+        return self._record.version
+
+    @property
+    def generation(self) -> int:
+        """Numbers the sessions of its slot."""
+        return self._record.generation
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The data, read-only at the top and private to this object: changing nested values changes nothing stored."""
+        if self._data is None:
+            self._data = MappingProxyType(decode(self._record.data))
+        return self._data
+
+    def __repr__(self) -> str:
+        record = self._record
+        state = "active" if record.reason is None else f"ended ({record.reason})"
+        return f"<Session {record.id} scope={record.scope!a} {state} version={record.version}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Session):
+            return NotImplemented
+        return self._record == other._record and self.token == other.token
+
+    def __hash__(self) -> int:
+        return hash(self._record.id)
+
+
+def record_of(session: Session) -> SessionRecord:
+    """Give the record behind `session`; for this library's own parts."""
+    return session._record
+
+
+def private_copy(session: Session) -> dict[str, Any]:
+    """Give the data of `session` as a mapping that the caller may change."""
+    return decode(session._record.data)
+
+
+def is_in_grace(session: Session) -> bool:
+    """Tell whether `session` was loaded by a token that has been rotated away."""
+    return session._in_grace

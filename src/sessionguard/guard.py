@@ -1,0 +1,321 @@
+"""`SessionGuard`: the blocking face of the library; one short method per flow."""
+
+import contextlib
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sessionguard.beating import Heart
+from sessionguard.core.checking import is_async_store, required_ability, valid_store
+from sessionguard.core.cleaning import PurgeReport, SweepReport
+from sessionguard.core.commands import Status
+from sessionguard.core.driving import Flow, run
+from sessionguard.core.events import Subscriber
+from sessionguard.core.flows import Modifier
+from sessionguard.core.listing import list_page
+from sessionguard.core.locking import DEFAULT_TIMEOUT
+from sessionguard.core.policy import SessionPolicy
+from sessionguard.core.removing import remove_workspace
+from sessionguard.core.session import Session
+from sessionguard.core.tokens import KeyRing
+from sessionguard.errors import ConfigurationError, IdentityMismatchError, LeaseLostError, SessionEndedError
+from sessionguard.locks import SessionLock
+from sessionguard.locks.gates import Gates
+from sessionguard.parts import GuardParts, folder
+from sessionguard.stores.contract import Store
+from sessionguard.stores.opening import open_store
+from sessionguard.sweeping import Sweeper
+from sessionguard.workspaces import LocalWorkspaces, Workspace
+
+R = TypeVar("R")
+
+
+class SessionGuard:
+    """Opens, finds, changes and ends sessions in one store. Thread-safe; forked children may go on using it.
+
+    `workspaces` is the folder in which sessions get private directories; without it `workspace` cannot be
+    used. `keys` are the secrets under which token hashes are stored. `clock` replaces the engine's clock, for
+    tests. `sweep_interval` is how often expired sessions are ended in the background; None turns that off.
+
+    Every call may raise `StoreUnavailableError` (the outcome is unknown; safe to repeat), and
+    `MisuseError` after `close`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        workspaces: str | os.PathLike[str] | None = None,
+        policy: SessionPolicy | Mapping[str, SessionPolicy] | None = None,
+        *,
+        keys: KeyRing | None = None,
+        clock: Callable[[], datetime] | None = None,
+        sweep_interval: timedelta | None = timedelta(minutes=1),
+    ) -> None:
+        if is_async_store(store):
+            raise ConfigurationError("store", type(store).__name__, "it is an async store; use AsyncSessionGuard")
+        self._store: Store = valid_store(store)
+        self._owns_store = False
+        files = None if workspaces is None else LocalWorkspaces(folder(workspaces))
+        self._parts = GuardParts(files, policy, keys, clock, sweep_interval)
+        self._gates = Gates()
+        self._heart = Heart()
+        self._sweeper: Sweeper | None = None
+        self._sweeping: dict[int, object] = {}
+        self._pid: int | None = None
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        workspaces: str | os.PathLike[str] | None = None,
+        policy: SessionPolicy | Mapping[str, SessionPolicy] | None = None,
+        *,
+        keys: KeyRing | None = None,
+        clock: Callable[[], datetime] | None = None,
+        sweep_interval: timedelta | None = timedelta(minutes=1),
+    ) -> Self:
+        """Give a guard over the store that `url` names; it connects at first use and is closed with the guard."""
+        store: Any = open_store(url)
+        if is_async_store(store):
+            raise ConfigurationError("store URL", url.partition("://")[0], "it is async only; use AsyncSessionGuard")
+        guard = cls(store, workspaces, policy, keys=keys, clock=clock, sweep_interval=sweep_interval)
+        guard._owns_store = True
+        return guard
+
+    # Opening a session
+
+    def create(
+        self,
+        owner: str | None = None,
+        *,
+        scope: str = "default",
+        data: Mapping[str, Any] | None = None,
+        external_id: str | None = None,
+    ) -> Session:
+        """Give a new session with its `token`; `get_or_create` never finds it.
+
+        Without an owner it belongs to a visitor without a name, who is like no other.
+        """
+        return self._run(self._parts.flows.create(owner, scope, data, external_id))
+
+    def get_or_create(
+        self,
+        owner: str,
+        *,
+        scope: str = "default",
+        data: Mapping[str, Any] | None = None,
+        external_id: str | None = None,
+    ) -> Session:
+        """Give the one active session of the slot (scope, owner, external_id); `is_new` tells if it was opened now.
+
+        However many callers ask at once, all get the same session; one of them has its `token`. `data` is for
+        a new session only.
+        """
+        return self._run(self._parts.flows.get_or_create(owner, scope, data, external_id))
+
+    def replace(
+        self,
+        owner: str,
+        *,
+        scope: str = "default",
+        data: Mapping[str, Any] | None = None,
+        external_id: str | None = None,
+    ) -> Session:
+        """Give a new session in the slot; the former one, if there was one, has ended `replaced` in the same step."""
+        return self._run(self._parts.flows.replace(owner, scope, data, external_id))
+
+    # Reading
+
+    def load(self, token: object, *, scope: str | None = None) -> Session | None:
+        """Give the active session of `token`, in `scope` or any; None for every token that leads to none.
+
+        That the session was seen is written down when due.
+        """
+        return self._run(self._parts.flows.load(token, scope))
+
+    def get(self, session_id: str) -> Session | None:
+        """Give the session with this id, active or ended; None if there is none. For trusted callers."""
+        return self._run(self._parts.flows.get(session_id))
+
+    def sessions(
+        self, *, scope: str | None = None, owner: str | None = None, status: Status | None = "active"
+    ) -> Iterator[Session]:
+        """Iterate over sessions, those of one owner newest first; `status` None means active and ended ones.
+
+        A session that is there all the while is given exactly once.
+        """
+        required_ability(self._store, "page", "sessions()")
+        cursor: str | None = None
+        while True:
+            page, cursor = self._run(list_page(self._parts.setting, scope, owner, status, cursor))
+            yield from page
+            if cursor is None:
+                return
+
+    # Changing
+
+    def save(
+        self,
+        session: Session,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        remove: tuple[str, ...] | list[str] = (),
+        expected_version: int | None = None,
+    ) -> Session:
+        """Replace the fields of `changes` whole, remove those in `remove`, and give the session as it is stored then.
+
+        Fields that others saved meanwhile stay. Raises `SessionEndedError` if the session is over, and
+        `SessionConflictError` if `expected_version` is given and not the stored one.
+        """
+        return self._run(self._parts.flows.save(session, changes, remove, expected_version))
+
+    def modify(self, session: Session, function: Modifier) -> Session:
+        """Let `function` change a private copy of the data and store it, if no one else stored meanwhile.
+
+        Otherwise `function` is called again with the newer data; after about ten seconds of that
+        `SessionConflictError` is raised. `function` may return the new data, or None if it changed the copy.
+        """
+        return self._run(self._parts.flows.modify(session, function))
+
+    def touch(self, session: Session) -> Session:
+        """Give the session with its idle time begun anew, up to its absolute timeout.
+
+        Raises `SessionEndedError` if it is over.
+        """
+        return self._run(self._parts.flows.touch(session))
+
+    def rotate(self, session: Session, *, owner: str | None = None) -> Session:
+        """Give the session with a new `token`; the former one works on for the grace of its policy.
+
+        An anonymous session may receive its owner. If another rotation came first, `token` is None.
+        """
+        return self._run(self._parts.flows.rotate(session, owner))
+
+    # Ending
+
+    def end(self, session: Session, reason: str = "revoked") -> Session | None:
+        """Give the session, ended now for `reason`, with what was `removed`; None if it had ended before."""
+        return self._run(self._parts.cleaning.end(session, reason))
+
+    def end_owner(self, owner: str, *, scope: str | None = None, keep: Session | str | None = None) -> int:
+        """End every active session of `owner`, in `scope` or all, but `keep`; gives how many that were."""
+        return self._run(self._parts.cleaning.end_owner(owner, scope, keep))
+
+    def sweep(self, limit: int = 1000) -> SweepReport:
+        """End up to `limit` expired sessions and remove their workspaces; what is in use stays."""
+        return self._run(self._parts.cleaning.sweep(limit))
+
+    def purge(self, older_than: timedelta | None = None, *, limit: int = 10_000) -> PurgeReport:
+        """Forget up to `limit` sessions that ended `older_than` ago; None: as long ago as their policy says."""
+        return self._run(self._parts.cleaning.purge(older_than, limit))
+
+    # Workspaces and locks
+
+    @contextlib.contextmanager
+    def workspace(self, session: Session) -> Iterator[Workspace]:
+        """Lend the private directory of `session`; it is not removed, and the session kept alive, inside the block.
+
+        Raises `SessionEndedError` if the session is over.
+        """
+        lease = self._leased(session)
+        try:
+            beat = self._heart.add(lambda: self.touch(session), self._parts.beat_seconds(session))
+            try:
+                yield lease
+            finally:
+                self._heart.remove(beat)
+        finally:
+            lease.close()
+
+    def _leased(self, session: Session) -> Workspace:
+        files, quota = self._parts.required_files(), self._parts.quota(session)
+        self._ready()
+        try:
+            lease = files.lease(session.id, quota)
+        except LeaseLostError:
+            # Being removed, because the session has ended: then touch says so.
+            self.touch(session)
+            raise
+        try:
+            # Asked with the lease held: whoever ends the session from now on leaves its files alone meanwhile.
+            self.touch(session)
+        except BaseException as error:
+            lease.close()
+            if isinstance(error, SessionEndedError):
+                # Taking the lease may have made the directory anew.
+                self._run(remove_workspace(self._parts.setting, session.id))
+            raise
+        return lease
+
+    def lock(self, session: Session, name: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> SessionLock:
+        """Give the lock `name` of `session`, to be held in a `with` block; it waits at most `timeout` to enter.
+
+        Raises `LockTimeoutError` on entering if others hold it for that long.
+        """
+        required_ability(self._store, "acquire_lock", "lock()")
+        locking = self._parts.locking
+        return SessionLock(locking.claim(session, name, timeout), locking, self._run, self._gates, self._heart)
+
+    # The guard itself
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Let `subscriber` hear every event (`sessionguard.core.events`); gives a function that ends it."""
+        return self._parts.bus.subscribe(subscriber)
+
+    def close(self) -> None:
+        """Stop the background work, and close the store if this guard opened it. Closing twice is fine."""
+        if self._parts.is_closed:
+            return
+        self._parts.is_closed = True
+        if self._sweeper is not None and self._pid == os.getpid():
+            self._sweeper.stop()
+        if self._owns_store:
+            self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, flow: Flow[R]) -> R:
+        if self._parts.is_closed or self._pid != os.getpid():
+            self._ready()
+        try:
+            return run(flow, self._store, self._parts.files, time.sleep)
+        except IdentityMismatchError as error:
+            self._parts.tell_mismatch(error)
+            raise
+
+    def _ready(self) -> None:
+        """Do what is done once per process, at first use. Threads may come here together."""
+        self._parts.require_open()
+        pid = os.getpid()
+        if self._pid == pid:
+            return
+        if self._parts.files is not None:
+            self._parts.files.open(run(self._parts.flows.deployment_id(), self._store))
+        me = object()
+        if self._parts.sweep_seconds is not None and self._sweeping.setdefault(pid, me) is me:
+            self._sweeper = Sweeper(_background_pass(weakref.ref(self)), self._parts.sweep_seconds)
+            self._sweeper.start()
+        self._pid = pid
+
+
+def _background_pass(guard_reference: "weakref.ref[SessionGuard]") -> Callable[[], bool]:
+    # A weak reference, so that the thread does not keep alive a guard that everyone else has dropped.
+    def sweep_pass() -> bool:
+        guard = guard_reference()
+        if guard is None or guard._parts.is_closed:
+            return False
+        guard.sweep()
+        guard.purge()
+        return True
+
+    return sweep_pass

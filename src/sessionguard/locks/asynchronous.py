@@ -1,0 +1,78 @@
+"""The lock that `AsyncSessionGuard.lock` gives."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from sessionguard.core.driving import Flow
+from sessionguard.core.locking import BEAT_SECONDS, Claim, LockFlows
+from sessionguard.errors import LockLostError, MisuseError, StoreError
+
+_log = logging.getLogger("sessionguard.locks")
+
+
+class AsyncSessionLock:
+    """A lock that is held inside its `async with` block.
+
+    While it is held, a task renews it. If it lapses all the same (the event loop stood still for longer than
+    the lease), `check` raises `LockLostError`, and so does leaving the block.
+    """
+
+    def __init__(self, claim: Claim, flows: LockFlows, run: Callable[[Flow[Any]], Awaitable[Any]]) -> None:
+        self._claim = claim
+        self._flows = flows
+        self._run = run
+        self._beating: asyncio.Task[None] | None = None
+        self._fence: int | None = None
+        self._is_lost = False
+
+    @property
+    def fence(self) -> int:
+        """The number of this holding: higher than that of every earlier holder. Pass it to what the lock protects."""
+        if self._fence is None:
+            raise MisuseError("the lock is not held; use it inside its async with block")
+        return self._fence
+
+    def check(self) -> None:
+        """Raise `LockLostError` if the lock is known to have lapsed."""
+        if self._is_lost:
+            raise LockLostError(self._claim.session_id, self._claim.name, self.fence)
+
+    async def __aenter__(self) -> Self:
+        if self._fence is not None:
+            raise MisuseError("a lock is entered once; call guard.lock again for another holding")
+        try:
+            self._fence = await self._run(self._flows.acquire(self._claim))
+        except asyncio.CancelledError:
+            # The cancelled attempt may have taken the lock.
+            await asyncio.shield(asyncio.ensure_future(self._run(self._flows.abandon(self._claim))))
+            raise
+        self._beating = asyncio.create_task(self._beat())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beating
+        if not await asyncio.shield(asyncio.ensure_future(self._release())):
+            self._is_lost = True
+        if error is None:
+            self.check()
+
+    async def _release(self) -> bool:
+        return bool(await self._run(self._flows.release(self._claim, self.fence)))
+
+    async def _beat(self) -> None:
+        while not self._is_lost:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                self._is_lost = not await self._run(self._flows.renew(self._claim, self.fence))
+            except StoreError as error:
+                # Whether the lock is lost is known only when the store answers again; the next beat asks.
+                _log.warning("lock %s: a beat failed: %s", self._claim.name, error)

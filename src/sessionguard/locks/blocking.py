@@ -1,0 +1,77 @@
+"""The lock that `SessionGuard.lock` gives."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from sessionguard.beating import Heart
+from sessionguard.core.driving import Flow
+from sessionguard.core.locking import BEAT_SECONDS, Claim, LockFlows
+from sessionguard.errors import LockLostError, LockTimeoutError, MisuseError
+from sessionguard.locks.gates import Gates
+
+
+class SessionLock:
+    """A lock that is held inside its `with` block.
+
+    While it is held, a background thread renews it. If it lapses all the same (the process was stopped for
+    longer than the lease), `check` raises `LockLostError`, and so does leaving the block.
+    """
+
+    def __init__(
+        self, claim: Claim, flows: LockFlows, run: Callable[[Flow[Any]], Any], gates: Gates, heart: Heart
+    ) -> None:
+        self._claim = claim
+        self._flows = flows
+        self._run = run
+        self._gates = gates
+        self._heart = heart
+        self._key = (claim.session_id, claim.name)
+        self._beat: int | None = None
+        self._fence: int | None = None
+        self._is_lost = False
+
+    @property
+    def fence(self) -> int:
+        """The number of this holding: higher than that of every earlier holder. Pass it to what the lock protects."""
+        if self._fence is None:
+            raise MisuseError("the lock is not held; use it inside its with block")
+        return self._fence
+
+    def check(self) -> None:
+        """Raise `LockLostError` if the lock is known to have lapsed."""
+        if self._is_lost:
+            raise LockLostError(self._claim.session_id, self._claim.name, self.fence)
+
+    def __enter__(self) -> Self:
+        if self._fence is not None:
+            raise MisuseError("a lock is entered once; call guard.lock again for another holding")
+        timeout = self._claim.timeout_seconds
+        started = time.monotonic()
+        if not self._gates.enter(self._key, timeout):
+            raise LockTimeoutError(self._claim.session_id, self._claim.name, timeout)
+        try:
+            self._fence = self._run(self._flows.acquire(self._claim, time.monotonic() - started))
+            self._beat = self._heart.add(self._renew, BEAT_SECONDS)
+        except BaseException:
+            self._gates.leave(self._key)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._beat is not None:
+            self._heart.remove(self._beat)
+        try:
+            if not self._run(self._flows.release(self._claim, self.fence)):
+                self._is_lost = True
+        finally:
+            self._gates.leave(self._key)
+        if error is None:
+            self.check()
+
+    def _renew(self) -> None:
+        if not self._is_lost and not self._run(self._flows.renew(self._claim, self.fence)):
+            self._is_lost = True

@@ -1,0 +1,88 @@
+"""What the blocking and the async guard are both made of."""
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from sessionguard.core.checking import interval_seconds
+from sessionguard.core.cleaning import CleaningFlows
+from sessionguard.core.events import EventBus, IdentityMismatched, Subscriber
+from sessionguard.core.flows import SessionFlows
+from sessionguard.core.locking import LockFlows
+from sessionguard.core.policy import PolicyBook, SessionPolicy
+from sessionguard.core.session import Session
+from sessionguard.core.setting import Setting, valid_session
+from sessionguard.core.tokens import KeyRing, Mint
+from sessionguard.errors import ConfigurationError, IdentityMismatchError, MisuseError
+from sessionguard.workspaces import Quota
+
+Files = TypeVar("Files")
+
+_log = logging.getLogger("sessionguard")
+
+
+class GuardParts(Generic[Files]):
+    """Settings, flows and subscribers; no call of its own waits for anything."""
+
+    def __init__(
+        self,
+        files: Files | None,
+        policy: SessionPolicy | Mapping[str, SessionPolicy] | None,
+        keys: KeyRing | None,
+        clock: Callable[[], datetime] | None,
+        sweep_interval: timedelta | None,
+    ) -> None:
+        if keys is not None and not isinstance(keys, KeyRing):
+            raise ConfigurationError("keys", type(keys).__name__, "give a KeyRing, such as KeyRing({...}, current=...)")
+        self.files = files
+        self.bus = EventBus(_report_failed_subscriber)
+        self.setting = Setting(
+            PolicyBook(policy), Mint(secrets.token_bytes, keys), self.bus, clock, has_files=files is not None
+        )
+        self.flows = SessionFlows(self.setting)
+        self.cleaning = CleaningFlows(self.setting)
+        self.locking = LockFlows(self.setting)
+        self.sweep_seconds = interval_seconds("sweep_interval", sweep_interval)
+        self.is_closed = False
+
+    def require_open(self) -> None:
+        """Raise `MisuseError` after the guard was closed."""
+        if self.is_closed:
+            raise MisuseError("the guard is closed; open a new one")
+
+    def required_files(self) -> Files:
+        """Give the workspaces, or raise `ConfigurationError` if there are none."""
+        if self.files is None:
+            raise ConfigurationError("workspaces", None, "give the guard a folder: SessionGuard(..., workspaces=...)")
+        return self.files
+
+    def quota(self, session: Session) -> Quota:
+        """Give what the workspace of `session` may hold."""
+        policy = self.setting.policies.rules(valid_session(session).scope).policy
+        return Quota(policy.workspace_bytes, policy.workspace_files)
+
+    def beat_seconds(self, session: Session) -> float:
+        """Give how often a leased session is touched: often enough to miss two beats."""
+        return self.setting.policies.rules(session.scope).policy.idle_timeout.total_seconds() / 3
+
+    def tell_mismatch(self, error: IdentityMismatchError) -> None:
+        """Let the subscribers know that the store answered with another session."""
+        self.bus.publish(IdentityMismatched(error.store, error.operation, error.field))
+
+
+def _report_failed_subscriber(subscriber: Subscriber, error: Exception) -> None:
+    _log.error("the event subscriber %r failed", subscriber, exc_info=error)
+
+
+def folder(workspaces: str | os.PathLike[str]) -> str:
+    """Give the setting `workspaces` as a path, or raise `ConfigurationError`."""
+    try:
+        path = os.fspath(workspaces)
+    except TypeError:
+        path = ""
+    if not path:
+        raise ConfigurationError("workspaces", workspaces, "give the path of a folder")
+    return path

@@ -1,0 +1,78 @@
+"""The background sweep: one runner per guard and process, which stops when told, and never because of an error."""
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+
+_log = logging.getLogger("sessionguard.background")
+
+# Sweeping starts somewhere in the first interval and drifts by a tenth, so that many processes do not
+# sweep together.
+_SPREAD = 0.1
+
+
+def _waits(interval_seconds: float) -> Iterator[float]:
+    yield random.uniform(0, interval_seconds)
+    while True:
+        yield interval_seconds * random.uniform(1 - _SPREAD, 1 + _SPREAD)
+
+
+class Sweeper:
+    """A daemon thread that calls `sweep_pass` once per interval until `stop`, or until `sweep_pass` returns False."""
+
+    def __init__(self, sweep_pass: Callable[[], bool], interval_seconds: float) -> None:
+        self._sweep_pass = sweep_pass
+        self._interval_seconds = interval_seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sessionguard-sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the pass that may be running now, and wait for that end."""
+        self._stopping.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        for wait in _waits(self._interval_seconds):
+            if self._stopping.wait(wait):
+                return
+            try:
+                if not self._sweep_pass():
+                    return
+            except Exception:
+                _log.exception("a background sweep failed; the next one tries again")
+
+
+class AsyncSweeper:
+    """A task that awaits `sweep_pass` once per interval until `stop`, or until it gives False."""
+
+    def __init__(self, sweep_pass: Callable[[], Awaitable[bool]], interval_seconds: float) -> None:
+        self._sweep_pass = sweep_pass
+        self._interval_seconds = interval_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        self._task = asyncio.create_task(self._run(), name="sessionguard-sweeper")
+
+    async def stop(self) -> None:
+        """End, wherever the pass is."""
+        if self._task is None or self._task is asyncio.current_task():
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        for wait in _waits(self._interval_seconds):
+            await asyncio.sleep(wait)
+            try:
+                if not await self._sweep_pass():
+                    return
+            except Exception:
+                _log.exception("a background sweep failed; the next one tries again")

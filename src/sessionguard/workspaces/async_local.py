@@ -1,0 +1,31 @@
+"""All workspaces of one deployment for asyncio: the same calls as `LocalWorkspaces`, awaitable."""
+
+import os
+
+from sessionguard.workspaces.cleanup import Removal
+from sessionguard.workspaces.local import LocalWorkspaces
+from sessionguard.workspaces.offloaded import AsyncWorkspace, in_thread
+from sessionguard.workspaces.quota import Quota
+
+
+class AsyncLocalWorkspaces:
+    """`LocalWorkspaces` whose calls run in threads."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self._blocking = LocalWorkspaces(root)
+
+    async def open(self, deployment_id: str) -> None:
+        """Work below the root in a part of this deployment's own."""
+        await in_thread(self._blocking.open, deployment_id)
+
+    async def lease(self, session_id: str, quota: Quota) -> AsyncWorkspace:
+        """Give the workspace of a session, made on first use; it is not removed before it is closed."""
+        return await AsyncWorkspace.lease(self._blocking, session_id, quota)
+
+    async def remove(self, session_id: str) -> Removal:
+        """Remove the workspace of a session, at once or when its last lease ends."""
+        return await in_thread(self._blocking.remove, session_id)
+
+    async def candidates(self, limit: int) -> list[str]:
+        """Give up to `limit` sessions whose directories may be garbage."""
+        return await in_thread(self._blocking.candidates, limit)
