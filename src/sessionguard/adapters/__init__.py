@@ -1,0 +1,1 @@
+"""Thin translations between HTTP frameworks and the guard; they decide nothing about sessions."""

@@ -1,0 +1,140 @@
+"""The extension: binds a guard to a Flask application, and what views call."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from inspect import iscoroutinefunction
+from typing import Any, Final, TypeVar, cast
+
+from flask import Flask, current_app, has_request_context, request
+from flask import session as flask_session
+from werkzeug.local import LocalProxy
+
+from sessionguard.adapters.flask import answers, settings
+from sessionguard.adapters.flask.interface import SESSION_KEY, GuardedSessionInterface, leave, with_safe_headers
+from sessionguard.adapters.flask.session import GuardedSession
+from sessionguard.adapters.visit import Concurrency, VisitRules
+from sessionguard.core.session import Session
+from sessionguard.errors import ConfigurationError, MisuseError
+from sessionguard.guard import SessionGuard
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_EXTENSION: Final = "sessionguard"
+_PARALLEL: Final = "_sessionguard_parallel"
+
+
+class SessionGuardExtension:
+    """Keeps `flask.session` in a guard, and gives views `login`, `logout`, sessions of their own and workspaces.
+
+    Without `guard`, the settings `SESSIONGUARD_*` of the application say which one to open. `concurrency` is
+    "merge", "strict" or "serial"; the setting `SESSIONGUARD_CONCURRENCY` goes before it.
+    """
+
+    def __init__(
+        self, app: Flask | None = None, guard: SessionGuard | None = None, *, concurrency: Concurrency = "merge"
+    ) -> None:
+        if guard is not None:
+            _check_guard(guard)
+        self._guard = guard
+        self._concurrency: Concurrency = concurrency
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Bind this extension to `app`, once. No store is asked yet.
+
+        Raises:
+            ConfigurationError: a setting is wrong; the message names it.
+        """
+        if _EXTENSION in app.extensions:
+            raise MisuseError("sessionguard is already bound to this application; call init_app once")
+        config = settings.read(app.config)
+        options = {"concurrency": self._concurrency, **settings.visit_of(config)}
+        cookie = settings.cookie_of(config)
+        rules = VisitRules(guard=self._guard or settings.guard_of(config), cookie=cookie, **options)
+        app.extensions[_EXTENSION] = rules
+        app.session_interface = GuardedSessionInterface(rules)
+        app.teardown_request(_leave_request)
+        app.wsgi_app = with_safe_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
+        answers.register(app)
+        if rules.concurrency == "serial":
+            app.before_request(_wait_for_turn)
+
+    @property
+    def guard(self) -> SessionGuard:
+        """The guard of the current application, or the one that was passed."""
+        return self._guard or cast(VisitRules, current_app.extensions[_EXTENSION]).guard
+
+    def login(self, owner: str) -> Session:
+        """Give a session of `owner` with a new token, which the response sets as the cookie.
+
+        An anonymous visitor's session becomes the owner's, with its data. Without a session one is opened; a
+        session of another owner is ended, and its data is gone from `flask.session`.
+
+        Raises:
+            InvalidArgumentError: `owner` is not non-empty text; the store was not asked.
+        """
+        return _session().login(owner)
+
+    def logout(self) -> Session | None:
+        """End the visitor's session on the server, then remove the cookie; None if there was no session.
+
+        Raises:
+            StoreUnavailableError: the session may still be active; the cookie is left.
+        """
+        return _session().logout()
+
+    def new_session(self, scope: str | None = None, data: Mapping[str, Any] | None = None) -> Session:
+        """Give a session for one upload or workflow: always new, the visitor's own, with its own workspace.
+
+        The cookie stays that of the visitor, who is given an anonymous session first if there is none. A later
+        request finds it with `own_session(session.id)`.
+        """
+        session = _session()
+        session.opened()
+        return session.visit.new_session(scope, data)
+
+    def own_session(self, session_id: str) -> Session | None:
+        """Give the visitor's active session with this id; None if it is unknown, ended or somebody else's."""
+        return _session().visit.own_session(session_id)
+
+    def workspace(self, session: Session | None = None) -> AbstractContextManager[Any]:
+        """Give the workspace of `session`, or of the visitor's own, which is opened if there is none."""
+        return self.guard.workspace(_session().opened() if session is None else session)
+
+    def parallel(self, view: View) -> View:
+        """Let `view` run beside other requests of its session in serial mode; it should not write to it."""
+        setattr(view, _PARALLEL, True)
+        return view
+
+
+def _check_guard(guard: object) -> None:
+    load = getattr(guard, "load", None)
+    if load is None or iscoroutinefunction(load):
+        raise ConfigurationError(
+            "guard", type(guard).__name__, "Flask runs views in threads; give a SessionGuard, which blocks"
+        )
+
+
+def _session() -> GuardedSession:
+    if not has_request_context():
+        raise MisuseError("there is no request here; in a background job use the guard itself")
+    session = cast("LocalProxy[Any]", flask_session)._get_current_object()
+    if not isinstance(session, GuardedSession):
+        raise MisuseError("flask.session is not sessionguard's; call init_app, and leave app.session_interface alone")
+    return session
+
+
+def _wait_for_turn() -> None:
+    """Take the session's lock before the view runs, unless the view may run beside others."""
+    session = request.environ[SESSION_KEY]
+    endpoint = request.endpoint or ""
+    view = current_app.view_functions.get(endpoint)
+    if view is None or getattr(view, _PARALLEL, False) or endpoint.rpartition(".")[2] == "static":
+        session.visit.is_parallel = True
+    else:
+        session.visit.session()
+
+
+def _leave_request(error: BaseException | None) -> None:
+    leave(request.environ, error)

@@ -1,0 +1,129 @@
+"""Flask's session interface over a visit: what happens as a request begins, answers and is torn down."""
+
+from typing import Any, Final
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from flask import Flask, Request, Response
+from flask.sessions import SessionInterface, SessionMixin
+
+from sessionguard import context
+from sessionguard.adapters.flask import answers
+from sessionguard.adapters.flask.session import GuardedSession
+from sessionguard.adapters.visit import Visit, VisitRules
+from sessionguard.errors import SessionGuardError
+
+SESSION_KEY: Final = "sessionguard.session"
+"""Where the WSGI environment carries the session object of its request."""
+_CONTEXT_KEY: Final = "sessionguard.context"
+
+
+class GuardedSessionInterface(SessionInterface):
+    """Opens and saves `flask.session` for one application."""
+
+    def __init__(self, rules: VisitRules) -> None:
+        self.rules = rules
+
+    def open_session(self, app: Flask, request: Request) -> GuardedSession:
+        """Give the session object of the request; the store is not asked before its first use."""
+        environ = request.environ
+        if SESSION_KEY in environ:
+            # Flask's test client opens a second object for one request; two would hold the lock against each other.
+            leave(environ)
+        header = environ.get("HTTP_COOKIE")
+        visit = Visit(self.rules, () if header is None else (header.encode("latin-1"),))
+        session = environ[SESSION_KEY] = GuardedSession(visit)
+        environ[_CONTEXT_KEY] = context.enter(visit.session)
+        return session
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Store what the request changed, set the headers and seal the session.
+
+        If it cannot be stored, the response becomes the answer to that error: the view's own answer would
+        promise what has not happened.
+        """
+        assert isinstance(session, GuardedSession)
+        visit = session.visit
+        try:
+            # Sealed before: Flask comes a second time when the first one led to an error page.
+            if not visit.is_sealed:
+                session.save()
+        except SessionGuardError as error:
+            answers.replace(response, app.make_response(app.handle_user_exception(error)))
+        finally:
+            visit.seal()
+        self._dress(app, session, response)
+
+    def _dress(self, app: Flask, session: GuardedSession, response: Response) -> None:
+        visit = session.visit
+        if session.accessed or _may_use_it_later(response):
+            visit.is_used = True
+        if visit.is_used:
+            expires = self.get_expiration_time(app, session) if visit.hands_out_token else None
+            response.headers[:] = visit.private(response.headers, expires)
+
+    # What other extensions ask of an interface. The settings SESSION_COOKIE_* are those of Flask's own cookie.
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """The name of the cookie that carries the token."""
+        return self.rules.cookie.name
+
+    def get_cookie_domain(self, app: Flask) -> str | None:
+        """The domain below which all hosts get the cookie; None for this host only."""
+        return self.rules.cookie.domain
+
+    def get_cookie_path(self, app: Flask) -> str:
+        """The path below which the cookie is sent."""
+        return self.rules.cookie.path
+
+    def get_cookie_httponly(self, app: Flask) -> bool:
+        """Always True."""
+        return True
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Whether the cookie is sent over HTTPS only."""
+        return self.rules.cookie.secure
+
+    def get_cookie_samesite(self, app: Flask) -> str | None:
+        """Which requests from other sites carry the cookie."""
+        return self.rules.cookie.samesite
+
+    def get_cookie_partitioned(self, app: Flask) -> bool:
+        """Always False."""
+        return False
+
+
+def _may_use_it_later(response: Response) -> bool:
+    """Tell whether the body is still to be made, by code that may read the session when the headers are gone."""
+    if not response.is_streamed or response.direct_passthrough:
+        return False
+    return not response.cache_control.public
+
+
+def leave(environ: WSGIEnvironment, error: BaseException | None = None) -> None:
+    """Forget the session object of the request, which is over or begins anew."""
+    session = environ.pop(SESSION_KEY, None)
+    if session is not None:
+        context.leave(environ.pop(_CONTEXT_KEY))
+        session.visit.release()
+        # Without an error it was sealed as it was saved; or the test client goes on to write to it.
+        session.visit.is_sealed |= error is not None
+
+
+def with_safe_headers(inner: WSGIApplication) -> WSGIApplication:
+    """Give `inner` with the headers of the session on responses that Flask sends without saving the session.
+
+    It does so when a function registered with `after_request` fails: the error page may show who is logged in.
+    """
+
+    def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            session = environ.get(SESSION_KEY)
+            if session is not None and not session.visit.is_sealed:
+                session.visit.seal()
+                session.visit.is_used |= session.accessed
+                headers = session.visit.private(headers, None)
+            return start_response(status, headers, *exc_info)
+
+        return inner(environ, start)
+
+    return guarded
