@@ -14,7 +14,7 @@ from sessionguard.core.checking import is_async_store, required_ability, valid_s
 from sessionguard.core.cleaning import PurgeReport, SweepReport
 from sessionguard.core.commands import Status
 from sessionguard.core.driving import Flow, run_async
-from sessionguard.core.events import Subscriber
+from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
 from sessionguard.core.listing import list_page
 from sessionguard.core.locking import DEFAULT_TIMEOUT
@@ -266,6 +266,10 @@ class AsyncSessionGuard:
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Let `subscriber` hear every event (`sessionguard.core.events`); gives a function that ends it."""
         return self._parts.bus.subscribe(subscriber)
+
+    def publish(self, event: Event) -> None:
+        """Let every subscriber hear `event`; for adapters, which see what no store is ever asked."""
+        self._parts.bus.publish(event)
 
     async def close(self) -> None:
         """Stop the background work, and close the store if this guard opened it. Closing twice is fine."""

@@ -13,6 +13,7 @@ from attrs import Attribute, field, frozen
 
 from sessionguard.adapters import http
 from sessionguard.core.arguments import valid_text
+from sessionguard.core.events import CookieRefused
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import is_anonymous
 from sessionguard.errors import ConfigurationError, SessionEndedError, SessionGuardError, SessionSealedError
@@ -208,6 +209,8 @@ class Visit:
     def _found(self) -> Session | None:
         rules = self._rules
         presented = http.read_token(self._cookie_headers, rules.cookie_key)
+        if presented.problem is not None:
+            rules.guard.publish(CookieRefused(presented.problem))
         if presented.token is None:
             return None
         session = rules.guard.load(presented.token, scope=rules.scope)

@@ -105,6 +105,13 @@ class TokenRejected(Event):
 
 
 @frozen
+class CookieRefused(Event):
+    """A request carried something under the name of our cookie, or under one that looks like it, that was not taken."""
+
+    reason: str
+
+
+@frozen
 class IdentityMismatched(Event):
     """The store answered with another session than the one asked for. Find out why before you go on."""
 
