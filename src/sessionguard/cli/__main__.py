@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
-from sessionguard.cli import status
+from sessionguard.cli import doctor, end, listing, migrate, show, stats, status, sweep
 from sessionguard.cli.demo import command as demo
 from sessionguard.cli.demo.failure import DemoError
 from sessionguard.errors import SessionGuardError
@@ -25,6 +25,13 @@ class CommandModule(Protocol):
 
 COMMANDS: dict[str, tuple[CommandModule, str]] = {
     "demo": (demo, "show shared upload sessions in a broken app, and their absence in a guarded one"),
+    "list": (listing, "list the sessions of a store"),
+    "show": (show, "show one session"),
+    "end": (end, "end one session, or all of an owner"),
+    "sweep": (sweep, "end what has expired and remove its files"),
+    "stats": (stats, "count sessions, and check that no slot holds two"),
+    "doctor": (doctor, "examine a store and its surroundings"),
+    "migrate": (migrate, "bring the schema of a store up to date"),
 }
 
 

@@ -66,15 +66,14 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = BACKEND_SECONDS
 
-    def do_GET(self) -> None:
-        self._forward(b"")
-
-    def do_POST(self) -> None:
+    def _pass_on(self) -> None:
         size_bytes = int(self.headers.get("Content-Length", 0))
         if size_bytes > MAX_BODY_BYTES:
             self.send_error(413)
             return
         self._forward(self.rfile.read(size_bytes))
+
+    do_GET = do_POST = _pass_on
 
     def _forward(self, body: bytes) -> None:
         connection = http.client.HTTPConnection(*self.server.balancer.next_backend(), timeout=BACKEND_SECONDS)

@@ -12,6 +12,7 @@ from types import FrameType
 
 from sessionguard.cli import status
 from sessionguard.cli.demo.failure import DemoError
+from sessionguard.cli.demo.packages import require_packages
 
 MAX_ROUNDS = 20
 
@@ -30,7 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Perform and report; the status says whether the bleed was seen, and only in the broken app."""
-    # Here, not above: no other command needs what these import.
+    require_packages()
+    # Here, not above: they import those packages, which no other command needs.
     from sessionguard.cli.demo.performance import perform
     from sessionguard.cli.demo.report import Style, as_json, as_text
 

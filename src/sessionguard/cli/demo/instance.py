@@ -64,12 +64,12 @@ class Instance(BaseApplication):  # type: ignore[misc]
 def build_app(settings: Settings) -> Flask:
     """Give the app that `settings` name."""
     if settings.app == "broken":
-        from sessionguard.cli.demo import broken_app
+        from sessionguard.cli.demo.broken_app import build as build_broken
 
-        return broken_app.build(settings)
-    from sessionguard.cli.demo import guarded_app
+        return build_broken(settings)
+    from sessionguard.cli.demo.guarded_app import build as build_guarded
 
-    return guarded_app.build(settings, trusts_form_id=settings.app == "trusting")
+    return build_guarded(settings, trusts_form_id=settings.app == "trusting")
 
 
 def ready_file(folder: Path, instance: str, pid: int) -> Path:

@@ -1,23 +1,19 @@
 """Plays both runs of the demonstration from start to end, in a directory of its own that it removes."""
 
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from attrs import frozen
 
 from sessionguard.cli.demo.balancer import RoundRobin
-from sessionguard.cli.demo.failure import DemoError
 from sessionguard.cli.demo.findings import Run, Verdict, judge
 from sessionguard.cli.demo.scenes import SCENES, Progress, play
 from sessionguard.cli.demo.servers import Servers
 from sessionguard.cli.demo.settings import AppName, Settings
-from sessionguard.errors import MissingExtraError
 
 APPS: dict[str | None, tuple[AppName, AppName]] = {
     # the planted mistake, if any: the app of the broken run, the app of the guarded run
@@ -34,6 +30,8 @@ class Performance:
     broken: Run
     guarded: Run
     verdict: Verdict
+    plant: str | None
+    """The planted mistake that the runs were played with, if any."""
     seconds: float
     folder: Path | None
     """Where the files of the runs are, if they were kept."""
@@ -43,16 +41,15 @@ def perform(*, rounds: int, plant: str | None, keep: bool, progress: Progress) -
     """Play both runs and judge them; nothing that was started is left running.
 
     Raises:
-        MissingExtraError: a package of the extra `demo` is absent.
         DemoError: the demonstration could not run here.
     """
-    _require_packages()
     started = time.monotonic()
     broken_app, guarded_app = APPS[plant]
     with _folder(keep=keep) as folder:
         broken = _run("broken", broken_app, folder / "broken", rounds, progress)
         guarded = _run("guarded", guarded_app, folder / "guarded", rounds, progress)
-    return Performance(broken, guarded, judge(broken, guarded), time.monotonic() - started, folder if keep else None)
+    seconds = time.monotonic() - started
+    return Performance(broken, guarded, judge(broken, guarded), plant, seconds, folder if keep else None)
 
 
 def _run(role: str, app: AppName, folder: Path, rounds: int, progress: Progress) -> Run:
@@ -72,11 +69,3 @@ def _folder(*, keep: bool) -> Iterator[Path]:
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _require_packages() -> None:
-    if not hasattr(os, "fork"):
-        raise DemoError("the demonstration needs a system with fork (Linux, macOS, WSL): gunicorn does")
-    for module, package in (("flask", "flask"), ("gunicorn", "gunicorn"), ("shapefile", "pyshp")):
-        if find_spec(module) is None:
-            raise MissingExtraError("demo", package)

@@ -55,6 +55,7 @@ def as_json(performance: Performance) -> dict[str, Any]:
         "bleed_seen_in_broken_app": verdict.bleed_seen,
         "guarded_app_is_clean": verdict.guard_holds,
         "reasons": list(verdict.reasons),
+        "planted": performance.plant,
         "seconds": round(performance.seconds, 2),
         "folder": str(performance.folder) if performance.folder else None,
         "runs": {run.app: [_phase_json(phase) for phase in run.phases] for run in _runs(performance)},
@@ -132,6 +133,8 @@ def _verdict_lines(performance: Performance, style: Style) -> Iterator[str]:
         yield f"  and {len(verdict.reasons) - MAX_REASONS} more (--json shows them all)"
     outcome = style.good("PASSED") if verdict.is_passed else style.bad("FAILED")
     yield f"{style.strong('Verdict')}: {outcome} in {performance.seconds:.1f} s"
+    if performance.plant:
+        yield f"Played with a planted mistake: {performance.plant}"
     if performance.folder:
         yield f"Kept: {performance.folder}"
 

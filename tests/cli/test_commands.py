@@ -1,0 +1,334 @@
+"""The commands over a store: what they print, their exit statuses, and that no token gets out."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define
+
+from sessionguard import Session, SessionGuard, SessionPolicy
+from sessionguard.cli.__main__ import COMMANDS, main
+from sessionguard.cli.output import visible
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@define
+class Outcome:
+    """What one run of the command line gave."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """What was printed, as JSON."""
+        return json.loads(self.out)
+
+
+class CommandLine:
+    """Runs commands on one store and remembers everything they print."""
+
+    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.url = f"sqlite:///{folder}/sessions.db"
+        self.workspaces = folder / "workspaces"
+        self.printed = ""
+        self._capture = capture
+
+    def __call__(self, command: str, *arguments: str) -> Outcome:
+        """Run one command on the store."""
+        return self.plain(command, *arguments, "--store", self.url)
+
+    def plain(self, *arguments: str) -> Outcome:
+        """Run the command line with nothing added."""
+        try:
+            status = main(arguments)
+        except SystemExit as exit:
+            status = int(exit.code or 0)
+        captured = self._capture.readouterr()
+        self.printed += captured.out + captured.err
+        return Outcome(status, captured.out, captured.err)
+
+
+@define
+class Content:
+    """The sessions in the store, and every token that was ever handed out."""
+
+    ada: Session
+    upload: Session
+    bob: Session
+    ended: Session
+
+    @property
+    def tokens(self) -> set[str]:
+        """The secrets."""
+        return {session.token for session in (self.ada, self.upload, self.bob, self.ended) if session.token}
+
+
+@pytest.fixture
+def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line, without a store in the environment."""
+    monkeypatch.delenv("SESSIONGUARD_URL", raising=False)
+    monkeypatch.delenv("SESSIONGUARD_WORKSPACES", raising=False)
+    return CommandLine(tmp_path, capsys)
+
+
+@pytest.fixture
+def content(cli: CommandLine) -> Iterator[Content]:
+    """A store with sessions; whatever the test prints is searched for their tokens."""
+    with SessionGuard.open(cli.url, workspaces=cli.workspaces, sweep_interval=None) as guard:
+        content = Content(
+            ada=guard.get_or_create("ada", data={"page": 3, "draft": "dear"}),
+            upload=guard.create("ada", scope="upload"),
+            bob=guard.get_or_create("bob"),
+            ended=guard.create("bob", scope="upload"),
+        )
+        guard.end(content.ended, "escalated")
+    yield content
+    for token in content.tokens:
+        assert token not in cli.printed
+    assert not re.search(r"sg1_[a-z0-9]+_", cli.printed)
+
+
+def test_list_shows_active_sessions(cli: CommandLine, content: Content) -> None:
+    """`list` shows active sessions with scope and owner, and how many there are."""
+    done = cli("list")
+    assert done.status == 0
+    for session in (content.ada, content.upload, content.bob):
+        assert re.search(rf"^{session.id} +{session.scope} +{session.owner} +active ", done.out, re.MULTILINE)
+    assert content.ended.id not in done.out
+    assert done.out.endswith("3 sessions\n")
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        (["--owner", "ada"], {"ada", "upload"}),
+        (["--scope", "upload"], {"upload"}),
+        (["--owner", "ada", "--scope", "upload"], {"upload"}),
+        (["--status", "ended"], {"ended"}),
+        (["--status", "all"], {"ada", "upload", "bob", "ended"}),
+        (["--owner", "nobody"], set()),
+    ],
+)
+def test_list_is_narrowed(cli: CommandLine, content: Content, options: list[str], expected: set[str]) -> None:
+    """`list` is narrowed by owner, scope and status; none is an answer, too."""
+    done = cli("list", "--json", *options)
+    assert done.status == 0
+    shown = {session["session_id"] for session in done.json()["sessions"]}
+    assert shown == {getattr(content, name).id for name in expected}
+
+
+def test_list_is_bounded(cli: CommandLine, content: Content) -> None:
+    """`list` stops at its limit and says that there is more."""
+    assert cli("list", "--limit", "2", "--json").json()["has_more"] is True
+    assert cli("list", "--limit", "3", "--json").json()["has_more"] is False
+    assert cli("list", "--limit", "2").out.endswith("2 sessions, and there are more (--limit)\n")
+
+
+def test_show_gives_all_but_token_and_data(cli: CommandLine, content: Content) -> None:
+    """`show` gives the fields of a session and the names in its data; the values only when asked for."""
+    done = cli("show", content.ada.id)
+    assert done.status == 0
+    assert re.search(r"^owner +ada$", done.out, re.MULTILINE)
+    assert re.search(r"^data +draft, page$", done.out, re.MULTILINE)
+    assert "dear" not in done.out
+    fields = cli("show", content.ada.id, "--json", "--data").json()
+    assert fields["data"] == {"page": 3, "draft": "dear"}
+    assert (fields["scope"], fields["status"], fields["exclusive"]) == ("default", "active", True)
+    assert datetime.fromisoformat(fields["expires_at"]) > datetime.now(UTC)
+
+
+def test_show_gives_an_ended_session_with_its_reason(cli: CommandLine, content: Content) -> None:
+    """`show` finds ended sessions as well."""
+    fields = cli("show", content.ended.id, "--json").json()
+    assert (fields["status"], fields["reason"]) == ("ended", "escalated")
+    assert fields["ended_at"] is not None
+
+
+@pytest.mark.parametrize("command", ["show", "end"])
+def test_unknown_session_is_status_one(cli: CommandLine, content: Content, command: str) -> None:
+    """An id that leads to no session is said so in one line, with status 1; it is not repeated."""
+    for unknown in ("00" * 17, "no id", content.ada.token or ""):
+        done = cli(command, unknown)
+        assert (done.status, done.out) == (1, "")
+        assert done.err == "sessionguard: there is no session with that id\n"
+
+
+def test_end_ends_one_session(cli: CommandLine, content: Content) -> None:
+    """`end` ends the session for the reason given; a second time there is nothing to end."""
+    done = cli("end", content.ada.id, "--reason", "compromised")
+    assert (done.status, done.out) == (0, f"ended {content.ada.id} (compromised), 0 files removed\n")
+    assert cli("show", content.ada.id, "--json").json()["reason"] == "compromised"
+    again = cli("end", content.ada.id)
+    assert (again.status, again.err) == (1, "sessionguard: it has already ended\n")
+
+
+def test_end_removes_the_workspace(cli: CommandLine, content: Content) -> None:
+    """With `--workspaces` the files of the session go as well, and are counted."""
+    with (
+        SessionGuard.open(cli.url, workspaces=cli.workspaces, sweep_interval=None) as guard,
+        guard.workspace(content.upload) as workspace,
+    ):
+        workspace.write("a.csv", b"12345")
+    done = cli("end", content.upload.id, "--workspaces", str(cli.workspaces), "--json")
+    assert done.json() == {
+        "session_id": content.upload.id,
+        "reason": "revoked",
+        "files_removed": 1,
+        "bytes_removed": 5,
+        "removal_deferred": False,
+    }
+
+
+def test_end_ends_all_of_an_owner(cli: CommandLine, content: Content) -> None:
+    """`end --owner` ends every session of the owner and nobody else's; the status says whether there were any."""
+    assert cli("end", "--owner", "ada", "--scope", "upload", "--json").json() == {"owner": "ada", "ended": 1}
+    assert cli("end", "--owner", "ada").out == "ended 1 sessions of ada\n"
+    assert cli("end", "--owner", "ada").status == 1
+    assert [s["owner"] for s in cli("list", "--json").json()["sessions"]] == ["bob"]
+
+
+def test_end_needs_exactly_one_target(cli: CommandLine, content: Content) -> None:
+    """`end` without a target, or with two, is refused with status 2."""
+    assert cli("end").status == 2
+    assert cli("end", content.ada.id, "--owner", "ada").status == 2
+
+
+def test_sweep_ends_what_has_expired(cli: CommandLine) -> None:
+    """`sweep` ends expired sessions, in batches, and reports what it did."""
+    with SessionGuard.open(
+        cli.url, policy=SessionPolicy(idle_timeout=timedelta(hours=1)), clock=lambda: LONG_AGO, sweep_interval=None
+    ) as guard:
+        for _ in range(3):
+            guard.create("ada")
+    first = cli("sweep", "--limit", "2", "--json")
+    assert (first.status, first.json()["ended"], first.json()["has_more"]) == (0, 2, True)
+    second = cli("sweep")
+    assert re.search(r"^ended +1$", second.out, re.MULTILINE)
+    assert re.search(r"^has more +False$", second.out, re.MULTILINE)
+
+
+def test_stats_count_by_scope_and_status(cli: CommandLine, content: Content) -> None:
+    """`stats` counts sessions by scope, status and reason, and the slots that hold more than one."""
+    done = cli("stats", "--json")
+    assert (done.status, done.json()) == (
+        0,
+        {
+            "total": 4,
+            "counts": [
+                {"scope": "default", "status": "active", "reason": "", "count": 2},
+                {"scope": "upload", "status": "active", "reason": "", "count": 1},
+                {"scope": "upload", "status": "ended", "reason": "escalated", "count": 1},
+            ],
+            "slots_in_use": 2,
+            "slots_with_several_active": 0,
+        },
+    )
+    assert cli("stats").out.endswith("4 sessions; 2 slots in use, 0 with more than one active session\n")
+
+
+def test_stats_report_a_crowded_slot(cli: CommandLine, content: Content, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a slot ever held two active sessions, `stats` would say so with status 1."""
+    sessions = [content.ada, content.ada, content.bob]
+    monkeypatch.setattr(SessionGuard, "sessions", lambda *_, **__: iter(sessions))
+    done = cli("stats", "--json")
+    assert (done.status, done.json()["slots_with_several_active"]) == (1, 1)
+
+
+def test_doctor_examines_the_store(cli: CommandLine, content: Content) -> None:
+    """`doctor` gives findings with level, subject and message; a healthy store has no problem."""
+    done = cli("doctor", "--json")
+    assert done.status == 0
+    assert {"level", "subject", "message", "remedy"} == set(done.json()[0])
+    assert {finding["level"] for finding in done.json()} <= {"ok", "warning"}
+    assert re.search(r"^ok +integrity: ", cli("doctor").out, re.MULTILINE)
+
+
+def test_doctor_finds_damage(cli: CommandLine, content: Content, tmp_path: Path) -> None:
+    """A file that is no database is a problem: it is named with a remedy, and the status is 1."""
+    for path in tmp_path.glob("sessions.db*"):
+        path.unlink()
+    (tmp_path / "sessions.db").write_bytes(b"this is no database " * 100)
+    done = cli("doctor")
+    assert done.status == 1
+    assert re.search(r"^problem +\w+: .+\n +-> .+", done.out, re.MULTILINE)
+
+
+def test_migrate_brings_a_new_file_up_to_date(cli: CommandLine, tmp_path: Path) -> None:
+    """`migrate` names what is due without touching the file when dry, applies it, and then finds nothing to do."""
+    due = cli("migrate", "--dry-run", "--json").json()
+    assert due["migrations"]
+    assert due["applied"] is False
+    assert not (tmp_path / "sessions.db").exists()
+    assert cli("migrate", "--json").json() == {"migrations": due["migrations"], "applied": True}
+    assert cli("migrate").out == "the schema is up to date\n"
+
+
+def test_store_comes_from_the_environment(cli: CommandLine, content: Content, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `--store` the environment names the store."""
+    monkeypatch.setenv("SESSIONGUARD_URL", cli.url)
+    assert len(cli.plain("list", "--json").json()["sessions"]) == 3
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["show", "x"], ["end", "x"], ["sweep"], ["stats"], ["doctor"], ["migrate"]]
+)
+def test_a_store_must_be_named(cli: CommandLine, command: list[str]) -> None:
+    """Without any store a command says in one line how to name one, with status 2."""
+    done = cli.plain(*command)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "SESSIONGUARD_URL" in done.err
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "x"], ["end", "x"], ["sweep"], ["stats"]])
+def test_a_mistyped_path_makes_no_database(cli: CommandLine, tmp_path: Path, command: list[str]) -> None:
+    """A path without a database is an error, and none is made there."""
+    done = cli(*command)
+    assert (done.status, done.out) == (2, "")
+    assert "there is no database at that path" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_in_a_url_is_not_repeated(cli: CommandLine) -> None:
+    """An error about a store URL hides the password in it."""
+    done = cli.plain("list", "--store", "nosuch://ada:hunter2@host/db")
+    assert done.status == 2
+    assert "hunter2" not in done.out + done.err
+
+
+def test_what_would_steer_a_terminal_is_escaped(cli: CommandLine) -> None:
+    """Control characters and turned writing directions are spelled out, wherever text of others is shown."""
+    with SessionGuard.open(cli.url, sweep_interval=None) as guard:
+        session = guard.create("ada", data={"\x1b[2J": "\r\u202e"})
+    out = cli("show", session.id, "--data").out + cli("show", session.id).out
+    assert r"\x1b[2J" in out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert visible("eve\x1b[2J\n00 forged row \u202e") == r"eve\x1b[2J\n00 forged row \u202e"
+    assert visible("Zoë 日本") == "Zoë 日本"
+
+
+def test_version_is_shown(cli: CommandLine) -> None:
+    """`--version` prints name and version."""
+    done = cli.plain("--version")
+    assert done.status == 0
+    assert re.fullmatch(r"sessionguard \S.*\n", done.out)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(cli: CommandLine, command: str) -> None:
+    """`--help` of every command works and names its options."""
+    done = cli.plain(command, "--help")
+    assert done.status == 0
+    assert "--json" in done.out
+
+
+def test_no_command_is_an_error(cli: CommandLine) -> None:
+    """Without a command the usage is shown, with status 2."""
+    assert cli.plain().status == 2
+    assert cli.plain("nosuch").status == 2
