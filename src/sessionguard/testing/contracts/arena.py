@@ -1,0 +1,118 @@
+"""Races: callers that start at one instant, as threads, as tasks or as processes, and a judge who hears them all."""
+
+import asyncio
+import re
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+
+from attrs import field, frozen
+
+from sessionguard.core.driving import Flow, run, run_async
+from sessionguard.testing.contracts.candidate import Candidate
+from sessionguard.testing.contracts.cases import Case, Steps, register, sentence
+from sessionguard.testing.contracts.crew import Crew
+from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.contracts.team import Team
+from sessionguard.testing.profile import Profile
+
+
+@frozen
+class Counts:
+    """How often, by how many callers and in how many processes a race is run."""
+
+    rounds: int
+    callers: int
+    processes: int
+
+
+class Race(ABC):
+    """One question about callers that meet. Its docstring is the answer that must hold, in every round."""
+
+    needs: ClassVar[str] = ""
+
+    def counts(self, profile: Profile) -> Counts:
+        """Give how much of this race is run under `profile`."""
+        return Counts(profile.rounds, profile.callers, profile.processes)
+
+    def prepare(self, s: Stage, callers: int) -> Flow[Any]:
+        """Set the scene of one round for this many callers; the result, the subject, must be picklable."""
+        return f"owner-{secrets.token_hex(8)}"
+        yield
+
+    @abstractmethod
+    def caller(self, s: Stage, subject: Any, number: int) -> Flow[Any]:
+        """Act as one caller; the result, what it has seen, must be picklable."""
+
+    @abstractmethod
+    def judge(self, s: Stage, subject: Any, seen: Sequence[Any]) -> Steps:
+        """Assert that what the callers have seen, and what the store holds now, is allowed."""
+
+
+@frozen
+class RaceCase(Case):
+    """A behaviour that only callers who meet can break."""
+
+    modes = ("threads", "tasks", "processes")
+    mode_needs: ClassVar = {"threads": "blocking", "tasks": "asynchronous", "processes": "blocking shared processes"}
+
+    race: Race = field(repr=False)
+
+    def play(self, mode: str, candidate: Candidate, profile: Profile) -> None:
+        """Run all rounds of the race."""
+        counts = self.race.counts(profile)
+        if mode == "tasks":
+            asyncio.run(self._play_tasks(candidate, counts, profile.patience))
+        elif mode == "threads":
+            self._play_threads(candidate, counts, profile.patience)
+        else:
+            self._play_processes(candidate, counts, profile.patience)
+
+    def _play_threads(self, candidate: Candidate, counts: Counts, patience: float) -> None:
+        with candidate.connected() as (store, stage), Team([store, stage.other], counts.callers, patience) as team:
+
+            def meet(subject: Any) -> list[Any]:
+                return team.play([partial(self.race.caller, stage, subject, n) for n in range(counts.callers)])
+
+            for _ in range(counts.rounds):
+                self._round(stage, store, counts.callers, meet)
+
+    def _play_processes(self, candidate: Candidate, counts: Counts, patience: float) -> None:
+        assert candidate.make_store is not None
+        crew = Crew(candidate.make_store, self.race.caller, counts.processes, counts.callers, patience)
+        with candidate.connected() as (store, stage), crew:
+            for _ in range(counts.rounds):
+                self._round(stage, store, counts.processes * counts.callers, crew.play)
+
+    def _round(self, stage: Stage, store: Any, callers: int, meet: Callable[[Any], list[Any]]) -> None:
+        subject = run(self.race.prepare(stage, callers), store)
+        run(self.race.judge(stage, subject, meet(subject)), store)
+
+    async def _play_tasks(self, candidate: Candidate, counts: Counts, patience: float) -> None:
+        async with candidate.connected_async() as (store, stage):
+            for _ in range(counts.rounds):
+                subject = await run_async(self.race.prepare(stage, counts.callers), store)
+                start = asyncio.Barrier(counts.callers)
+
+                async def call(number: int, subject: Any, start: asyncio.Barrier) -> Any:
+                    await start.wait()
+                    connection = stage.other if number % 2 else store
+                    return await run_async(self.race.caller(stage, subject, number), connection)
+
+                async with asyncio.timeout(patience):
+                    seen = await asyncio.gather(*(call(number, subject, start) for number in range(counts.callers)))
+                await run_async(self.race.judge(stage, subject, seen), store)
+
+
+RaceClass = TypeVar("RaceClass", bound=type[Race])
+
+
+def race(cls: RaceClass) -> RaceClass:
+    """Enter the decorated race into the register, under its class name in small letters."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+    register(
+        RaceCase(cls.__module__.rpartition(".")[2], name, sentence(cls.__doc__), frozenset(cls.needs.split()), cls())
+    )
+    return cls

@@ -1,0 +1,44 @@
+"""All cases there are: importing this module fills the register, in the order in which a store is best built."""
+
+from sessionguard.testing.contracts import (
+    data,
+    ending,
+    identity,
+    listing,
+    loading,
+    locking,
+    meetings,
+    opening,
+    purging,
+    races,
+    repeating,
+    rotating,
+    saving,
+    sweeping,
+    touching,
+)
+from sessionguard.testing.contracts.cases import CASES, Case
+
+__all__ = ["CASES", "SUBJECTS", "Case"]
+
+SUBJECTS = tuple(
+    module.__name__.rpartition(".")[2]
+    for module in (
+        opening,
+        loading,
+        saving,
+        touching,
+        rotating,
+        ending,
+        sweeping,
+        purging,
+        repeating,
+        data,
+        identity,
+        listing,
+        locking,
+        races,
+        meetings,
+    )
+)
+"""What the cases are about; one module each."""

@@ -1,0 +1,128 @@
+"""`StoreContract`: the kit as a pytest class; a subclass with one fixture puts a store to every case in every mode."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from sessionguard.stores.contract import ListingStore, LockingStore
+from sessionguard.testing.contracts.candidate import Candidate, MakeStore
+from sessionguard.testing.contracts.capabilities import EVERYTHING, Capabilities
+from sessionguard.testing.contracts.catalogue import CASES, Case
+from sessionguard.testing.profile import Profile
+
+
+class StoreContract:
+    """Every case of the kit, as tests. Subclass it, name the subclass `Test...`, and override `make_store`.
+
+    A case can neither be overridden nor removed, only declared to fail, in `xfail`: it is run all the same, and
+    once it passes the declaration has to go.
+    """
+
+    capabilities: ClassVar[Capabilities] = EVERYTHING
+    """What the store can do; what is declared missing is skipped visibly."""
+    xfail: ClassVar[Mapping[str, str]] = {}
+    """Case -> the reason why the store cannot show that behaviour yet."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        touched = sorted(name for name in _GUARDS if getattr(cls, name, None) is not _GUARDS[name])
+        if touched:
+            raise TypeError(f"{cls.__name__} overrides {', '.join(touched)}, which keeps the kit whole; remove that")
+
+    @pytest.fixture
+    def make_store(self) -> MakeStore | None:
+        """Give a callable that connects to one place, empty at the beginning of each test; override this.
+
+        Every call of it is another connection to the same place. For races between processes it is
+        pickled, so prefer `functools.partial(MyStore, tmp_path / "db")` to a lambda.
+        """
+        if self.capabilities.blocking:
+            raise NotImplementedError(f"{type(self).__name__} must override the fixture make_store")
+        return None
+
+    @pytest.fixture
+    def make_async_store(self) -> MakeStore | None:
+        """Give the same for an async store of one's own; None: the blocking store is off-loaded to threads."""
+        return None
+
+    @pytest.fixture
+    def store_candidate(self, make_store: MakeStore | None, make_async_store: MakeStore | None) -> Candidate:
+        """The store under test, as the cases see it."""
+        return Candidate(make_store, self.capabilities, make_async_store)
+
+    def test_the_kit_is_whole(self, request: pytest.FixtureRequest) -> None:
+        """Every case of the register is collected in all its modes, as the kit wrote it, or declared to fail."""
+        assert __debug__, "assertions are switched off; run the kit without -O"
+        assert list(_alterations(type(self), _collected(request.node))) == []
+
+    def test_the_capabilities_are_true(self, store_candidate: Candidate) -> None:
+        """The store declares the optional abilities that it has, and no others."""
+        if not self.capabilities.blocking:
+            pytest.skip("told by the async store, which has no protocols of its own for abilities")
+        store = store_candidate.blocking()
+        try:
+            assert isinstance(store, ListingStore) == self.capabilities.listing
+            assert isinstance(store, LockingStore) == self.capabilities.locks
+        finally:
+            store.close()
+
+
+_GUARDS: dict[str, Any] = {
+    name: vars(StoreContract)[name] for name in ("test_the_kit_is_whole", "test_the_capabilities_are_true")
+}
+
+
+def _method(case: Case) -> Callable[..., None]:
+    def test(self: StoreContract, mode: str, store_candidate: Candidate, sg_profile: Profile) -> None:
+        __tracebackhide__ = True
+        refusal = case.refusal(mode, store_candidate)
+        if refusal is not None:
+            pytest.skip(refusal)
+        declared = self.xfail.get(case.name)
+        try:
+            case.play(mode, store_candidate, sg_profile)
+        except Exception:
+            if declared is None:
+                raise
+            pytest.xfail(declared)
+        if declared is not None:
+            pytest.fail(f"{case.name} is declared to fail ({declared}), but passes; remove it from `xfail`")
+
+    test.__name__ = f"test_{case.name}"
+    test.__qualname__ = f"StoreContract.{test.__name__}"
+    test.__doc__ = case.behaviour
+    modes = [pytest.param(mode, marks=pytest.mark.processes if mode == "processes" else ()) for mode in case.modes]
+    return pytest.mark.parametrize("mode", modes)(test)
+
+
+_METHODS = {f"test_{case.name}": _method(case) for case in CASES.values()}
+for _name, _function in _METHODS.items():
+    setattr(StoreContract, _name, _function)
+
+
+def _collected(node: Any) -> Counter[str]:
+    collector = node.getparent(pytest.Class)
+    # Asked anew, so that a selection on the command line is no alteration.
+    return Counter(getattr(item, "originalname", item.name) for item in collector.collect())
+
+
+def _alterations(cls: type[StoreContract], collected: Counter[str]) -> Iterator[str]:
+    for name in sorted(cls.xfail.keys() - CASES.keys()):
+        yield f"xfail names {name}, which is no case"
+    for name, reason in cls.xfail.items():
+        if not isinstance(reason, str) or not reason.strip():
+            yield f"xfail names {name} without a reason"
+    for name, method in _METHODS.items():
+        found = getattr(cls, name, None)
+        if found is not method:
+            if not _is_excused(found):
+                yield f"{name} is overridden or removed without an xfail reason"
+        elif collected[name] != len(CASES[name.removeprefix("test_")].modes):
+            yield f"{name} was collected {collected[name]} times"
+
+
+def _is_excused(method: Any) -> bool:
+    marks = getattr(method, "pytestmark", ())
+    return any(mark.name == "xfail" and mark.kwargs.get("reason") for mark in marks)

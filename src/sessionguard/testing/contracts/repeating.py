@@ -1,0 +1,231 @@
+"""Repeating a command after a lost reply: one effect, and the answer of the first time."""
+
+from sessionguard.core.commands import Changed
+from sessionguard.core.data import decode
+from sessionguard.core.driving import perform
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.testing.contracts.cases import Steps, case
+from sessionguard.testing.contracts.stage import IDLE, RETENTION, SECOND, START, Stage
+
+
+def _assert_same(first: Changed, again: Changed) -> None:
+    assert (again.outcome, again.record) == (first.outcome, first.record)
+
+
+@case
+def repeated_create_is_one_session(s: Stage) -> Steps:
+    """The same `create` twice opens one session and answers the same."""
+    command = s.create("ana", data={"n": 1})
+    first = yield from perform(command)
+    assert (yield from perform(s.elsewhere(command))) == first
+    assert len((yield from perform(s.end_owner("ana"))).records) == 1
+
+
+@case
+def repeated_get_or_create_is_one_session(s: Stage) -> Steps:
+    """The same `get_or_create` twice opens one session, and both answers show the token hash that was sent."""
+    command = s.get_or_create("ana", data={"n": 1})
+    first = yield from perform(command)
+    again = yield from perform(s.elsewhere(command))
+    assert again.record == first.record
+    assert again.record.token_hash == command.new.token_hash
+    assert len((yield from perform(s.end_owner("ana"))).records) == 1
+
+
+@case
+def repeated_replace_ends_once(s: Stage) -> Steps:
+    """The same `replace` twice ends one former session, leaves its own active, and answers the same."""
+    former = (yield from perform(s.get_or_create("ana"))).record
+    command = s.replace("ana")
+    first = yield from perform(command)
+    again = yield from perform(s.elsewhere(command))
+    assert again.record == first.record
+    assert again.record.reason is None
+    assert {record.id for record in again.ended} <= {former.id}
+    assert (yield from perform(s.load(command.new))).record == first.record
+    assert (yield from perform(s.get_or_create("ana"))).record == first.record
+
+
+@case
+def repeated_opening_never_reopens(s: Stage) -> Steps:
+    """An opening command that is repeated after its session has ended brings nothing back: that id stays ended."""
+    for command in (s.create("ana"), s.get_or_create("bea"), s.replace("cy")):
+        opened = (yield from perform(command)).record
+        ended = (yield from perform(s.end(opened, at=SECOND))).record
+        yield from perform(command)
+        assert (yield from perform(s.get(opened, at=SECOND))) == ended, command.verb
+        assert (yield from perform(s.load(opened, at=SECOND))).record is None, command.verb
+
+
+@case
+def repeated_opening_spares_the_successor(s: Stage) -> Steps:
+    """A `replace` or `get_or_create` that is repeated after another session took the slot leaves that one active."""
+    for command in (s.get_or_create("ana"), s.replace("bea")):
+        owner = command.new.owner
+        yield from perform(command)
+        successor = (yield from perform(s.replace(owner, at=SECOND))).record
+        yield from perform(command)
+        assert (yield from perform(s.load(successor, at=SECOND))).record == successor, command.verb
+        assert (yield from perform(s.get_or_create(owner, at=SECOND))).record == successor, command.verb
+
+
+@case
+def repeated_save_counts_once(s: Stage) -> Steps:
+    """The same save twice adds one version and answers the same, with and without an expected version."""
+    opened = (yield from perform(s.create(data={"n": 0}))).record
+    for expected, version in ((None, 2), (2, 3)):
+        command = s.save(opened, {"n": version}, remove=("gone",), expected_version=expected)
+        first = yield from perform(command)
+        _assert_same(first, (yield from perform(s.elsewhere(command))))
+        stored = yield from perform(s.get(opened))
+        assert stored is not None
+        assert (stored.version, decode(stored.data)) == (version, {"n": version})
+
+
+@case
+def repeated_save_overwrites_nothing_newer(s: Stage) -> Steps:
+    """A save that is repeated after others' saves is done, as it was, and what they wrote stays."""
+    opened = (yield from perform(s.create(data={"n": 0}))).record
+    command = s.save(opened, {"n": 1}, expected_version=1)
+    yield from perform(command)
+    for number in (2, 3, 4):
+        yield from perform(s.elsewhere(s.save(opened, {"n": number})))
+    again = yield from perform(command)
+    assert again.outcome is Outcome.DONE
+    stored = yield from perform(s.get(opened))
+    assert stored is not None
+    assert (stored.version, decode(stored.data)) == (5, {"n": 4})
+
+
+@case
+def repeated_save_after_the_end_changes_nothing(s: Stage) -> Steps:
+    """A save that is repeated after the session has ended changes nothing, whatever it answers."""
+    opened = (yield from perform(s.create(data={"n": 0}))).record
+    command = s.save(opened, {"n": 1})
+    yield from perform(command)
+    ended = (yield from perform(s.end(opened))).record
+    again = yield from perform(command)
+    assert again.outcome in (Outcome.DONE, Outcome.ENDED)
+    assert again.record == ended
+    assert (yield from perform(s.get(opened))) == ended
+
+
+@case
+def repeated_touch_extends_once(s: Stage) -> Steps:
+    """The same touch twice extends once, also when a later touch came between."""
+    opened = (yield from perform(s.create())).record
+    command = s.touch(opened, at=SECOND)
+    first = yield from perform(command)
+    _assert_same(first, (yield from perform(s.elsewhere(command))))
+    later = (yield from perform(s.touch(opened, at=2 * SECOND))).record
+    assert (yield from perform(command)).outcome is Outcome.DONE
+    assert (yield from perform(s.get(opened, at=2 * SECOND))) == later
+
+
+@case
+def repeated_rotate_is_one_rotation(s: Stage) -> Steps:
+    """The same rotation twice gives one new token and answers the same: the caller who lost the reply still gets it."""
+    opened = (yield from perform(s.create())).record
+    command = s.rotate(opened, owner="ana")
+    first = yield from perform(command)
+    _assert_same(first, (yield from perform(s.elsewhere(command))))
+    assert (yield from perform(s.load(command.token_hash))).record == first.record
+    assert (yield from perform(s.load(opened))).record == first.record
+
+
+@case
+def repeated_rotate_undoes_no_other(s: Stage) -> Steps:
+    """A rotation that is repeated after another one leaves the other's token the current one."""
+    opened = (yield from perform(s.create())).record
+    command = s.rotate(opened)
+    rotated = (yield from perform(command)).record
+    assert rotated is not None
+    latest = (yield from perform(s.rotate(rotated))).record
+    yield from perform(command)
+    assert (yield from perform(s.get(opened))) == latest
+
+
+@case
+def repeated_rotate_survives_a_save_between(s: Stage) -> Steps:
+    """A rotation that is repeated after a save is done, as it was, and the save stays."""
+    opened = (yield from perform(s.create())).record
+    command = s.rotate(opened)
+    yield from perform(command)
+    saved = (yield from perform(s.elsewhere(s.save(opened, {"n": 1})))).record
+    again = yield from perform(command)
+    assert (again.outcome, again.record) == (Outcome.DONE, saved)
+
+
+@case
+def repeated_end_is_one_end(s: Stage) -> Steps:
+    """The same end twice is done both times with the same record, so the caller still learns what it ended."""
+    opened = (yield from perform(s.get_or_create("ana"))).record
+    yield from perform(s.save(opened, {"n": 1}))
+    command = s.end(opened, at=SECOND)
+    first = yield from perform(command)
+    assert first.outcome is Outcome.DONE
+    _assert_same(first, (yield from perform(s.elsewhere(command))))
+    other = yield from perform(s.end(opened, "escalated", at=SECOND))
+    assert other.outcome is Outcome.ENDED
+    _assert_same(first, (yield from perform(command)))
+
+
+@case
+def repeated_end_spares_the_successor(s: Stage) -> Steps:
+    """An end that is repeated after the slot has opened again leaves the new session active."""
+    opened = (yield from perform(s.get_or_create("ana"))).record
+    command = s.end(opened)
+    yield from perform(command)
+    successor = (yield from perform(s.get_or_create("ana", at=SECOND))).record
+    assert (yield from perform(command)).outcome is Outcome.DONE
+    assert (yield from perform(s.load(successor, at=SECOND))).record == successor
+
+
+@case
+def repeated_end_owner_answers_the_same(s: Stage) -> Steps:
+    """The same `end_owner` twice reports the same sessions."""
+    for external_id in (None, "a"):
+        yield from perform(s.get_or_create("ana", external_id=external_id))
+    command = s.end_owner("ana")
+    first = yield from perform(command)
+    again = yield from perform(s.elsewhere(command))
+    assert len(first.records) == 2
+    assert {record.id for record in again.records} == {record.id for record in first.records}
+
+
+@case
+def repeated_end_owner_spares_later_sessions(s: Stage) -> Steps:
+    """An `end_owner` that is repeated after the owner came back leaves the sessions opened since."""
+    yield from perform(s.get_or_create("ana"))
+    command = s.end_owner("ana")
+    first = yield from perform(command)
+    back = (yield from perform(s.get_or_create("ana"))).record
+    again = yield from perform(command)
+    assert {record.id for record in again.records} == {record.id for record in first.records}
+    assert (yield from perform(s.load(back))).record == back
+
+
+@case
+def repeated_sweep_harms_nobody(s: Stage) -> Steps:
+    """A sweep that is repeated reports nobody who had not expired at its instant, and ends no session opened since."""
+    opened = (yield from perform(s.get_or_create("ana"))).record
+    command = s.sweep(at=IDLE)
+    first = yield from perform(command)
+    assert [record.id for record in first.records] == [opened.id]
+    back = (yield from perform(s.get_or_create("ana", at=IDLE))).record
+    again = yield from perform(command)
+    assert {record.id for record in again.records} <= {opened.id}
+    assert (yield from perform(s.load(back, at=IDLE))).record == back
+
+
+@case
+def repeated_purge_harms_nobody(s: Stage) -> Steps:
+    """A purge that is repeated forgets nothing that ended since, and no one who lives."""
+    former = (yield from perform(s.replace("ana"))).record
+    current = (yield from perform(s.replace("ana"))).record
+    command = s.purge(RETENTION, at=RETENTION)
+    yield from perform(command)
+    assert (yield from perform(s.get(former, at=START))) is None
+    ended = (yield from perform(s.end(current, at=SECOND))).record
+    yield from perform(command)
+    assert (yield from perform(s.get(current, at=SECOND))) == ended

@@ -1,0 +1,68 @@
+"""The whole kit without pytest: play every case on a store and give what came of it."""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Literal
+
+from attrs import frozen
+
+from sessionguard.testing.contracts.candidate import Candidate, MakeStore
+from sessionguard.testing.contracts.capabilities import EVERYTHING, Capabilities
+from sessionguard.testing.contracts.catalogue import CASES, Case
+from sessionguard.testing.profile import CI, Profile
+
+Status = Literal["ok", "skip", "fail"]
+
+
+@frozen
+class Verdict:
+    """What came of one case in one mode."""
+
+    case: str
+    mode: str
+    status: Status
+    reason: str = ""
+    """Why it was skipped, or what was wrong in one line."""
+    error: BaseException | None = None
+
+
+def verdicts(
+    empty_store: Callable[[], MakeStore],
+    *,
+    capabilities: Capabilities = EVERYTHING,
+    cases: Collection[str] | None = None,
+    modes: Collection[str] | None = None,
+    profile: Profile = CI,
+) -> list[Verdict]:
+    """Judge a store by every case, or by the named ones, in every mode, or in the named ones.
+
+    `empty_store` is called before each of them and gives a `make_store` for a new and empty place.
+
+    Raises:
+        ValueError: a name is not that of a case.
+    """
+    unknown = set(cases or ()) - CASES.keys()
+    if unknown:
+        raise ValueError(f"no case is called {', '.join(sorted(unknown))}")
+    return [
+        _judge(case, mode, Candidate(empty_store(), capabilities), profile)
+        for case in CASES.values()
+        if cases is None or case.name in cases
+        for mode in case.modes
+        if modes is None or mode in modes
+    ]
+
+
+def failures(judged: list[Verdict]) -> Iterator[Verdict]:
+    """Give those that failed."""
+    return (verdict for verdict in judged if verdict.status == "fail")
+
+
+def _judge(case: Case, mode: str, candidate: Candidate, profile: Profile) -> Verdict:
+    refusal = case.refusal(mode, candidate)
+    if refusal is not None:
+        return Verdict(case.name, mode, "skip", refusal)
+    try:
+        case.play(mode, candidate, profile)
+    except Exception as error:
+        return Verdict(case.name, mode, "fail", f"{type(error).__name__}: {error}".strip().split("\n")[0], error)
+    return Verdict(case.name, mode, "ok")

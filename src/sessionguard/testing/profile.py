@@ -1,0 +1,60 @@
+"""How much each proof does: one table, a column for every push and a column with the counts that promises name."""
+
+from typing import Final, Literal
+
+from attrs import frozen
+
+ProfileName = Literal["ci", "deep"]
+
+
+@frozen
+class Profile:
+    """The counts of one run. Every case runs under every profile; only how often differs."""
+
+    name: str
+    rounds: int
+    """How often a race is repeated."""
+    callers: int
+    """Threads, tasks, or threads of each process that race against each other."""
+    processes: int
+    slot_rounds: int
+    """Rounds of the one race with a quoted count: all callers of all processes open one slot."""
+    slot_callers: int
+    slot_processes: int
+    examples: int
+    """Traces that the state machine draws in each mode."""
+    steps: int
+    """Commands in one trace."""
+    seconds: float
+    """For tests that go on for a while."""
+    patience: float
+    """No wait is longer than this many seconds; whoever is late by then has failed."""
+
+
+CI: Final = Profile(
+    name="ci",
+    rounds=4,
+    callers=6,
+    processes=2,
+    slot_rounds=8,
+    slot_callers=16,
+    slot_processes=3,
+    examples=15,
+    steps=30,
+    seconds=1.0,
+    patience=60.0,
+)
+DEEP: Final = Profile(
+    name="deep",
+    rounds=50,
+    callers=16,
+    processes=4,
+    slot_rounds=200,
+    slot_callers=64,
+    slot_processes=8,
+    examples=300,
+    steps=60,
+    seconds=15.0,
+    patience=600.0,
+)
+PROFILES: Final = {profile.name: profile for profile in (CI, DEEP)}
