@@ -1,47 +1,55 @@
 """sessionguard: one user's request never sees, overwrites or loses another's session state, files or uploads."""
 
-from sessionguard import errors
-from sessionguard.async_guard import AsyncSessionGuard
-from sessionguard.context import current_session
-from sessionguard.core.cleaning import PurgeReport, SweepReport
-from sessionguard.core.policy import SessionPolicy
-from sessionguard.core.session import Removed, Session
-from sessionguard.core.tokens import KeyRing
-from sessionguard.errors import (
-    ConfigurationError,
-    InvalidArgumentError,
-    LockTimeoutError,
-    MisuseError,
-    SessionConflictError,
-    SessionEndedError,
-    SessionGuardError,
-    SessionTooLargeError,
-    StoreUnavailableError,
-)
-from sessionguard.guard import SessionGuard
-from sessionguard.stores.opening import open_store
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sessionguard.async_guard import AsyncSessionGuard
+    from sessionguard.context import current_session
+    from sessionguard.core.cleaning import PurgeReport, SweepReport
+    from sessionguard.core.policy import SessionPolicy
+    from sessionguard.core.session import Removed, Session
+    from sessionguard.core.tokens import KeyRing
+    from sessionguard.guard import SessionGuard
+    from sessionguard.stores.opening import open_store
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncSessionGuard",
-    "ConfigurationError",
-    "InvalidArgumentError",
     "KeyRing",
-    "LockTimeoutError",
-    "MisuseError",
     "PurgeReport",
     "Removed",
     "Session",
-    "SessionConflictError",
-    "SessionEndedError",
     "SessionGuard",
-    "SessionGuardError",
     "SessionPolicy",
-    "SessionTooLargeError",
-    "StoreUnavailableError",
     "SweepReport",
     "current_session",
-    "errors",
     "open_store",
 ]
+
+# Loaded at first use: a program that only imports the package, as frameworks and plug-ins do, pays for nothing.
+_HOMES = {
+    "AsyncSessionGuard": "async_guard",
+    "KeyRing": "core.tokens",
+    "PurgeReport": "core.cleaning",
+    "Removed": "core.session",
+    "Session": "core.session",
+    "SessionGuard": "guard",
+    "SessionPolicy": "core.policy",
+    "SweepReport": "core.cleaning",
+    "current_session": "context",
+    "open_store": "stores.opening",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

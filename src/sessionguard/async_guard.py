@@ -23,13 +23,13 @@ from sessionguard.core.removing import remove_workspace
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import IdentityMismatchError, LeaseLostError, SessionEndedError, SessionGuardError
-from sessionguard.locks import AsyncSessionLock
+from sessionguard.locks.asynchronous import AsyncSessionLock
 from sessionguard.parts import GuardParts, folder
 from sessionguard.stores.contract import AsyncStore, Store
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.opening import open_store
-from sessionguard.sweeping import AsyncSweeper
-from sessionguard.workspaces import AsyncLocalWorkspaces, AsyncWorkspace
+from sessionguard.async_sweeping import AsyncSweeper
+from sessionguard.workspaces.async_local import AsyncLocalWorkspaces, AsyncWorkspace
 
 R = TypeVar("R")
 

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sessionguard.beating import Heart
 from sessionguard.core.checking import is_async_store, required_ability, valid_store
@@ -29,7 +29,9 @@ from sessionguard.parts import GuardParts, folder
 from sessionguard.stores.contract import Store
 from sessionguard.stores.opening import open_store
 from sessionguard.sweeping import Sweeper
-from sessionguard.workspaces import LocalWorkspaces, Workspace
+
+if TYPE_CHECKING:
+    from sessionguard.workspaces import LocalWorkspaces, Workspace
 
 R = TypeVar("R")
 
@@ -59,8 +61,7 @@ class SessionGuard:
             raise ConfigurationError("store", type(store).__name__, "it is an async store; use AsyncSessionGuard")
         self._store: Store = valid_store(store)
         self._owns_store = False
-        files = None if workspaces is None else LocalWorkspaces(folder(workspaces))
-        self._parts = GuardParts(files, policy, keys, clock, sweep_interval)
+        self._parts = GuardParts(_local_workspaces(workspaces), policy, keys, clock, sweep_interval)
         self._gates = Gates()
         self._heart = Heart()
         self._sweeper: Sweeper | None = None
@@ -216,7 +217,7 @@ class SessionGuard:
     # Workspaces and locks
 
     @contextlib.contextmanager
-    def workspace(self, session: Session) -> Iterator[Workspace]:
+    def workspace(self, session: Session) -> "Iterator[Workspace]":
         """Lend the private directory of `session`; it is not removed, and the session kept alive, inside the block.
 
         Raises `SessionEndedError` if the session is over.
@@ -231,7 +232,7 @@ class SessionGuard:
         finally:
             lease.close()
 
-    def _leased(self, session: Session) -> Workspace:
+    def _leased(self, session: Session) -> "Workspace":
         files, quota = self._parts.required_files(), self._parts.quota(session)
         self._ready()
         try:
@@ -310,6 +311,15 @@ class SessionGuard:
             self._sweeper = Sweeper(_background_pass(weakref.ref(self)), self._parts.sweep_seconds)
             self._sweeper.start()
         self._pid = pid
+
+
+def _local_workspaces(workspaces: str | os.PathLike[str] | None) -> "LocalWorkspaces | None":
+    if workspaces is None:
+        return None
+    # Here, so that a guard without workspaces does not pay for loading them.
+    from sessionguard.workspaces import LocalWorkspaces
+
+    return LocalWorkspaces(folder(workspaces))
 
 
 def _background_pass(guard_reference: "weakref.ref[SessionGuard]") -> Callable[[], bool]:

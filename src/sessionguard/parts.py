@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sessionguard.core.checking import interval_seconds
 from sessionguard.core.cleaning import CleaningFlows
@@ -17,7 +17,9 @@ from sessionguard.core.session import Session
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.tokens import KeyRing, Mint
 from sessionguard.errors import ConfigurationError, IdentityMismatchError, MisuseError
-from sessionguard.workspaces import Quota
+
+if TYPE_CHECKING:
+    from sessionguard.workspaces import Quota
 
 Files = TypeVar("Files")
 
@@ -59,8 +61,10 @@ class GuardParts(Generic[Files]):
             raise ConfigurationError("workspaces", None, "give the guard a folder: SessionGuard(..., workspaces=...)")
         return self.files
 
-    def quota(self, session: Session) -> Quota:
+    def quota(self, session: Session) -> "Quota":
         """Give what the workspace of `session` may hold."""
+        from sessionguard.workspaces import Quota
+
         policy = self.setting.policies.rules(valid_session(session).scope).policy
         return Quota(policy.workspace_bytes, policy.workspace_files)
 

@@ -1,10 +1,9 @@
 """The background sweep: one runner per guard and process, which stops when told, and never because of an error."""
 
-import asyncio
 import logging
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 _log = logging.getLogger("sessionguard.background")
 
@@ -13,7 +12,8 @@ _log = logging.getLogger("sessionguard.background")
 _SPREAD = 0.1
 
 
-def _waits(interval_seconds: float) -> Iterator[float]:
+def waits(interval_seconds: float) -> Iterator[float]:
+    """Give the seconds to wait before each pass, for ever."""
     yield random.uniform(0, interval_seconds)
     while True:
         yield interval_seconds * random.uniform(1 - _SPREAD, 1 + _SPREAD)
@@ -39,40 +39,11 @@ class Sweeper:
             self._thread.join()
 
     def _run(self) -> None:
-        for wait in _waits(self._interval_seconds):
+        for wait in waits(self._interval_seconds):
             if self._stopping.wait(wait):
                 return
             try:
                 if not self._sweep_pass():
-                    return
-            except Exception:
-                _log.exception("a background sweep failed; the next one tries again")
-
-
-class AsyncSweeper:
-    """A task that awaits `sweep_pass` once per interval until `stop`, or until it gives False."""
-
-    def __init__(self, sweep_pass: Callable[[], Awaitable[bool]], interval_seconds: float) -> None:
-        self._sweep_pass = sweep_pass
-        self._interval_seconds = interval_seconds
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin, in the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="sessionguard-sweeper")
-
-    async def stop(self) -> None:
-        """End, wherever the pass is."""
-        if self._task is None or self._task is asyncio.current_task():
-            return
-        self._task.cancel()
-        await asyncio.wait([self._task])
-
-    async def _run(self) -> None:
-        for wait in _waits(self._interval_seconds):
-            await asyncio.sleep(wait)
-            try:
-                if not await self._sweep_pass():
                     return
             except Exception:
                 _log.exception("a background sweep failed; the next one tries again")

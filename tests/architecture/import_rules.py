@@ -57,7 +57,8 @@ class Rule:
 
 
 GUARD = Rule(
-    "errors core.* context sweeping stores.contract stores.opening workspaces uploads locks",
+    "errors core.* context beating sweeping async_sweeping parts stores.contract stores.opening stores.offload workspaces uploads "
+    "workspaces.async_local locks locks.gates locks.asynchronous",
     packages="attrs attr typing_extensions",
 )
 PLAIN = "attrs attr typing_extensions"
@@ -67,16 +68,19 @@ RULES: Mapping[str, Rule] = {
     "errors":        Rule("", PLAIN, PURE_STDLIB),
     "core":          Rule("errors core.*", PLAIN, PURE_STDLIB),
     "context":       Rule("errors core.*", PLAIN),
+    "beating":       Rule("errors core.*", PLAIN),
     "sweeping":      Rule("errors core.*", PLAIN),
+    "async_sweeping": Rule("errors core.* sweeping", PLAIN),
+    "parts":         Rule("errors core.* workspaces", PLAIN),
     "stores":        Rule("errors core.* stores.*", PLAIN + " filelock portalocker"),
     "workspaces":    Rule("errors core.* workspaces.*", PLAIN + " filelock portalocker"),
     "uploads":       Rule("errors core.* uploads.*", PLAIN + " filelock portalocker"),
-    "locks":         Rule("errors core.* locks.*", PLAIN + " filelock portalocker"),
+    "locks":         Rule("errors core.* beating locks.*", PLAIN + " filelock portalocker"),
     "observability": Rule("errors core.* observability.*", PLAIN),
     "guard":         GUARD,
     "async_guard":   GUARD,
     "adapters":      Rule("errors core.* context guard async_guard adapters.*", PLAIN),
-    "testing":       Rule("testing.* . errors core.* context sweeping guard async_guard stores.* workspaces.* "
+    "testing":       Rule("testing.* . errors core.* context beating sweeping guard async_guard stores.* workspaces.* "
                           "uploads.* locks.* observability.* adapters.*", "*", drivers_anywhere=True),
     "cli":           Rule(". *", "*", drivers_anywhere=True),
     # The package itself only re-exports.

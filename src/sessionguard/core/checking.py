@@ -1,15 +1,19 @@
 """Telling early, and in words, that a guard was given the wrong kind of store or setting."""
 
 from datetime import timedelta
-from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, Final
 
 from sessionguard.errors import ConfigurationError, MisuseError
 
 
+# inspect.CO_COROUTINE; inspect itself reads files, which core does not.
+_IS_COROUTINE: Final = 0x80
+
+
 def is_async_store(store: Any) -> bool:
     """Tell whether `store` has async verbs."""
-    return iscoroutinefunction(getattr(store, "load", None))
+    code = getattr(getattr(store, "load", None), "__code__", None)
+    return code is not None and bool(code.co_flags & _IS_COROUTINE)
 
 
 def valid_store(store: Any) -> Any:

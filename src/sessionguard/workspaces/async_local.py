@@ -7,6 +7,8 @@ from sessionguard.workspaces.local import LocalWorkspaces
 from sessionguard.workspaces.offloaded import AsyncWorkspace, in_thread
 from sessionguard.workspaces.quota import Quota
 
+__all__ = ["AsyncLocalWorkspaces", "AsyncWorkspace"]
+
 
 class AsyncLocalWorkspaces:
     """`LocalWorkspaces` whose calls run in threads."""
