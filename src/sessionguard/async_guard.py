@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from sessionguard.core.checking import is_async_store, required_ability, valid_store
 from sessionguard.core.cleaning import PurgeReport, SweepReport
-from sessionguard.core.commands import Status
+from sessionguard.core.commands import Create, GetOrCreate, Replace, Status
 from sessionguard.core.driving import Flow, run_async
 from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
@@ -94,7 +94,7 @@ class AsyncSessionGuard:
 
         Without an owner it belongs to a visitor without a name, who is like no other.
         """
-        return await self._run(self._parts.flows.create(owner, scope, data, external_id))
+        return await self._run(self._parts.flows.open(Create, owner, scope, data, external_id))
 
     async def get_or_create(
         self,
@@ -109,7 +109,7 @@ class AsyncSessionGuard:
         However many callers ask at once, all get the same session; one of them has its `token`. `data` is for
         a new session only.
         """
-        return await self._run(self._parts.flows.get_or_create(owner, scope, data, external_id))
+        return await self._run(self._parts.flows.open(GetOrCreate, owner, scope, data, external_id))
 
     async def replace(
         self,
@@ -120,7 +120,7 @@ class AsyncSessionGuard:
         external_id: str | None = None,
     ) -> Session:
         """Give a new session in the slot; the former one, if there was one, has ended `replaced` in the same step."""
-        return await self._run(self._parts.flows.replace(owner, scope, data, external_id))
+        return await self._run(self._parts.flows.open(Replace, owner, scope, data, external_id))
 
     # Reading
 

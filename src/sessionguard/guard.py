@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from sessionguard.beating import Heart
 from sessionguard.core.checking import is_async_store, required_ability, valid_store
 from sessionguard.core.cleaning import PurgeReport, SweepReport
-from sessionguard.core.commands import Status
+from sessionguard.core.commands import Create, GetOrCreate, Replace, Status
 from sessionguard.core.driving import Flow, run
 from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
@@ -101,7 +101,7 @@ class SessionGuard:
 
         Without an owner it belongs to a visitor without a name, who is like no other.
         """
-        return self._run(self._parts.flows.create(owner, scope, data, external_id))
+        return self._run(self._parts.flows.open(Create, owner, scope, data, external_id))
 
     def get_or_create(
         self,
@@ -116,7 +116,7 @@ class SessionGuard:
         However many callers ask at once, all get the same session; one of them has its `token`. `data` is for
         a new session only.
         """
-        return self._run(self._parts.flows.get_or_create(owner, scope, data, external_id))
+        return self._run(self._parts.flows.open(GetOrCreate, owner, scope, data, external_id))
 
     def replace(
         self,
@@ -127,7 +127,7 @@ class SessionGuard:
         external_id: str | None = None,
     ) -> Session:
         """Give a new session in the slot; the former one, if there was one, has ended `replaced` in the same step."""
-        return self._run(self._parts.flows.replace(owner, scope, data, external_id))
+        return self._run(self._parts.flows.open(Replace, owner, scope, data, external_id))
 
     # Reading
 

@@ -31,6 +31,8 @@ Modifier = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
 _MODIFY_BOUND_SECONDS: Final = 10.0
 
+_Opening = c.Create | c.GetOrCreate | c.Replace
+
 
 class SessionFlows:
     """The flows about one session at a time."""
@@ -50,40 +52,27 @@ class SessionFlows:
 
     # Opening
 
-    def create(self, owner: str | None, scope: str, data: object, external_id: str | None) -> Flow[Session]:
-        """Open a session that no slot knows."""
-        if owner is None:
+    def open(
+        self, kind: type[_Opening], owner: object, scope: str, data: object, external_id: str | None
+    ) -> Flow[Session]:
+        """Open a session, or find that of the slot: as `kind` says. Only `Create` takes None for the owner."""
+        if owner is None and kind is c.Create:
             owner = self._mint.anonymous_owner()
-        new, minted = yield from self._new(owner, scope, data, external_id)
-        opened = yield from perform(c.Create(new, self._setting.at(), new.id))
-        return (yield from self._opened("create", opened, minted))
-
-    def get_or_create(self, owner: str, scope: str, data: object, external_id: str | None) -> Flow[Session]:
-        """Give the session of the slot, opening it if there is none."""
-        new, minted = yield from self._new(owner, scope, data, external_id)
-        opened = yield from perform(c.GetOrCreate(new, self._setting.at(), new.id))
-        return (yield from self._opened("get_or_create", opened, minted))
-
-    def replace(self, owner: str, scope: str, data: object, external_id: str | None) -> Flow[Session]:
-        """Open a new session in the slot, ending the former."""
-        new, minted = yield from self._new(owner, scope, data, external_id)
-        opened = yield from perform(c.Replace(new, self._setting.at(), new.id))
-        return (yield from self._opened("replace", opened, minted))
-
-    def _new(self, owner: str, scope: str, data: object, external_id: str | None) -> Flow[tuple[NewSession, Minted]]:
-        valid_text("owner", owner)
-        valid_text("scope", scope)
+        owner = valid_text("owner", owner)
+        rules = self._policies.rules(valid_text("scope", scope))
         valid_external_id(external_id)
-        rules = self._policies.rules(scope)
         text = EMPTY if data is None else join_fields(encode_fields(data, max_depth=rules.policy.max_data_depth))
-        deployment_id = self._deployment_id or (yield from self.deployment_id())
-        minted = self._mint.new(deployment_id, owner)
-        if size_bytes(text) > rules.policy.max_data_bytes:
-            raise SessionTooLargeError(minted.session_id, rules.policy.max_data_bytes, size_bytes(text))
+        minted = self._mint.new(self._deployment_id or (yield from self.deployment_id()), owner)
+        limit = rules.policy.max_data_bytes
+        if len(text) * 4 > limit and size_bytes(text) > limit:
+            raise SessionTooLargeError(minted.session_id, limit, size_bytes(text))
         new = NewSession(minted.session_id, scope, owner, external_id, minted.token_hash, text, rules.lifetime)
-        return new, minted
+        opened: c.Opened = yield kind(new, self._setting.at(), new.id)
+        if opened.ended:
+            yield from self._clear_up(opened.ended)
+        return self._opened(kind.verb, opened, minted)
 
-    def _opened(self, verb: str, opened: c.Opened, minted: Minted) -> Flow[Session]:
+    def _opened(self, verb: str, opened: c.Opened, minted: Minted) -> Session:
         record = opened.record
         is_new = record.token_hash == minted.token_hash
         if record.reason is not None:
@@ -91,9 +80,11 @@ class SessionFlows:
             raise SessionEndedError(record.id, record.reason)
         if self._bus.subscribers:
             self._tell_opened(verb, opened, is_new)
-        for former in opened.ended:
-            yield from remove_workspace(self._setting, former.id)
         return Session(record, token=minted.token if is_new else None, is_new=is_new)
+
+    def _clear_up(self, former: tuple[SessionRecord, ...]) -> Flow[None]:
+        for record in former:
+            yield from remove_workspace(self._setting, record.id)
 
     def _tell_opened(self, verb: str, opened: c.Opened, is_new: bool) -> None:
         record = opened.record

@@ -14,6 +14,7 @@ import hmac
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -153,6 +154,7 @@ class Mint:
         return self.keys.current, self.keys.keys[self.keys.current]
 
 
+@lru_cache(maxsize=1024)
 def shard_tag(deployment_id: str, owner: str) -> str:
     """Give two hexadecimal digits that are the same for every session of `owner` in one deployment."""
     return hashlib.blake2b(owner.encode(), key=deployment_id.encode("ascii"), digest_size=1).hexdigest()
