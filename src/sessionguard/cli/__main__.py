@@ -2,11 +2,11 @@
 
 import os
 import sys
-from argparse import Action, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Protocol
 
+from sessionguard import __version__
 from sessionguard.cli import doctor, end, listing, migrate, show, stats, status, sweep
 from sessionguard.cli.demo import command as demo
 from sessionguard.cli.demo.failure import DemoError
@@ -35,17 +35,6 @@ COMMANDS: dict[str, tuple[CommandModule, str]] = {
 }
 
 
-class _ShowVersion(Action):
-    """Looks the version up only when it is asked for."""
-
-    def __call__(self, parser: ArgumentParser, *_: Any) -> None:
-        try:
-            print(f"sessionguard {version('sessionguard')}")
-        except PackageNotFoundError:
-            print("sessionguard (not installed)")
-        parser.exit()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status."""
     try:
@@ -66,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="sessionguard", description="Look after sessions, and prove that they are isolated.")
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
+    parser.add_argument("--version", action="version", version=f"sessionguard {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     for name, (module, purpose) in COMMANDS.items():
         module.add_arguments(commands.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."))
