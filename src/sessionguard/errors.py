@@ -28,7 +28,10 @@ Each class has a stable `code`, builds its message from its attributes, survives
 holds a token. A malformed, unknown, expired or ended token raises nothing: `load` gives None.
 """
 
-from typing import Any, ClassVar, Self
+import re
+from typing import Any, ClassVar, Final, Self
+
+_TOKEN: Final = re.compile(r"sg1_[a-z0-9]{1,16}_[0-9a-f]{2}[A-Za-z0-9_-]{43}")
 
 
 class SessionGuardError(Exception):
@@ -58,8 +61,8 @@ def _restore(
 
 
 def _shown(value: object) -> str:
-    """Give `value` as text for a message: short, quoted, control characters escaped."""
-    text = ascii(value)
+    """Give `value` as text for a message: short, quoted, control characters escaped, tokens hidden."""
+    text = _TOKEN.sub("(a token)", ascii(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -9,12 +9,14 @@ import re
 import unicodedata
 from typing import Final
 
+from sessionguard.core.tokens import parse_token
 from sessionguard.errors import InvalidArgumentError
 
 MAX_TEXT_BYTES: Final = 512
 
 # What careless code makes of a missing value when it turns it into text.
 _MISSING_AS_TEXT: Final = frozenset({"none", "null", "nil", "undefined", "nan", "[object object]", "{}", "[]"})
+_LONGEST_MISSING: Final = max(map(len, _MISSING_AS_TEXT))
 _EXTERNAL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SESSION_ID: Final = re.compile(r"[0-9a-f]{34}")
 _REASON: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -32,7 +34,16 @@ def valid_text(argument: str, value: object) -> str:
         raise InvalidArgumentError(argument, value, "give non-empty text without white space around it")
     if value.lower() in _MISSING_AS_TEXT:
         raise InvalidArgumentError(argument, value, "this is what a missing value looks like as text")
+    _refuse_token(argument, value)
     return value
+
+
+def _refuse_token(argument: str, value: str) -> None:
+    # Names are stored, logged and listed as they are; a secret that strayed here would be too.
+    if value.startswith("sg1_") and parse_token(value) is not None:
+        raise InvalidArgumentError(
+            argument, "(a token)", "a token is a secret and names nothing; pass the session's id"
+        )
 
 
 def _refuse_unprintable(argument: str, value: str) -> None:
@@ -50,6 +61,7 @@ def valid_external_id(value: object) -> str | None:
         raise InvalidArgumentError("external_id", value, "use 1 to 128 of the characters A-Z a-z 0-9 _ -")
     if value.lower() in _MISSING_AS_TEXT:
         raise InvalidArgumentError("external_id", value, "this is what a missing value looks like as text")
+    _refuse_token("external_id", value)
     return value
 
 

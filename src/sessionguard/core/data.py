@@ -100,11 +100,16 @@ def _same(left: object, right: object) -> bool:
 
 
 def _encode_value(where: str, value: object, max_depth: int) -> str:
-    _check(where, value, max_depth)
     try:
+        _check(where, value, max_depth)
         return _encode(value)
     except RecursionError:
         raise InvalidArgumentError(where, type(value).__name__, "it is nested too deep") from None
+    except InvalidArgumentError:
+        raise
+    except ValueError as error:
+        # Python does not write whole numbers of thousands of digits, and would not read them back.
+        raise InvalidArgumentError(where, type(value).__name__, str(error)) from None
 
 
 def _check(where: str, value: object, depth_left: int) -> None:

@@ -12,6 +12,8 @@ from sessionguard.core.records import Lifetime
 from sessionguard.errors import ConfigurationError, InvalidArgumentError
 
 ANY_SCOPE: Final = "*"
+# Every engine can count so far, and no later instant than a `datetime` can hold follows from it.
+_LONGEST: Final = timedelta(days=36_525)
 
 
 def _positive_duration(_: Any, attribute: "Attribute[timedelta]", value: object) -> None:
@@ -19,10 +21,17 @@ def _positive_duration(_: Any, attribute: "Attribute[timedelta]", value: object)
         raise ConfigurationError(f"SessionPolicy.{attribute.name}", value, "give a datetime.timedelta")
     if value <= timedelta(0):
         raise ConfigurationError(f"SessionPolicy.{attribute.name}", value, "give a duration above zero")
+    if value > _LONGEST:
+        raise ConfigurationError(f"SessionPolicy.{attribute.name}", value, "give at most a hundred years")
 
 
 def _optional_duration(instance: Any, attribute: "Attribute[Any]", value: object) -> None:
-    if value is not None and value != timedelta(0):
+    if value is not None:
+        _duration(instance, attribute, value)
+
+
+def _duration(instance: Any, attribute: "Attribute[Any]", value: object) -> None:
+    if value != timedelta(0):
         _positive_duration(instance, attribute, value)
 
 
@@ -54,7 +63,7 @@ class SessionPolicy:
     touch_interval: timedelta | None = field(default=None, validator=_optional_duration)
     """Being seen is written down at most this often, so a session may expire this much before its idle
     timeout. None: a twentieth of the idle timeout, at most one minute. Zero: at every load."""
-    rotation_grace: timedelta = field(default=timedelta(seconds=20), validator=_optional_duration)
+    rotation_grace: timedelta = field(default=timedelta(seconds=20), validator=_duration)
     """For this long after a rotation the former token still loads the session (requests already under way)."""
     history_retention: timedelta = field(default=timedelta(days=30), validator=_positive_duration)
     """Ended sessions are kept as history for this long."""
