@@ -63,11 +63,14 @@ class _Open(Command[Opened]):
 
     def verify(self, reply: Opened, store_name: str) -> None:
         record, new = reply.record, self.new
-        _require(record.scope == new.scope, store_name, self, "scope")
-        _require(record.owner == new.owner, store_name, self, "owner")
-        _require(record.external_id == new.external_id, store_name, self, "external_id")
-        if self.verb != "get_or_create":
-            _require(record.id == new.id, store_name, self, "id")
+        if record.owner != new.owner:
+            raise IdentityMismatchError(store_name, self.verb, "owner")
+        if record.scope != new.scope:
+            raise IdentityMismatchError(store_name, self.verb, "scope")
+        if record.external_id != new.external_id:
+            raise IdentityMismatchError(store_name, self.verb, "external_id")
+        if record.id != new.id and self.verb != "get_or_create":
+            raise IdentityMismatchError(store_name, self.verb, "id")
 
 
 @frozen
