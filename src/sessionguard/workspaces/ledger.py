@@ -58,24 +58,22 @@ class Ledger:
         Raises:
             QuotaExceededError: it does not fit; nothing was made.
         """
-        from filelock import lock_descriptor  # here, because it loads much
-
         name = TEMPORARY_PREFIX + secrets.token_hex(12)
-        with self.opened() as book:
-            self._lease.check()
-            if book.claims and not self._has_looked_for_leftovers:
-                self.recount(book)
-            self._has_looked_for_leftovers = True
-            self._admit(book, expected)
-            book.claim(name, expected)
-            try:
-                descriptor = make_file(name, self._lease.private_descriptor)
-            except BaseException:
-                book.drop(name)
-                raise
-            # Held until the writer ends, however it ends: this is how a recount tells a dead writer.
-            lock_descriptor(descriptor, blocking=False)
-        return name, descriptor
+        made: list[int] = []
+        try:
+            with self.opened() as book:
+                self._lease.check()
+                self._clear_leftovers_once(book)
+                self._admit(book, expected)
+                book.claim(name, expected)
+                made.append(self._make_unfinished(name))
+        except BaseException:
+            # The book was not kept, and a file that nobody writes must not look alive.
+            for descriptor in made:
+                self._unlink(name)
+                os.close(descriptor)
+            raise
+        return name, made[0]
 
     def reserve(self, name: str, need_bytes: int) -> int:
         """Claim at least `need_bytes` more for the unfinished file `name`, and say how many.
@@ -102,8 +100,7 @@ class Ledger:
     def discard(self, name: str) -> None:
         """Remove the unfinished file `name` and its claim."""
         with self.opened() as book:
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self._lease.private_descriptor)
+            self._unlink(name)
             book.drop(name)
 
     def count(self) -> Usage:
@@ -115,6 +112,19 @@ class Ledger:
     def recount(self, book: Book) -> None:
         """Make the book say what is there; unfinished files of dead writers are removed with their claims."""
         sizes = [found.st_size for _, found in self._tree.files() if not stat.S_ISDIR(found.st_mode)]
+        alive = self._claims_of_the_living(book)
+        # All at once at the end: an interrupted count must not be kept as the whole.
+        book.held_bytes, book.held_files, book.claims = sum(sizes), len(sizes), alive
+
+    def _clear_leftovers_once(self, book: Book) -> None:
+        if not self._has_looked_for_leftovers:
+            # A claim of the dead may belong to a file that was published just before: only a count can tell.
+            if self._claims_of_the_living(book) != book.claims:
+                self.recount(book)
+            self._has_looked_for_leftovers = True
+
+    def _claims_of_the_living(self, book: Book) -> dict[str, Claim]:
+        """Give the claims of writers that live, and remove the unfinished files of those that do not."""
         alive: dict[str, Claim] = {}
         for name in names_in(self._lease.private_descriptor):
             if name.startswith(TEMPORARY_PREFIX):
@@ -122,8 +132,7 @@ class Ledger:
                 if size is not None:
                     # Its claim is unknown only if the book was damaged; then it can be at most one step ahead.
                     alive[name] = book.claims.get(name) or Claim(size + STEP_BYTES, 1)
-        # All at once at the end: an interrupted count must not be kept as the whole.
-        book.held_bytes, book.held_files, book.claims = sum(sizes), len(sizes), alive
+        return alive
 
     def _admit(self, book: Book, more: Usage) -> None:
         if book.has_room(self._quota, more):
@@ -134,6 +143,18 @@ class Ledger:
         if excess is not None:
             limit, used, unit = excess
             raise QuotaExceededError(self._lease.session_id, limit, used, unit)
+
+    def _make_unfinished(self, name: str) -> int:
+        from filelock import lock_descriptor  # here, because it loads much
+
+        descriptor = make_file(name, self._lease.private_descriptor)
+        # Held until the writer ends, however it ends: this is how a recount tells a dead writer.
+        lock_descriptor(descriptor, blocking=False)
+        return descriptor
+
+    def _unlink(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._lease.private_descriptor)
 
     def _size_if_alive(self, name: str) -> int | None:
         """Give the size of an unfinished file whose writer lives; else remove it and give None."""
@@ -146,8 +167,7 @@ class Ledger:
         try:
             if not lock_descriptor(descriptor, blocking=False):
                 return os.fstat(descriptor).st_size
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self._lease.private_descriptor)
+            self._unlink(name)
             return None
         finally:
             os.close(descriptor)

@@ -1,0 +1,278 @@
+"""Leases across threads, processes and forks."""
+
+import os
+from multiprocessing.connection import Connection
+
+import pytest
+
+from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError
+from sessionguard.workspaces import LocalWorkspaces, Removal, Workspace, leases
+from tests.workspaces.conftest import UNLIMITED
+from tests.workspaces.processes import child
+
+
+def hold(line: Connection, workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Hold a workspace until told to let go."""
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write(f"by {os.getpid()}", b"1")
+        line.send("held")
+        line.recv()
+
+
+def test_two_processes_hold_one_workspace(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """A lease is shared: two processes use one workspace at the same time."""
+    with child(hold, workspaces, session_id) as one, child(hold, workspaces, session_id) as other:
+        one.heard()
+        other.heard()
+        with workspaces.lease(session_id, UNLIMITED) as workspace:
+            assert len(workspace.list()) == 2
+        for process in (one, other):
+            process.tell()
+            assert process.finish() == 0
+
+
+def test_t53_what_another_process_holds_is_removed_when_it_lets_go(
+    workspaces: LocalWorkspaces, session_id: str
+) -> None:
+    """Removal does not wait and does not harm; the process that held the workspace removes it at its end."""
+    with child(hold, workspaces, session_id) as holder:
+        holder.heard()
+        path = workspaces._deployment.session_path(session_id)  # type: ignore[union-attr]
+
+        assert workspaces.remove(session_id) == Removal(0, 0, deferred=True)
+        assert len(os.listdir(os.path.join(path, "files"))) == 1
+        holder.tell()
+        assert holder.finish() == 0
+
+    assert not os.path.exists(path)
+    assert workspaces.candidates(10) == []
+
+
+def test_a_killed_holder_leaves_no_lease(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """The lease of a process that was killed ends with it."""
+    with child(hold, workspaces, session_id) as holder:
+        holder.heard()
+        assert workspaces.remove(session_id).deferred
+        holder.kill()
+
+        assert workspaces.candidates(10) == [session_id]
+        assert workspaces.remove(session_id) == Removal(files=1, bytes=1, deferred=False)
+
+
+def test_no_new_lease_where_a_removal_waits(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Once its removal is asked for nobody new gets the workspace; the refused attempt does not keep it either."""
+    first = workspaces.lease(session_id, UNLIMITED)
+    workspaces.remove(session_id)
+
+    with pytest.raises(LeaseLostError):
+        workspaces.lease(session_id, UNLIMITED)
+    first.write("still", b"works")
+    first.close()
+
+    assert workspaces.candidates(10) == []
+
+
+def use_in_child(line: Connection, workspace: Workspace) -> None:
+    """Try to use what the parent opened, then leave as a `with` block would."""
+    found = []
+    writer = workspace.open
+    for call in (lambda: writer("a"), lambda: workspace.write("b", b""), workspace.list, lambda: workspace.delete("a")):
+        try:
+            call()
+            found.append("worked")
+        except MisuseError:
+            found.append("refused")
+    descriptors = [
+        os.readlink(f"/proc/self/fd/{number}")
+        for number in os.listdir("/proc/self/fd")
+        if os.path.lexists(f"/proc/self/fd/{number}")
+    ]
+    found.append("open" if any(workspace.session_id in path for path in descriptors) else "closed")
+    workspace.close()
+    line.send(found)
+    line.recv()
+
+
+def test_t69_a_forked_child_neither_uses_nor_ends_the_lease(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """In a forked child every call is a misuse, closing does nothing, and the parent's lease holds on."""
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("a", b"1")
+        with child(use_in_child, workspace) as forked:
+            assert forked.heard() == ["refused"] * 4 + ["closed"]
+            assert workspaces.remove(session_id).deferred
+            assert workspace.read("a") == b"1"
+            workspace.close()
+            assert workspaces.candidates(10) == []
+
+
+def lease_and_fork(line: Connection, workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Hold a workspace, fork, and let the forked child live on."""
+    workspace = workspaces.lease(session_id, UNLIMITED)
+    if os.fork() == 0:
+        line.send(os.getpid())
+        line.recv()
+        os._exit(0)
+    line.recv()
+    workspace.close()
+
+
+def test_t69_a_child_that_outlives_its_parent_does_not_keep_the_lease(
+    workspaces: LocalWorkspaces, session_id: str
+) -> None:
+    """A forked child keeps nothing in use after the process that held the lease was killed."""
+    with child(lease_and_fork, workspaces, session_id) as parent:
+        parent.heard()
+        parent.kill()
+
+        assert not workspaces.remove(session_id).deferred
+        parent.tell()
+
+
+def test_t69_a_forked_child_does_not_publish_the_file_of_its_parent(
+    workspaces: LocalWorkspaces, session_id: str
+) -> None:
+    """A child that inherits an open file can neither write it nor publish it by ending."""
+
+    def meddle(line: Connection) -> None:
+        for file in (text, binary):
+            try:
+                file.write("child" if file is text else b"child")
+                file.flush()
+                line.send("worked")
+            except MisuseError:
+                line.send("refused")
+            file.close()
+
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        with workspace.open("text", "w") as text, workspace.open("binary", "wb") as binary:
+            text.write("parent")
+            binary.write(b"parent")
+            with child(meddle) as forked:
+                heard = [forked.heard(), forked.heard()]
+                forked.finish()
+            assert heard[1] == "refused"
+            assert workspace.list() == []
+        assert workspace.read("binary") == workspace.read("text") == b"parent"
+
+
+def test_t53_a_directory_removed_between_opening_and_locking_is_not_used(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a removal comes between opening and locking a directory, the lease fails and nothing is made anew."""
+    real = leases.lock_shared
+
+    def late(descriptor: int) -> bool:
+        workspaces.remove(session_id)
+        return real(descriptor)
+
+    monkeypatch.setattr(leases, "lock_shared", late)
+    with pytest.raises(LeaseLostError):
+        workspaces.lease(session_id, UNLIMITED)
+
+    assert workspaces.candidates(10) == []
+
+
+def test_t53_a_removal_that_comes_late_does_not_take_the_next_directory(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A remover overtaken by another one leaves alone what was made under the name since."""
+    workspaces.lease(session_id, UNLIMITED).close()
+    real = leases.lock_exclusive
+    held: list[Workspace] = []
+
+    def late(descriptor: int) -> bool:
+        monkeypatch.setattr(leases, "lock_exclusive", real)
+        workspaces.remove(session_id)
+        held.append(workspaces.lease(session_id, UNLIMITED))
+        held[0].write("a", b"1")
+        return real(descriptor)
+
+    monkeypatch.setattr(leases, "lock_exclusive", late)
+    assert workspaces.remove(session_id) == Removal(0, 0, deferred=False)
+
+    assert held[0].read("a") == b"1"
+    held[0].write("b", b"2")
+    held[0].close()
+
+
+def test_a_lease_waits_out_a_removal_that_does_not_happen(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Someone who holds the directory exclusively for a moment only delays a lease."""
+    answers = iter([False, False])
+    real = leases.lock_shared
+    monkeypatch.setattr(leases, "lock_shared", lambda descriptor: next(answers, None) is None and real(descriptor))
+
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        assert workspace.list() == []
+
+
+def test_a_lease_does_not_wait_for_ever(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A remover that was stopped in the middle costs a bounded wait."""
+    monkeypatch.setattr(leases, "lock_shared", lambda descriptor: False)
+    monkeypatch.setattr(leases, "_PATIENCE_SECONDS", 0.0)
+
+    with pytest.raises(LeaseLostError):
+        workspaces.lease(session_id, UNLIMITED)
+
+
+def test_a_forgotten_workspace_lets_go(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """A workspace that is dropped without being closed does not stay in use."""
+    workspaces.lease(session_id, UNLIMITED)
+
+    assert not workspaces.remove(session_id).deferred
+
+
+def test_nothing_stays_open(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """After all is closed the process has as many descriptors open as before."""
+    workspaces.lease(session_id, UNLIMITED).close()
+    before = os.listdir("/proc/self/fd")
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("a/b", b"1")
+        workspace.read("a/b")
+        workspace.open("c", "wb")
+        with pytest.raises(FileNotFoundError):
+            workspace.read("x/y")
+        workspace.list()
+        workspace.usage()
+        workspace.delete("a/b")
+        workspaces.remove(session_id)
+        with pytest.raises(LeaseLostError):
+            workspaces.lease(session_id, UNLIMITED)
+    workspaces.remove(session_id)
+    workspaces.candidates(10)
+
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize(
+    "session_id",
+    ["", "..", "a" * 33, "a" * 35, "A" * 34, "g" * 34, "a" * 34 + "\n", "../" + "a" * 31, "٠" * 34, None, b"a" * 34, 1],
+)
+def test_t50_only_a_session_id_becomes_a_path(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Anything but 34 lower-case hexadecimal characters is refused before it touches a path."""
+    with pytest.raises(InvalidArgumentError):
+        workspaces.lease(session_id, UNLIMITED)
+    with pytest.raises(InvalidArgumentError):
+        workspaces.remove(session_id)
+
+
+def test_workspaces_must_be_opened_for_one_deployment(tmp_path: os.PathLike[str], session_id: str) -> None:
+    """Use before `open` and a second deployment are misuses; opening twice for the same one is fine."""
+    workspaces = LocalWorkspaces(tmp_path)
+    for call in (
+        lambda: workspaces.lease(session_id, UNLIMITED),
+        lambda: workspaces.remove(session_id),
+        lambda: workspaces.candidates(1),
+        workspaces.empty_trash,
+    ):
+        with pytest.raises(MisuseError):
+            call()
+    workspaces.open("one")
+    workspaces.open("one")
+    with pytest.raises(MisuseError):
+        workspaces.open("two")
+    with pytest.raises(InvalidArgumentError):
+        workspaces.open("")

@@ -1,0 +1,234 @@
+"""Names: what is accepted, what is mapped, what is refused."""
+
+import secrets
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from sessionguard.errors import PathEscapeError
+from sessionguard.workspaces import LocalWorkspaces, Workspace
+from sessionguard.workspaces.names import MAX_COMPONENTS, collision_key, parse_name
+
+SID = "0" * 34
+
+ACCEPTED = [
+    "a",
+    "data.csv",
+    "a/b/c.shp",
+    "Report (final), v1.2+3=4 @home_x-y.tar.gz",
+    "x[1].txt",
+    "grüße.txt",
+    "données/été.csv",
+    "مرحبا.csv",
+    "日本語.txt",
+    "हिन्दी.csv",
+    "_hidden",
+    "(1)",
+    "a..b",
+    "console.txt",
+    "COM10",
+    "x" * 255,
+    "/".join("abcdefgh"),
+]
+
+REFUSED = {
+    "empty": "",
+    "dot": ".",
+    "parent": "..",
+    "parent first": "../x",
+    "parent inside": "a/../b",
+    "parent last": "a/..",
+    "dot inside": "a/./b",
+    "absolute": "/etc/passwd",
+    "twice absolute": "//x",
+    "empty component": "a//b",
+    "slash last": "a/",
+    "percent": "%2e%2e/x",
+    "backslash": "a\\b",
+    "backslash parent": "..\\x",
+    "drive": "c:x",
+    "stream": "x:y",
+    "nul": "a\0b",
+    "trailing newline": "a\n",
+    "newline": "a\nb",
+    "tab": "a\tb",
+    "escape": "a\x1bb",
+    "delete": "a\x7f",
+    "c1": "a\x85b",
+    "hidden": ".profile",
+    "hidden below": "a/.x",
+    "hyphen": "-rf",
+    "leading space": " a",
+    "trailing space": "a ",
+    "trailing dot": "x.",
+    "wildcard": "*",
+    "question": "a?",
+    "tilde": "~root",
+    "pipe": "a|b",
+    "quote": 'a"b',
+    "angle": "<script>",
+    "dollar": "$HOME",
+    "device": "CON",
+    "device with extension": "con.csv",
+    "device with extensions": "nul.tar.gz",
+    "device with space": "aux .txt",
+    "device below": "a/COM1",
+    "device by superscript": "com¹",
+    "device in full width": "ＣＯＮ",
+    "printer": "LPT9.txt",
+    "full stop that is one": "a．．/b",
+    "one dot leader": "․․/x",
+    "fraction that holds a slash": "½",
+    "digit that ends in a dot": "1⒈",
+    "right to left override": "a\u202etxt.exe",
+    "left to right mark": "a\u200eb",
+    "isolate": "a\u2066b",
+    "zero width space": "a\u200bb",
+    "zero width joiner": "a\u200db",
+    "byte order mark": "\ufeffa",
+    "soft hyphen": "a\u00adb",
+    "variation selector": "a\ufe0f",
+    "hangul filler": "a\u3164",
+    "grapheme joiner": "a\u034fb",
+    "mark first": "\u0301a",
+    "surrogate": "a\ud800",
+    "escaped byte": "a\udcff",
+    "private use": "a\ue000",
+    "unassigned": "a\U000e0080",
+    "line separator": "a\u2028b",
+    "no-break space": "a\u00a0b",
+    "256 bytes": "x" * 256,
+    "256 bytes in letters of two": "é" * 128,
+    "too deep": "/".join("a" * (MAX_COMPONENTS + 1)),
+    "megabyte": "a" * 1_000_000,
+    "megabyte of marks": "a" + "\u0301" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_t50_ordinary_names_are_written_and_listed_as_they_are(workspace: Workspace, name: str) -> None:
+    """An ordinary name in any script is accepted and shown as it was given."""
+    workspace.write(name, b"x")
+
+    assert workspace.list() == [name]
+    assert (workspace.path / name).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("name", REFUSED.values(), ids=REFUSED)
+def test_t50_names_off_the_allow_list_are_refused_by_every_call(workspace: Workspace, name: str) -> None:
+    """A name off the allow-list is refused by every call, and nothing is made."""
+    for call in (workspace.read, workspace.delete, workspace.open, lambda name: workspace.write(name, b"x")):
+        with pytest.raises(PathEscapeError):
+            call(name)
+
+    assert list(workspace.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [None, b"a", 1, Path("a"), ["a"]])
+def test_t50_only_text_is_a_name(workspace: Workspace, name: object) -> None:
+    """Anything but text is refused, whatever it would look like as text."""
+    with pytest.raises(PathEscapeError):
+        workspace.write(name, b"x")  # type: ignore[arg-type]
+
+
+def test_t50_composed_and_decomposed_names_are_one_name(workspace: Workspace) -> None:
+    """The same name in NFC and NFD, and the Kelvin sign for K, name one file."""
+    workspace.write(unicodedata.normalize("NFD", "é.txt"), b"1")
+    workspace.write("\N{KELVIN SIGN}.txt", b"2")
+
+    assert workspace.read("é.txt") == b"1"
+    assert workspace.list() == ["K.txt", "é.txt"]
+
+
+@pytest.mark.parametrize(
+    "first,second",
+    [
+        ("readme", "README"),
+        ("straße", "STRASSE"),
+        ("ﬁle", "file"),
+        ("x2", "x²"),
+        ("ｆｕｌｌ", "full"),
+        ("sub/a", "SUB/b"),
+        ("sub/a", "sub/A"),
+        ("ΑΣ", "ας"),
+    ],
+)
+def test_t50_a_name_that_another_system_takes_for_an_existing_one_is_refused(
+    workspace: Workspace, first: str, second: str
+) -> None:
+    """Two names that differ only in case or form cannot stand side by side; the first stays as it is."""
+    workspace.write(first, b"first")
+
+    with pytest.raises(PathEscapeError):
+        workspace.write(second, b"second")
+    with pytest.raises(PathEscapeError):
+        workspace.open(second, "xb")
+
+    assert workspace.list() == [first]
+    assert workspace.read(first) == b"first"
+
+
+def test_t50_two_colliding_names_written_at_once_leave_one(workspace: Workspace) -> None:
+    """A collision that arises while both files are open is refused when the second is closed."""
+    one, other = workspace.open("a", "wb"), workspace.open("A", "wb")
+    one.write(b"one")
+    other.write(b"other")
+    one.close()
+
+    with pytest.raises(PathEscapeError):
+        other.close()
+
+    assert workspace.list() == ["a"]
+
+
+texts = st.text(max_size=40) | st.text(alphabet="./\\ab%:\0\n -é\u202e\u0301CON", max_size=12)
+
+
+@given(name=texts)
+@example(name="a/" * 9)
+@settings(max_examples=500, deadline=None)
+def test_t50_an_accepted_name_is_stable_and_plain(name: str) -> None:
+    """Whatever is accepted means the same when parsed again, and holds nothing that a path could use."""
+    try:
+        parts = parse_name(SID, name)
+    except PathEscapeError:
+        return
+
+    assert parse_name(SID, "/".join(parts)) == parts
+    assert collision_key(parts[-1]) == collision_key(collision_key(parts[-1]))
+    for part in parts:
+        assert part not in ("", ".", "..")
+        assert len(part.encode()) <= 255
+        assert not set(part) & set('/\\:\0%*?"<>|\n\r~$`')
+
+
+@given(name=texts, mode=st.sampled_from(["wb", "xb"]))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_t50_no_name_writes_outside(root: Path, workspaces: LocalWorkspaces, name: str, mode: str) -> None:
+    """Whatever the name, a write lands below `path` or is refused."""
+    from tests.workspaces.conftest import UNLIMITED
+
+    canary = secrets.token_bytes(8)
+    with workspaces.lease(secrets.token_hex(17), UNLIMITED) as workspace:
+        try:
+            with workspace.open(name, mode) as file:
+                file.write(canary)
+        except PathEscapeError:
+            return
+        found = [path for path in root.parent.rglob("*") if path.is_file() and path.read_bytes() == canary]
+        assert [path.is_relative_to(workspace.path) for path in found] == [True]
+        workspace.delete(name)
+        assert list(workspace.path.iterdir()) == []
+    workspaces.remove(workspace.session_id)
+
+
+def test_t50_a_refusal_says_why_and_shows_the_name_harmlessly(workspace: Workspace) -> None:
+    """The error names the rule and the session, and cannot forge a line of a log."""
+    with pytest.raises(PathEscapeError, match="not allowed") as caught:
+        workspace.read("a\nERROR forged")
+
+    assert "\n" not in str(caught.value)
+    assert caught.value.session_id == workspace.session_id

@@ -1,0 +1,361 @@
+"""Quotas: counted while bytes arrive, over threads and processes, healed after a crash."""
+
+import os
+import threading
+from multiprocessing.connection import Connection
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessionguard.errors import QuotaExceededError, WorkspaceError
+from sessionguard.workspaces import LocalWorkspaces, Quota, Usage, Workspace, ledger
+from sessionguard.workspaces.descriptors import is_still_named
+from sessionguard.workspaces.quota import STEP_BYTES, Book, Claim
+from tests.workspaces.conftest import UNLIMITED
+from tests.workspaces.processes import child, children
+
+MIB = 1024 * 1024
+
+
+def size_on_disk(workspace: Workspace) -> int:
+    """Give the bytes of all files, finished or not, as the disk sees them."""
+    place = workspace.path.parent
+    return sum(path.lstat().st_size for path in place.rglob("*") if path.is_file() and path.name != "ledger")
+
+
+def test_a_quota_is_exact(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """The last byte and the last file that fit are taken, the next ones refused, and nothing is lost."""
+    with workspaces.lease(session_id, Quota(bytes=10, files=2)) as workspace:
+        workspace.write("a", b"12345")
+        with pytest.raises(QuotaExceededError) as caught:
+            workspace.write("b", b"123456")
+        assert (caught.value.limit, caught.value.used, caught.value.unit) == (10, 11, "bytes")
+        workspace.write("b", b"12345")
+        with pytest.raises(QuotaExceededError) as caught:
+            workspace.write("c", b"")
+        assert (caught.value.limit, caught.value.used, caught.value.unit) == (2, 3, "files")
+
+        assert workspace.list() == ["a", "b"]
+        assert workspace.usage() == Usage(bytes=10, files=2)
+
+
+def test_replacing_needs_no_further_file(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """With all files used up an existing one can still be replaced, while there is room for both versions."""
+    with workspaces.lease(session_id, Quota(bytes=10, files=1)) as workspace:
+        for number in range(50):
+            workspace.write("a", b"%05d" % number)
+        with pytest.raises(QuotaExceededError):
+            workspace.write("a", b"123456")
+
+        assert workspace.read("a") == b"00049"
+        workspace.delete("a")
+        workspace.write("b", b"1234567890")
+
+
+def test_bytes_are_counted_while_they_arrive(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """A stream is stopped at the byte that does not fit, and what came before is off the disk at once."""
+    with workspaces.lease(session_id, Quota(bytes=1000, files=None)) as workspace:
+        file = workspace.open("a", "wb")
+        file.write(b"x" * 999)
+        file.write(b"x")
+        with pytest.raises(QuotaExceededError):
+            file.write(b"x")
+        assert size_on_disk(workspace) == 0
+        file.close()
+
+        assert workspace.list() == []
+        workspace.write("b", b"x" * 1000)
+
+
+def test_unfinished_files_count(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """What another writer has written but not published takes room, and gives it back when discarded."""
+    with workspaces.lease(session_id, Quota(bytes=1000, files=2)) as workspace:
+        one, two = workspace.open("one", "wb"), workspace.open("two", "wb")
+        one.write(b"x" * 400)
+        with pytest.raises(QuotaExceededError):
+            workspace.open("three", "wb")
+        with pytest.raises(QuotaExceededError):
+            two.write(b"x" * 601)
+        workspace.write("two", b"x" * 600)
+        with pytest.raises(ZeroDivisionError), one:
+            _ = 1 / 0
+
+        workspace.write("one", b"x" * 400)
+        assert workspace.usage() == Usage(1000, 2)
+
+
+def test_a_hole_is_counted_as_bytes(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Neither seeking past the end nor `truncate` makes a file larger than the quota."""
+    with workspaces.lease(session_id, Quota(bytes=1000, files=None)) as workspace:
+        for grow in (lambda file: (file.seek(1000), file.write(b"x")), lambda file: file.truncate(1001)):
+            with pytest.raises(QuotaExceededError), workspace.open("a", "wb") as file:
+                grow(file)
+        with workspace.open("a", "wb") as file:
+            file.truncate(1000)
+
+        assert workspace.usage() == Usage(1000, 1)
+
+
+def test_a_text_file_meets_the_quota_at_its_end_at_the_latest(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Text that was still buffered is counted when the file is closed, which then publishes nothing."""
+    with workspaces.lease(session_id, Quota(bytes=10, files=None)) as workspace:
+        file = workspace.open("a", "w")
+        file.write("x" * 11)
+        with pytest.raises(QuotaExceededError):
+            file.close()
+
+        assert workspace.list() == []
+        assert size_on_disk(workspace) == 0
+
+
+def test_a_small_writer_is_not_refused_for_what_others_reserve_to_spare(
+    workspaces: LocalWorkspaces, session_id: str
+) -> None:
+    """Reserving ahead never takes the last room: many idle writers leave place for one more."""
+    with workspaces.lease(session_id, Quota(bytes=2 * MIB, files=None)) as workspace:
+        idle = [workspace.open(str(number), "wb") for number in range(10)]
+        for file in idle:
+            file.write(b"x")
+        workspace.write("late", b"x" * MIB)
+
+        assert workspace.usage() == Usage(MIB, 1)
+
+
+def test_each_lease_has_its_own_quota(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Two leases on one workspace share the account and obey each its own limit."""
+    with workspaces.lease(session_id, UNLIMITED) as free, workspaces.lease(session_id, Quota(100, None)) as bound:
+        free.write("a", b"x" * 200)
+        with pytest.raises(QuotaExceededError):
+            bound.write("b", b"1")
+        free.write("a", b"x" * 99)
+        bound.write("b", b"1")
+
+
+def test_deleting_makes_room(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Room and numbers of deleted files can be used again, many times over."""
+    with workspaces.lease(session_id, Quota(bytes=100, files=1)) as workspace:
+        for _ in range(20):
+            workspace.write("a/b", b"x" * 100)
+            assert workspace.delete("a/b")
+
+
+def test_files_of_other_programs_count_once_seen(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """`usage` counts what other programs put there, and from then on it takes room."""
+    with workspaces.lease(session_id, Quota(bytes=100, files=None)) as workspace:
+        workspace.write("a", b"x" * 40)
+        (workspace.path / "theirs").write_bytes(b"y" * 50)
+        assert workspace.usage() == Usage(90, 2)
+        with pytest.raises(QuotaExceededError):
+            workspace.write("b", b"x" * 11)
+        workspace.write("b", b"x" * 10)
+
+
+def test_deleting_a_file_of_another_program_grants_nothing(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Removing a file that was never counted does not make our own bytes fit twice."""
+    with workspaces.lease(session_id, Quota(bytes=100, files=None)) as workspace:
+        workspace.write("a", b"x" * 90)
+        (workspace.path / "theirs").write_bytes(b"y" * 50)
+        workspace.delete("theirs")
+
+        with pytest.raises(QuotaExceededError):
+            workspace.write("b", b"x" * 11)
+
+
+def test_quota_race_of_threads(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Threads that write at once fill the quota exactly, and the disk never holds more."""
+    with workspaces.lease(session_id, Quota(bytes=10_000, files=None)) as workspace:
+        barrier = threading.Barrier(8)
+        taken: list[str] = []
+        most: list[int] = []
+
+        def write(number: int) -> None:
+            barrier.wait()
+            for round_ in range(4):
+                name = f"{number}-{round_}"
+                try:
+                    with workspace.open(name, "wb") as file:
+                        for _ in range(10):
+                            file.write(b"x" * 100)
+                        most.append(size_on_disk(workspace))
+                except (QuotaExceededError, FileNotFoundError):
+                    continue
+                taken.append(name)
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert max(most) <= 10_000
+        assert workspace.list() == sorted(taken)
+        # At least one: all may have stopped each other short of the last file, none may exceed.
+        assert 1 <= len(taken) <= 10
+        for number in range(10 - len(taken)):
+            workspace.write(f"rest-{number}", b"x" * 1000)
+        with pytest.raises(QuotaExceededError):
+            workspace.write("more", b"x")
+
+
+def write_until_full(line: Connection, number: int, workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Write files until one is refused, and say how many were taken."""
+    with workspaces.lease(session_id, Quota(bytes=50_000, files=45)) as workspace:
+        line.recv()
+        taken = 0
+        try:
+            while True:
+                workspace.write(f"{number}/{taken}", b"x" * 1000)
+                taken += 1
+        except QuotaExceededError:
+            line.send(taken)
+
+
+@pytest.mark.processes
+def test_quota_race_of_processes(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Processes that write at once get exactly as many files together as the quota allows."""
+    with children(4, write_until_full, workspaces, session_id) as processes:
+        for process in processes:
+            process.tell()
+        taken = [process.heard() for process in processes]
+
+    assert sum(taken) == 45
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        assert workspace.usage() == Usage(bytes=45_000, files=45)
+
+
+def write_and_wait(line: Connection, workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Hold a large unfinished file until killed."""
+    with workspaces.lease(session_id, Quota(bytes=1000, files=2)) as workspace:
+        workspace.write("old", b"o" * 100)
+        with workspace.open("old", "wb") as file:
+            file.write(b"n" * 800)
+            line.send("written")
+            line.recv()
+
+
+def test_the_quota_heals_after_a_kill(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """A killed writer leaves the old file; its room is taken while it lives and free once it is dead."""
+    with (
+        child(write_and_wait, workspaces, session_id) as writer,
+        workspaces.lease(session_id, Quota(1000, 2)) as workspace,
+    ):
+        writer.heard()
+        with pytest.raises(QuotaExceededError):
+            workspace.write("new", b"x" * 101)
+        assert size_on_disk(workspace) == 900
+        writer.kill()
+
+        assert workspace.read("old") == b"o" * 100
+        workspace.write("new", b"x" * 900)
+        assert size_on_disk(workspace) == 1000
+        assert os.listdir(workspace.path.parent / "private") == ["ledger"]
+
+
+def test_leftovers_go_before_the_quota_is_full(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """The first write of the next lease removes what a killed writer left."""
+    with child(write_and_wait, workspaces, session_id) as writer:
+        writer.heard()
+        writer.kill()
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        assert len(os.listdir(workspace.path.parent / "private")) == 2
+        workspace.write("a", b"1")
+        assert os.listdir(workspace.path.parent / "private") == ["ledger"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"null\n", b"[]\n", b'{"format":1}\n', b"\0" * 100, b'{"format":99}\n'])
+def test_a_damaged_ledger_is_counted_anew(workspaces: LocalWorkspaces, session_id: str, damage: bytes) -> None:
+    """A ledger that cannot be read is replaced by a count, in which living writers keep their room."""
+    with workspaces.lease(session_id, Quota(bytes=3 * MIB, files=None)) as workspace:
+        workspace.write("a", b"x" * MIB)
+        file = workspace.open("b", "wb")
+        file.write(b"y" * (MIB // 2))
+        (workspace.path.parent / "private" / "ledger").write_bytes(damage)
+        with pytest.raises(QuotaExceededError):
+            workspace.write("c", b"z" * (MIB * 3 // 2 + 1))
+        file.close()
+
+        assert workspace.usage() == Usage(MIB * 3 // 2, 2)
+
+
+def test_a_ledger_from_before_a_restart_is_counted_anew(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """After the machine restarted the ledger is not believed: it may be older than the files."""
+    with workspaces.lease(session_id, Quota(bytes=100, files=None)) as workspace:
+        workspace.write("a", b"x" * 10)
+        stale = (workspace.path.parent / "private" / "ledger").read_bytes()
+        workspace.write("b", b"x" * 80)
+        (workspace.path.parent / "private" / "ledger").write_bytes(stale)
+        with mock.patch.object(ledger, "_epoch", return_value="another start"), pytest.raises(QuotaExceededError):
+            workspace.write("c", b"x" * 11)
+
+
+def test_a_replaced_ledger_does_not_make_two_holders(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Whoever has locked a ledger file that lost its name locks the new one instead."""
+    with workspaces.lease(session_id, Quota(bytes=100, files=None)) as workspace:
+        workspace.write("a", b"x" * 60)
+        real = is_still_named
+        path = workspace.path.parent / "private" / "ledger"
+        calls: list[bool] = []
+
+        def replaced_once(name: str, parent: int, descriptor: int) -> bool:
+            if not calls:
+                path.unlink()
+                path.write_bytes(b"")
+            calls.append(real(name, parent, descriptor))
+            return calls[-1]
+
+        with mock.patch.object(ledger, "is_still_named", replaced_once), pytest.raises(QuotaExceededError):
+            workspace.write("b", b"x" * 41)
+        assert calls[:2] == [False, True]
+
+
+def test_a_stopped_holder_of_the_ledger_costs_a_bounded_wait(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When another process keeps the ledger, a write fails after a while and says why."""
+
+    def keep(line: Connection, path: Path) -> None:
+        from filelock import lock_descriptor
+
+        descriptor = os.open(path, os.O_RDWR)
+        lock_descriptor(descriptor)
+        line.send("kept")
+        line.recv()
+
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("a", b"1")
+        monkeypatch.setattr(ledger, "_PATIENCE_SECONDS", 0.05)
+        with child(keep, workspace.path.parent / "private" / "ledger") as holder:
+            holder.heard()
+            with pytest.raises(WorkspaceError, match="ledger"):
+                workspace.write("a", b"2")
+            assert workspace.read("a") == b"1"
+        workspace.write("a", b"3")
+
+
+claims = st.dictionaries(st.text(max_size=5), st.builds(Claim, st.integers(0, 2**40), st.integers(0, 1)), max_size=4)
+books = st.builds(Book, st.text(max_size=8), st.integers(0, 2**50), st.integers(0, 10**6), claims)
+
+
+@given(book=books, rest=st.binary(max_size=20))
+def test_a_book_is_read_as_it_was_written(book: Book, rest: bytes) -> None:
+    """The text of a book gives the same book, whatever a longer predecessor left behind it."""
+    assert Book.read(book.text() + rest, book.epoch) == book
+    assert Book.read(book.text()[:-2], book.epoch) is None
+    assert Book.read(book.text(), book.epoch + "x") is None
+
+
+@given(book=books, limit=st.integers(0, 2**42), need=st.integers(1, 2**41))
+def test_a_step_covers_the_need_and_fits(book: Book, limit: int, need: int) -> None:
+    """What is granted is at least what is needed, at most what fits, and spare only by a small share of the room."""
+    quota = Quota(bytes=limit)
+    if book.has_room(quota, Usage(need, 0)):
+        granted = book.step(quota, need)
+        assert granted >= need
+        assert book.has_room(quota, Usage(granted, 0))
+        assert granted - need <= STEP_BYTES
+        room = limit - book.spoken_for().bytes
+        assert granted == need or granted <= room / 64
+    assert book.step(Quota(), need) >= need
