@@ -10,43 +10,35 @@ if TYPE_CHECKING:
     from sessionguard.core.policy import SessionPolicy
     from sessionguard.core.session import Removed, Session
     from sessionguard.core.tokens import KeyRing
+    from sessionguard.errors import ConfigurationError, InvalidArgumentError, LockTimeoutError, MisuseError
+    from sessionguard.errors import QuotaExceededError, SessionConflictError, SessionEndedError, SessionGuardError
+    from sessionguard.errors import SessionTooLargeError, StoreUnavailableError
     from sessionguard.guard import SessionGuard
     from sessionguard.stores.opening import open_store
 
 __version__ = "0.1.0"
 
+# fmt: off
 __all__ = [
-    "AsyncSessionGuard",
-    "KeyRing",
-    "PurgeReport",
-    "Removed",
-    "Session",
-    "SessionGuard",
-    "SessionPolicy",
-    "SweepReport",
-    "current_session",
-    "open_store",
+    "AsyncSessionGuard", "ConfigurationError", "InvalidArgumentError", "KeyRing", "LockTimeoutError", "MisuseError",
+    "PurgeReport", "QuotaExceededError", "Removed", "Session", "SessionConflictError", "SessionEndedError",
+    "SessionGuard", "SessionGuardError", "SessionPolicy", "SessionTooLargeError", "StoreUnavailableError",
+    "SweepReport", "current_session", "open_store",
 ]
 
-# Loaded at first use: a program that only imports the package, as frameworks and plug-ins do, pays for nothing.
 _HOMES = {
-    "AsyncSessionGuard": "async_guard",
-    "KeyRing": "core.tokens",
-    "PurgeReport": "core.cleaning",
-    "Removed": "core.session",
-    "Session": "core.session",
-    "SessionGuard": "guard",
-    "SessionPolicy": "core.policy",
-    "SweepReport": "core.cleaning",
-    "current_session": "context",
-    "open_store": "stores.opening",
+    "AsyncSessionGuard": "async_guard", "KeyRing": "core.tokens", "PurgeReport": "core.cleaning",
+    "Removed": "core.session", "Session": "core.session", "SessionGuard": "guard", "SessionPolicy": "core.policy",
+    "SweepReport": "core.cleaning", "current_session": "context", "open_store": "stores.opening",
 }
+# fmt: on
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    # Loaded at first use: a program that only imports the package, as frameworks and plug-ins do, pays for nothing.
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
     globals()[name] = value
     return value
 
