@@ -1,23 +1,35 @@
 """Connections to one database file: lent to one caller at a time, never across a fork, never to a file that is gone."""
 
+import contextlib
 import logging
 import os
 import sqlite3
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
-from sessionguard.errors import ConfigurationError, MisuseError, StoreUnavailableError
+from sessionguard.errors import ConfigurationError, MisuseError, StoreTimeoutError, StoreUnavailableError
 from sessionguard.stores.sqlite import placement, rows, schema
 from sessionguard.stores.sqlite.retrying import until_free
 from sessionguard.stores.sqlite.versions import refuse_too_old, warn_of_known_bugs
 
 _log = logging.getLogger("sessionguard.sqlite")
 
-# Connections inherited over a fork. They are neither used nor closed in the child: closing one there may
-# reset the write-ahead log under the parent (https://sqlite.org/howtocorrupt.html section 2.6).
-_inherited: Final[list[sqlite3.Connection]] = []
+
+class Connection(sqlite3.Connection):
+    """A connection that knows to which epoch of its pool it belongs."""
+
+    epoch: object = None
+
+
+# Connections inherited over a fork that did not run Python's fork hooks. They are neither used nor closed in
+# the child: closing one there may reset the write-ahead log under the parent (https://sqlite.org/howtocorrupt.html
+# section 2.6).
+_inherited: Final[list[Connection]] = []
 
 
 class Connections:
@@ -25,32 +37,44 @@ class Connections:
 
     def __init__(self, path: str, *, journal_mode: str, patience_seconds: float) -> None:
         self.path = path
-        self.writing = threading.Lock()
-        """Writers of one process queue here, so that they do not compete by retrying."""
         self._journal_mode = journal_mode
         self._patience_seconds = patience_seconds
-        self._opening = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._identity: placement.FileIdentity | None = None
-        self._pid = os.getpid()
-        self._epoch = 0
         self._closed = False
+        self._begin()
+        with _pools_lock:
+            _pools.add(self)
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        # Writers of one process queue here, so that they do not compete by retrying.
+        self._writing = threading.Lock()
+        self._opening = threading.Lock()
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._is_paused = False
+        self._identity: placement.FileIdentity | None = None
+        # What is lent outlives its epoch and is closed when it comes back.
+        self._epoch = object()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the file was opened and migrated, so that one more connection waits for nobody."""
+        return self._identity is not None
 
     @contextmanager
-    def lent(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection that no one else uses meanwhile; a failed transaction of it is rolled back."""
-        connection = self.take()
+    def writing(self, operation: str) -> Iterator[None]:
+        """Wait for the other writers of this process."""
+        writing = self._writing
+        if not writing.acquire(timeout=self._patience_seconds):
+            raise StoreTimeoutError("sqlite", operation, f"other threads kept writing for {self._patience_seconds:g} s")
         try:
-            yield connection
+            yield
         finally:
-            self.give_back(connection)
+            writing.release()
 
-    def take(self) -> sqlite3.Connection:
-        """Give a connection of this process to the file that is at the path now."""
-        if self._closed:
-            raise MisuseError("the sqlite store is closed; open a new one")
-        if self._pid != os.getpid():
-            self._start_anew_after_fork()
+    def take(self) -> Connection:
+        """Give a connection of this process to the file that is at the path now; it must be given back."""
+        self._require_usable()
         if self._identity is not None and placement.identity_of(self.path) != self._identity:
             self._forget_lost_file()
         try:
@@ -58,64 +82,134 @@ class Connections:
         except IndexError:
             return self._connect()
 
-    def give_back(self, connection: sqlite3.Connection) -> None:
-        """Take a lent connection back, for the next caller."""
+    def give_back(self, connection: Connection) -> None:
+        """Take a lent connection back, for the next caller. A transaction that it left open is rolled back."""
         if connection.in_transaction:
             connection.rollback()
-        if self._closed:
-            connection.close()
-        else:
+        if connection.epoch is self._epoch:
             self._idle.append(connection)
+            if not self._closed:
+                return
+            self._close_idle()
+        else:
+            self._close(connection)
 
-    def drop_idle(self) -> None:
-        """Close every connection that is not lent."""
-        while self._idle:
-            self._idle.pop().close()
+    @contextmanager
+    def apart(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection that is not of the pool, cannot write, and has not migrated anything."""
+        self._require_usable()
+        with self._opening:
+            connection = self._opened("ro")
+        try:
+            yield connection
+        finally:
+            self._close(connection)
+
+    def drop(self) -> None:
+        """Close every connection: the idle ones now, the lent ones as they come back."""
+        self._epoch = object()
+        self._close_idle()
 
     def close(self) -> None:
         """Close what is not lent now, and what is lent as it comes back."""
         self._closed = True
         if self._pid == os.getpid():
-            self.drop_idle()
+            self._close_idle()
 
-    def _start_anew_after_fork(self) -> None:
-        _inherited.extend(self._idle)
-        self._idle = []
+    def _require_usable(self) -> None:
+        if self._closed:
+            raise MisuseError("the sqlite store is closed; open a new one")
+        if self._pid != os.getpid():
+            self.start_anew_after_fork()
+
+    def _close_idle(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._close(self._idle.pop())
+
+    def _close(self, connection: Connection) -> None:
+        connection.close()
+        self._open.discard(connection)
+
+    # Around a fork
+
+    def close_before_fork(self) -> None:
+        """Close every connection and let none be opened until the fork is over.
+
+        SQLite keeps one table of file locks per process, which a child inherits without the locks. A connection that
+        the child opens to a file in that table never locks it, so that others delete the write-ahead log under
+        the child and its acknowledged writes are lost.
+        """
+        deadline = time.monotonic() + self._patience_seconds
+        self._is_paused = self._opening.acquire(timeout=self._patience_seconds)
+        self._close_idle()
+        while self._open and time.monotonic() < deadline:
+            time.sleep(0.0005)
+            self._close_idle()
+
+    def resume_after_fork(self) -> None:
+        """In the parent: let connections be opened again."""
+        if self._is_paused:
+            self._is_paused = False
+            self._opening.release()
+
+    def start_anew_after_fork(self) -> None:
+        """In the child: forget whatever was the parent's."""
+        if self._open:
+            _inherited.extend(self._open)
+            _log.warning(
+                "forked with open connections to %s; fork by os.fork, or use the store only afterwards",
+                self.path,
+            )
         # The parent's locks may have been held by threads that do not exist here.
-        self.writing = threading.Lock()
-        self._opening = threading.Lock()
-        self._identity = None
-        self._pid = os.getpid()
+        self._begin()
+
+    # Opening
 
     def _forget_lost_file(self) -> None:
         with self._opening:
             if self._identity is None or placement.identity_of(self.path) == self._identity:
                 return
             self._identity = None
-            self.drop_idle()
+            self.drop()
         _log.error("the database file %s was replaced or deleted while it was in use", self.path)
         raise StoreUnavailableError(
             "sqlite", "connect", f"the file {self.path} was replaced or deleted while it was in use; what was "
             "written to the former file is not in this one"
         )  # fmt: skip
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> Connection:
         with self._opening:
             first = self._identity is None
             if first:
                 self._prepare_file()
-            connection = sqlite3.connect(
-                self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64
-            )
+            # Looked up before the file is opened: if another takes its place in between, the next caller will see it.
+            identity = placement.identity_of(self.path)
+            connection = self._opened("rw")
             try:
                 self._configure(connection)
                 if first:
                     schema.migrate(connection, self._patience_seconds)
-                    self._identity = placement.identity_of(self.path)
+                    self._identity = identity
             except BaseException:
-                connection.close()
+                self._close(connection)
                 raise
             return connection
+
+    def _opened(self, mode: str) -> Connection:
+        # By URI, for it alone has a mode that never makes a file: only `create_privately` may.
+        connection = sqlite3.connect(
+            f"{Path(self.path).as_uri()}?mode={mode}",
+            uri=True,
+            timeout=0,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
+            factory=Connection,
+        )
+        connection.epoch = self._epoch
+        self._open.add(connection)
+        return connection
 
     def _prepare_file(self) -> None:
         refuse_too_old()
@@ -129,7 +223,7 @@ class Connections:
         if self._journal_mode == "wal":
             warn_of_known_bugs()
 
-    def _configure(self, connection: sqlite3.Connection) -> None:
+    def _configure(self, connection: Connection) -> None:
         def pragmas() -> None:
             connection.execute(f"PRAGMA journal_mode = {self._journal_mode}")
             connection.execute("PRAGMA synchronous = FULL")
@@ -138,3 +232,28 @@ class Connections:
         connection.create_function("sg_merge", 3, rows.sg_merge, deterministic=True)
         connection.create_function("sg_size", 4, rows.sg_size, deterministic=True)
         until_free("connect", pragmas, self._patience_seconds)
+
+
+_pools: Final["weakref.WeakSet[Connections]"] = weakref.WeakSet()
+_pools_lock = threading.Lock()
+
+
+def _before_fork() -> None:
+    _pools_lock.acquire()
+    for pool in _pools:
+        pool.close_before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for pool in _pools:
+        pool.resume_after_fork()
+    _pools_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    _pools_lock.release()
+    for pool in _pools:
+        pool.start_anew_after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

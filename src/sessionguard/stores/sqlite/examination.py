@@ -9,6 +9,7 @@ from sessionguard.errors import StoreError
 from sessionguard.stores.contract import Finding
 from sessionguard.stores.sqlite import placement, schema
 from sessionguard.stores.sqlite.connections import Connections
+from sessionguard.stores.sqlite.translation import translated
 from sessionguard.stores.sqlite.versions import has_wal_reset_bug
 
 
@@ -19,23 +20,24 @@ def examine(path: str, connections: Connections) -> list[Finding]:
         return [*findings, Finding("warning", "file", f"{path} does not exist yet", "it is made at first use")]
     findings += [_place(path), _permissions(path)]
     try:
-        with connections.lent() as connection:
+        # Apart from the pool, whose connections migrate as they open.
+        with connections.apart() as connection:
             findings += _database(connection)
     except (sqlite3.Error, StoreError) as error:
-        findings.append(Finding("problem", "database", str(error), "restore the file from a backup if it is damaged"))
+        reason = translated("examine", error) if isinstance(error, sqlite3.Error) else error
+        findings.append(Finding("problem", "database", str(reason), "restore the file from a backup if it is damaged"))
     return findings
 
 
-def due_migrations(path: str) -> list[str]:
+def due_migrations(path: str, connections: Connections) -> list[str]:
     """Name the migrations that the file at `path` still needs; a file that does not exist needs all."""
     if placement.identity_of(path) is None:
         return [name for _, name, _ in schema.MIGRATIONS]
-    # A connection of its own that cannot write: the pool's connections migrate as they open.
-    connection = sqlite3.connect(f"file:{os.path.abspath(path)}?mode=ro", uri=True)
     try:
-        return schema.due(connection)
-    finally:
-        connection.close()
+        with connections.apart() as connection:
+            return schema.due(connection)
+    except sqlite3.Error as error:
+        raise translated("migrate", error) from error
 
 
 def _library() -> Finding:
@@ -65,9 +67,14 @@ def _permissions(path: str) -> Finding:
 
 
 def _database(connection: sqlite3.Connection) -> Iterator[Finding]:
-    yield Finding("ok", "schema", f"version {schema.version_of(connection)} of {schema.NEWEST}")
-    journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    yield Finding("ok", "journal", f"{journal}, synchronous={connection.execute('PRAGMA synchronous').fetchone()[0]}")
+    due = schema.due(connection)
+    version = f"version {schema.version_of(connection)} of {schema.NEWEST}"
+    if due:
+        remedy = "it is brought up to date at first use, or by `sessionguard migrate`"
+        yield Finding("warning", "schema", f"{version}; due: {', '.join(due)}", remedy)
+    else:
+        yield Finding("ok", "schema", version)
+    yield Finding("ok", "journal", str(connection.execute("PRAGMA journal_mode").fetchone()[0]))
     check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if check == "ok":
         yield Finding("ok", "integrity", "quick_check found nothing")

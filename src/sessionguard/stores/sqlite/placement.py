@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from sessionguard.errors import ConfigurationError
+from sessionguard.errors import ConfigurationError, StoreUnavailableError
 
 FileIdentity = tuple[int, int]
 
@@ -23,14 +23,21 @@ def identity_of(path: str) -> FileIdentity | None:
     """
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise StoreUnavailableError(
+            "sqlite", "connect", f"{path} cannot be reached ({error.strerror}); let this user enter its folder"
+        ) from error
     return found.st_dev, found.st_ino
 
 
 def create_privately(path: str) -> None:
     """Make the file and its folders, readable by this user alone, if it does not exist."""
-    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # One by one: with parents=True all but the last would be open to whomever the umask lets in.
+    for folder in reversed(Path(path).parents):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:

@@ -1,10 +1,13 @@
 """Small questions that several verbs of the SQLite store ask inside their transactions."""
 
 import sqlite3
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sessionguard.core import commands as c
+from sessionguard.core.instants import to_us
 from sessionguard.core.lifecycle import settled
 from sessionguard.core.opening import opened_record
 from sessionguard.core.paging import from_cursor, to_cursor
@@ -13,6 +16,11 @@ from sessionguard.stores.sqlite.rows import to_record, to_row
 from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
 
 Parameters = Mapping[str, Any]
+
+
+def instant_us(at: datetime | None) -> int:
+    """Give the instant that a command names, or else the host's clock; asked late, it is no older than any wait."""
+    return time.time_ns() // 1000 if at is None else to_us(at)
 
 
 def select_one(connection: sqlite3.Connection, statement: str, parameters: Parameters) -> SessionRecord | None:
@@ -56,8 +64,9 @@ def insert_exclusive(connection: sqlite3.Connection, new: NewSession, now_us: in
     return record
 
 
-def read_page(connection: sqlite3.Connection, command: c.Page, now_us: int) -> c.PageOfRecords:
+def read_page(connection: sqlite3.Connection, command: c.Page) -> c.PageOfRecords:
     """Give one page: newest first for one owner, by id otherwise."""
+    now_us = instant_us(command.at)
     parameters: dict[str, Any] = {
         "scope": command.scope,
         "status": command.status,

@@ -3,107 +3,88 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sessionguard.errors import MisuseError, SessionGuardError, StoreDataError, StoreTimeoutError, StoreUnavailableError
+from sessionguard.core.commands import Command
 from sessionguard.stores.sqlite.connections import Connections
 from sessionguard.stores.sqlite.retrying import is_busy, until_free
+from sessionguard.stores.sqlite.translation import translated
 
+C = TypeVar("C", bound=Command[Any])
 R = TypeVar("R")
 
-Work = Callable[[sqlite3.Connection], R]
-
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+Work = Callable[[sqlite3.Connection, C], R]
 
 
 class Transactions:
-    """Runs work on a lent connection and says in our words how it failed."""
+    """Runs the work that answers a command on a lent connection, and says in our words how it failed."""
 
     def __init__(self, connections: Connections, patience_seconds: float) -> None:
         self._connections = connections
         self._patience_seconds = patience_seconds
 
-    def read(self, operation: str, work: Work[R]) -> R:
+    def read(self, work: Work[C, R], command: C) -> R:
         """Run `work`, which only reads; it waits for no writer."""
         connections = self._connections
         try:
             connection = connections.take()
             try:
-                return work(connection)
+                return work(connection, command)
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                return until_free(operation, lambda: work(connection), self._patience_seconds)
+                return until_free(command.verb, lambda: work(connection, command), self._patience_seconds)
             finally:
                 connections.give_back(connection)
         except sqlite3.Error as error:
-            raise _translated(operation, error) from error
+            raise translated(command.verb, error) from error
 
-    def read_at_once(self, operation: str, work: Work[R]) -> R | None:
+    def read_at_once(self, work: Work[C, R | None], command: C) -> R | None:
         """Run `work`, which only reads; None if it would have to wait."""
         connections = self._connections
+        if not connections.is_ready:
+            return None
         try:
             connection = connections.take()
             try:
-                return work(connection)
+                return work(connection, command)
             finally:
                 connections.give_back(connection)
         except sqlite3.Error as error:
             if is_busy(error):
                 return None
-            raise _translated(operation, error) from error
+            raise translated(command.verb, error) from error
 
-    def write(self, operation: str, work: Work[R]) -> R:
+    def write(self, work: Work[C, R], command: C) -> R:
         """Run `work`, whose one writing statement is a transaction of its own."""
-        with self._writer(operation) as connection:
-            return until_free(operation, lambda: work(connection), self._patience_seconds)
+        with self._writer(command.verb) as connection:
+            return until_free(command.verb, lambda: work(connection, command), self._patience_seconds)
 
-    def transact(self, operation: str, work: Work[R]) -> R:
+    def transact(self, work: Work[C, R], command: C) -> R:
         """Run `work` with the write lock held from before its first statement until its last is durable."""
 
         def attempt() -> R:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                result = work(connection)
+                result = work(connection, command)
                 connection.execute("COMMIT")
             except BaseException:
                 connection.rollback()
                 raise
             return result
 
-        with self._writer(operation) as connection:
-            return until_free(operation, attempt, self._patience_seconds)
+        with self._writer(command.verb) as connection:
+            return until_free(command.verb, attempt, self._patience_seconds)
 
     @contextmanager
     def _writer(self, operation: str) -> Iterator[sqlite3.Connection]:
         connections = self._connections
-        try:
-            connection = connections.take()
+        with connections.writing(operation):
             try:
-                writing = connections.writing
-                if not writing.acquire(timeout=self._patience_seconds):
-                    raise StoreTimeoutError(
-                        "sqlite", operation, f"other threads kept writing for {self._patience_seconds:g} s"
-                    )
+                connection = connections.take()
                 try:
                     yield connection
                 finally:
-                    writing.release()
-            finally:
-                connections.give_back(connection)
-        except sqlite3.Error as error:
-            raise _translated(operation, error) from error
-
-
-def _translated(operation: str, error: sqlite3.Error) -> SessionGuardError:
-    """Give our error for one of the driver's. Messages of SQLite name tables and files, never values."""
-    if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
-        return MisuseError("the sqlite store is closed; open a new one")
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF in _DAMAGED:
-        return StoreDataError("sqlite", operation, f"{error}; restore the file from a backup")
-    if isinstance(error, sqlite3.IntegrityError):
-        return StoreDataError("sqlite", operation, f"the database refused an impossible state ({error})")
-    if is_busy(error):
-        return StoreTimeoutError("sqlite", operation, "another process kept the database locked")
-    return StoreUnavailableError("sqlite", operation, str(error))
+                    connections.give_back(connection)
+            except sqlite3.Error as error:
+                raise translated(operation, error) from error

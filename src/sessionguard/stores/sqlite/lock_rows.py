@@ -1,0 +1,48 @@
+"""Locks of a session as rows: taken, kept and given back in one statement each; the fence only ever grows."""
+
+import sqlite3
+from collections.abc import Mapping
+
+from sessionguard.core import commands as c
+from sessionguard.core.lifecycle import Outcome, State, state_of
+from sessionguard.stores.sqlite.queries import instant_us, select_one
+from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
+
+
+def acquire(connection: sqlite3.Connection, command: c.AcquireLock) -> c.LockReply:
+    """Take the lock if it is free or lapsed and the session active."""
+    now_us = instant_us(command.at)
+    held = _changed(connection, command, {"now": now_us, "lease": command.lease_us})
+    if held is not None:
+        return held
+    record = select_one(connection, "by_id", {"id": command.session_id})
+    if record is None or state_of(record, now_us) is not State.ACTIVE:
+        return c.LockReply(Outcome.ENDED, 0)
+    return _not_ours(connection, command)
+
+
+def renew(connection: sqlite3.Connection, command: c.RenewLock) -> c.LockReply:
+    """Keep the lock if it has not lapsed."""
+    asked = {"now": instant_us(command.at), "lease": command.lease_us}
+    return _changed(connection, command, asked) or _not_ours(connection, command)
+
+
+def release(connection: sqlite3.Connection, command: c.ReleaseLock) -> c.LockReply:
+    """Give the lock back if it is still this holder's."""
+    return _changed(connection, command, {}) or _not_ours(connection, command)
+
+
+def _changed(
+    connection: sqlite3.Connection,
+    command: c.AcquireLock | c.RenewLock | c.ReleaseLock,
+    asked: Mapping[str, int],
+) -> c.LockReply | None:
+    parameters = {"id": command.session_id, "name": command.name, "holder": command.holder, **asked}
+    held = connection.execute(SQL[command.verb], parameters).fetchall()
+    return c.LockReply(Outcome.DONE, held[0][0]) if held else None
+
+
+def _not_ours(connection: sqlite3.Connection, command: c.AcquireLock | c.RenewLock | c.ReleaseLock) -> c.LockReply:
+    named = {"id": command.session_id, "name": command.name}
+    fence = connection.execute(SQL["lock_fence"], named).fetchone()
+    return c.LockReply(Outcome.CONFLICT, 0 if fence is None else fence[0])

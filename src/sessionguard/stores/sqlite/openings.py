@@ -1,0 +1,126 @@
+"""Opening and reading: what each of these verbs does in one step on one connection.
+
+The `find_` functions only read, and give None where something is to be written. The others are called with the
+write lock held.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Final
+
+from sessionguard.core import commands as c
+from sessionguard.core.lifecycle import refusal_of, settled, touch_is_due
+from sessionguard.core.opening import opened_record
+from sessionguard.core.records import SessionRecord
+from sessionguard.stores.sqlite.queries import (
+    by_token,
+    end_in_slot,
+    in_slot,
+    insert_exclusive,
+    instant_us,
+    select_one,
+)
+from sessionguard.stores.sqlite.rows import to_row
+from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
+
+# Reading
+
+
+def find_deployment_id(connection: sqlite3.Connection, _: c.Identify) -> str:
+    """Give the id that was drawn when the database was made."""
+    return str(connection.execute(SQL["identify"]).fetchone()[0])
+
+
+def find_open(connection: sqlite3.Connection, command: c.GetOrCreate) -> c.Opened | None:
+    """Give the active session of the slot if nothing is to be written about it."""
+    record = in_slot(connection, command.new)
+    if record is None:
+        return None
+    now_us = instant_us(command.at)
+    if now_us >= record.expires_us or touch_is_due(record, now_us):
+        return None
+    return c.Opened(record)
+
+
+def find_loaded(connection: sqlite3.Connection, command: c.Load) -> c.Loaded | None:
+    """Give the session of the token, or why there is none; None if a touch is due."""
+    record = by_token(connection, command.token_hash)
+    if record is None:
+        return c.Loaded(None, False, "unknown")
+    now_us = instant_us(command.at)
+    refusal = refusal_of(record, command.token_hash, command.scope, now_us)
+    if refusal is not None:
+        return c.Loaded(None, False, refusal, record.id)
+    return None if touch_is_due(record, now_us) else c.Loaded(record)
+
+
+def find_record(connection: sqlite3.Connection, command: c.Get) -> SessionRecord | None:
+    """Give the record, an expired one as ended."""
+    record = select_one(connection, "by_id", {"id": command.session_id})
+    return None if record is None else settled(record, instant_us(command.at))
+
+
+INLINE: Final[dict[type, Callable[[sqlite3.Connection, Any], object]]] = {
+    c.GetOrCreate: find_open,
+    c.Identify: find_deployment_id,
+    c.Load: find_loaded,
+}
+"""What can be answered on an event loop: None means that a write is needed."""
+
+
+# With the write lock held
+
+
+def create(connection: sqlite3.Connection, command: c.Create) -> c.Opened:
+    """Open a session that no slot knows."""
+    new = command.new
+    record = opened_record(new, exclusive=False, generation=1, now_us=instant_us(command.at))
+    try:
+        connection.execute(SQL["insert"], to_row(record, new.lifetime))
+    except sqlite3.IntegrityError:
+        # The id is taken only if this very command was done before and its answer was lost.
+        known = select_one(connection, "by_id", {"id": new.id})
+        if known is None:
+            raise
+        return c.Opened(known)
+    return c.Opened(record)
+
+
+def get_or_create(connection: sqlite3.Connection, command: c.GetOrCreate) -> c.Opened:
+    """Give the active session of the slot, touched when due, or open the new one in it."""
+    now_us = instant_us(command.at)
+    repeated = select_one(connection, "by_id", {"id": command.new.id})
+    if repeated is not None:
+        return c.Opened(repeated)
+    record = in_slot(connection, command.new)
+    if record is None:
+        return c.Opened(insert_exclusive(connection, command.new, now_us))
+    if now_us >= record.expires_us:
+        ended = end_in_slot(connection, record, command.operation_id, now_us)
+        return c.Opened(insert_exclusive(connection, command.new, now_us), ended)
+    if not touch_is_due(record, now_us):
+        return c.Opened(record)
+    touched = select_one(connection, "touch", {"id": record.id, "now": now_us})
+    return c.Opened(touched or record, touched=touched is not None)
+
+
+def replace(connection: sqlite3.Connection, command: c.Replace) -> c.Opened:
+    """Open the new session in the slot, and end the one that was in it."""
+    now_us = instant_us(command.at)
+    repeated = select_one(connection, "by_id", {"id": command.new.id})
+    if repeated is not None:
+        return c.Opened(repeated)
+    former = in_slot(connection, command.new)
+    ended = () if former is None else end_in_slot(connection, former, command.operation_id, now_us)
+    return c.Opened(insert_exclusive(connection, command.new, now_us), ended)
+
+
+def load_and_touch(connection: sqlite3.Connection, command: c.Load) -> c.Loaded:
+    """Give the session of the token, touched, or why there is none."""
+    loaded = find_loaded(connection, command)
+    if loaded is not None:
+        return loaded
+    record = by_token(connection, command.token_hash)
+    touched = record and select_one(connection, "touch", {"id": record.id, "now": instant_us(command.at)})
+    # Never give out the row read before: a touch that matched nothing means that the session is over.
+    return c.Loaded(touched, True) if touched else c.Loaded(None, False, "expired", record.id if record else None)
