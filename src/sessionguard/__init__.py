@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sessionguard.async_guard import AsyncSessionGuard
+    from sessionguard.async_guard import AsyncSessionGuard  # noqa: I001
     from sessionguard.context import current_session
     from sessionguard.core.cleaning import PurgeReport, SweepReport
     from sessionguard.core.policy import SessionPolicy
