@@ -131,6 +131,8 @@ def _verdict_lines(performance: Performance, style: Style) -> Iterator[str]:
         yield style.bad(f"  {reason}")
     if len(verdict.reasons) > MAX_REASONS:
         yield f"  and {len(verdict.reasons) - MAX_REASONS} more (--json shows them all)"
+    if any(finding.problem for run in _runs(performance) for phase in run.phases for finding in phase.findings):
+        yield "  The servers' logs say more: run it again with --keep"
     outcome = style.good("PASSED") if verdict.is_passed else style.bad("FAILED")
     yield f"{style.strong('Verdict')}: {outcome} in {performance.seconds:.1f} s"
     if performance.plant:
