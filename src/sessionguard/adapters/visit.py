@@ -16,7 +16,13 @@ from sessionguard.core.arguments import valid_text
 from sessionguard.core.events import CookieRefused
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import is_anonymous
-from sessionguard.errors import ConfigurationError, SessionEndedError, SessionGuardError, SessionSealedError
+from sessionguard.errors import (
+    ConfigurationError,
+    InvalidArgumentError,
+    SessionEndedError,
+    SessionGuardError,
+    SessionSealedError,
+)
 from sessionguard.guard import SessionGuard
 
 _log = logging.getLogger("sessionguard.adapters")
@@ -52,7 +58,10 @@ class VisitRules:
     cookie_key: bytes = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        valid_text("scope", self.scope)
+        try:
+            valid_text("scope", self.scope)
+        except InvalidArgumentError as error:
+            raise ConfigurationError("SESSIONGUARD_SCOPE", self.scope, error.remedy) from None
         object.__setattr__(self, "cookie_key", self.cookie.name.encode("ascii"))
 
 
@@ -61,7 +70,7 @@ class Visit:
 
     __slots__ = (
         "_cookie_headers", "_failure", "_farewell", "_lock", "_resolved", "_rules", "_session", "_token",
-        "is_parallel", "is_sealed", "is_used",
+        "is_barred", "is_parallel", "is_sealed", "is_used",
     )  # fmt: skip
 
     def __init__(self, rules: VisitRules, cookie_headers: Iterable[bytes]) -> None:
@@ -78,9 +87,13 @@ class Visit:
         self.is_used = False
         """Whether the response depends on the session, be it on there being none."""
         self.is_sealed = False
+        self.is_barred = False
+        """Whether the response is on its way to shared caches, so that the session must not be looked at any more."""
 
     def session(self) -> Session | None:
         """Give the visitor's session, or None. The store is asked once; an outage stays one for this request."""
+        if self.is_barred:
+            raise SessionSealedError(None)
         self.is_used = True
         if not self._resolved:
             self._resolve()

@@ -55,8 +55,11 @@ class GuardedSessionInterface(SessionInterface):
 
     def _dress(self, app: Flask, session: GuardedSession, response: Response) -> None:
         visit = session.visit
-        if session.accessed or _may_use_it_later(response):
-            visit.is_used = True
+        visit.is_used |= session.accessed
+        if not visit.is_used and response.is_streamed and not response.direct_passthrough:
+            # The body is still to be made, by code that may look at the session when the headers are gone.
+            visit.is_barred = response.cache_control.public is True
+            visit.is_used = not visit.is_barred
         if visit.is_used:
             expires = self.get_expiration_time(app, session) if visit.hands_out_token else None
             response.headers[:] = visit.private(response.headers, expires)
@@ -90,13 +93,6 @@ class GuardedSessionInterface(SessionInterface):
     def get_cookie_partitioned(self, app: Flask) -> bool:
         """Always False."""
         return False
-
-
-def _may_use_it_later(response: Response) -> bool:
-    """Tell whether the body is still to be made, by code that may read the session when the headers are gone."""
-    if not response.is_streamed or response.direct_passthrough:
-        return False
-    return not response.cache_control.public
 
 
 def leave(environ: WSGIEnvironment, error: BaseException | None = None) -> None:

@@ -119,10 +119,8 @@ class GuardedSession(SessionMixin):
 
     def login(self, owner: str) -> Session:
         """Make the session that of `owner`; data of another owner is gone from it."""
-        self._loaded()
-        before = self.visit.session()
-        session = self.visit.login(owner, self.changes()[0] if before is None else None)
-        if before is None or session.id != before.id:
+        session = self.visit.login(owner, self.changes()[0] if self._base is None else None)
+        if self._fields is not None and (self._base is None or session.id != self._base.id):
             self._rest_on(session)
         return session
 

@@ -1,0 +1,144 @@
+"""Binding the extension: the factory pattern, settings, and what is refused at the start."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, session
+
+from sessionguard import AsyncSessionGuard, SessionGuard, SessionPolicy
+from sessionguard.adapters.flask import SessionGuardExtension
+from sessionguard.errors import ConfigurationError, MisuseError
+
+
+def test_factory_pattern_with_settings(tmp_path: Path) -> None:
+    """One extension serves several applications, each with the guard that its settings describe."""
+    extension = SessionGuardExtension()
+
+    def create_app(name: str) -> Flask:
+        app = Flask(name)
+        app.config.update(
+            SESSIONGUARD_URL=f"sqlite:///{tmp_path}/{name}.db",
+            SESSIONGUARD_WORKSPACES=str(tmp_path / name),
+            SESSIONGUARD_IDLE_TIMEOUT=600,
+            SESSIONGUARD_ABSOLUTE_TIMEOUT=timedelta(hours=1),
+            SESSIONGUARD_CONCURRENCY="strict",
+            SESSIONGUARD_SCOPE=name,
+        )
+        extension.init_app(app)
+
+        @app.post("/write")
+        def write() -> str:
+            session["app"] = name
+            with extension.workspace() as workspace:
+                workspace.write("a.txt", b"1")
+            return ""
+
+        return app
+
+    for app in [create_app("one"), create_app("two")]:
+        app.test_client().post("/write")
+        with app.app_context():
+            guard = extension.guard
+        (stored,) = guard.sessions()
+        assert (stored.scope, stored.data["app"]) == (app.name, app.name)
+        assert stored.expires_at - stored.last_seen_at <= timedelta(minutes=10)
+        guard.close()
+
+
+def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `app.config.from_prefixed_env()` makes of environment variables is understood."""
+    monkeypatch.setenv("FLASK_SESSIONGUARD_URL", "memory://")
+    monkeypatch.setenv("FLASK_SESSIONGUARD_COOKIE_SECURE", "false")
+    monkeypatch.setenv("FLASK_SESSIONGUARD_LOCK_TIMEOUT", "2.5")
+    app = Flask("app")
+    app.config.from_prefixed_env()
+    SessionGuardExtension(app)
+    assert app.session_interface.get_cookie_name(app) == "sg"
+    assert app.session_interface.get_cookie_secure(app) is False
+
+
+def _text_guard() -> Any:
+    return "sqlite:///x.db"
+
+
+def _async_guard() -> Any:
+    return AsyncSessionGuard.open("memory://")
+
+
+@pytest.mark.parametrize(
+    "make, setting",
+    [
+        (lambda app: SessionGuardExtension(app), "SESSIONGUARD_URL"),
+        (lambda app: SessionGuardExtension(app, _async_guard()), "guard"),
+        (lambda app: SessionGuardExtension(guard=_async_guard()), "guard"),
+        (lambda app: SessionGuardExtension(app, _text_guard()), "guard"),
+        (lambda app: _with(app, concurrency="optimistic"), "SESSIONGUARD_CONCURRENCY"),
+        (lambda app: _with(app, SESSIONGUARD_CONCURRENCY="Serial"), "SESSIONGUARD_CONCURRENCY"),
+        (lambda app: _with(app, SESSIONGUARD_COOKIE_SECURE="yes"), "SESSIONGUARD_COOKIE_SECURE"),
+        (lambda app: _with(app, SESSIONGUARD_COOKIE_DOMAIN="example.org"), "SESSIONGUARD_COOKIE_DOMAIN"),
+        (lambda app: _with(app, SESSIONGUARD_COOKIE_HTTPONLY=False), "SESSIONGUARD_COOKIE_HTTPONLY"),
+        (lambda app: _with(app, SESSIONGUARD_IDLE_TIMEOT=60), "SESSIONGUARD_IDLE_TIMEOT"),
+        (lambda app: _with(app, SESSIONGUARD_IDLE_TIMEOUT="60"), "SESSIONGUARD_IDLE_TIMEOUT"),
+        (lambda app: _with(app, SESSIONGUARD_LOCK_TIMEOUT=0), "SESSIONGUARD_LOCK_TIMEOUT"),
+        (
+            lambda app: _with(app, SESSIONGUARD_POLICY=SessionPolicy(), SESSIONGUARD_IDLE_TIMEOUT=60),
+            "SESSIONGUARD_POLICY",
+        ),
+        (lambda app: _with(app, SESSIONGUARD_SCOPE=""), "SESSIONGUARD_SCOPE"),
+    ],
+)
+def test_wrong_setting_is_named(make: Callable[[Flask], object], setting: str) -> None:
+    """A setting that cannot be is refused when the application is built, by its name."""
+    with pytest.raises(ConfigurationError) as caught:
+        make(Flask("app"))
+    assert caught.value.setting == setting
+
+
+def _with(app: Flask, concurrency: Any = "merge", **config: Any) -> SessionGuardExtension:
+    app.config.update({"SESSIONGUARD_URL": "memory://", **config})
+    return SessionGuardExtension(app, concurrency=concurrency)
+
+
+def test_second_init_app_is_refused() -> None:
+    """Two extensions on one application would each keep a part of the session."""
+    app = Flask("app")
+    guard = SessionGuard.open("memory://")
+    SessionGuardExtension(app, guard)
+    with pytest.raises(MisuseError, match="once"):
+        SessionGuardExtension(app, guard)
+
+
+def test_calls_outside_a_request_say_what_to_do() -> None:
+    """A background job that asks for the visitor is told to use the guard."""
+    extension = SessionGuardExtension(Flask("app"), SessionGuard.open("memory://"))
+    for call in (extension.logout, extension.new_session, lambda: extension.login("ana")):
+        with pytest.raises(MisuseError, match="no request"):
+            call()
+
+
+def test_another_session_interface_is_noticed() -> None:
+    """If the application replaces the session interface, calls fail instead of acting on a session nobody keeps."""
+    app = Flask("app")
+    interface = app.session_interface
+    extension = SessionGuardExtension(app, SessionGuard.open("memory://"))
+    app.session_interface = interface
+    with app.test_request_context(), pytest.raises(MisuseError, match="session_interface"):
+        extension.logout()
+
+
+def test_other_extensions_learn_the_cookie_from_the_interface() -> None:
+    """The interface answers for the cookie that is really sent."""
+    app = Flask("app")
+    app.config.update(SESSION_COOKIE_NAME="flask", SESSIONGUARD_COOKIE_NAME="__Secure-x", SESSIONGUARD_COOKIE_PATH="/a")
+    SessionGuardExtension(app, SessionGuard.open("memory://"))
+    interface = app.session_interface
+    assert interface.get_cookie_name(app) == "__Secure-x"
+    assert interface.get_cookie_path(app) == "/a"
+    assert interface.get_cookie_domain(app) is None
+    assert interface.get_cookie_samesite(app) == "Lax"
+    assert interface.get_cookie_secure(app)
+    assert interface.get_cookie_httponly(app)
+    assert not interface.get_cookie_partitioned(app)
