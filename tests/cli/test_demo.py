@@ -220,3 +220,49 @@ def test_servers_that_cannot_start_are_an_error(tmp_path: Path) -> None:
         pass
     assert len(servers.instances) == 2
     assert all(instance.process.returncode is not None for instance in servers.instances)
+
+
+def test_a_machine_without_a_free_port_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no port can be had the demonstration says so; nothing was started."""
+    monkeypatch.setattr("sessionguard.cli.demo.servers.LOOPBACK", "192.0.2.1")
+    servers = Servers(Settings.new("broken", tmp_path))
+    with pytest.raises(DemoError, match=r"^no port is free on 192\.0\.2\.1: "), servers:
+        pass
+    assert servers.instances == []
+
+
+def test_a_place_without_room_is_an_error(tmp_path: Path) -> None:
+    """Where no temporary directory can be made the command says so in one line, with status 2."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    code = (
+        "import sys, tempfile\n"
+        "def refuse(*_, **__): raise OSError(28, 'No space left on device')\n"
+        "tempfile.mkdtemp = refuse\n"
+        "from sessionguard.cli.__main__ import main\n"
+        "sys.exit(main(['demo', '--json']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "sessionguard: [Errno 28] No space left on device\n"
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
+    """Piped into a reader that stops early, the command ends its processes and complains about nothing."""
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m sessionguard.cli demo | head -n 1"],
+        env=_environment(tmp_path / "temporary"),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+    assert list((tmp_path / "temporary").iterdir()) == []

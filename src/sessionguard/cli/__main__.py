@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has enough (`| head`). Nothing may be flushed into the closed pipe at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return status.OK
+    except OSError as error:
+        print(f"sessionguard: {error}", file=sys.stderr)
+        return status.UNUSABLE
 
 
 def _parser() -> ArgumentParser:
