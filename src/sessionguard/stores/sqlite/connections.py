@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from sessionguard.errors import ConfigurationError, MisuseError, StoreTimeoutError, StoreUnavailableError
 from sessionguard.stores.sqlite import placement, rows, schema
@@ -20,10 +20,14 @@ from sessionguard.stores.sqlite.versions import refuse_too_old, warn_of_known_bu
 _log = logging.getLogger("sessionguard.sqlite")
 
 
+_LOG_CHECK_SECONDS: Final = 0.1
+
+
 class Connection(sqlite3.Connection):
-    """A connection that knows to which epoch of its pool it belongs."""
+    """A connection that knows to which epoch of its pool it belongs, and which write-ahead log it writes."""
 
     epoch: object = None
+    log: placement.FileIdentity | None = None
 
 
 # Connections inherited over a fork that did not run Python's fork hooks. They are neither used nor closed in
@@ -38,6 +42,7 @@ class Connections:
     def __init__(self, path: str, *, journal_mode: str, patience_seconds: float) -> None:
         self.path = path
         self._journal_mode = journal_mode
+        self._log_path = f"{path}-wal" if journal_mode == "wal" else ""
         self._patience_seconds = patience_seconds
         self._closed = False
         self._begin()
@@ -55,6 +60,7 @@ class Connections:
         self._identity: placement.FileIdentity | None = None
         # What is lent outlives its epoch and is closed when it comes back.
         self._epoch = object()
+        self._log_check_due = 0.0
 
     @property
     def is_ready(self) -> bool:
@@ -72,15 +78,19 @@ class Connections:
         finally:
             writing.release()
 
-    def take(self) -> Connection:
+    def take(self, *, for_writing: bool = False) -> Connection:
         """Give a connection of this process to the file that is at the path now; it must be given back."""
         self._require_usable()
+        epoch = self._epoch
         if self._identity is not None and placement.identity_of(self.path) != self._identity:
-            self._forget_lost_file()
+            self._forget(epoch, "the file was replaced or deleted while it was in use")
         try:
-            return self._idle.pop()
+            connection = self._idle.pop()
         except IndexError:
             return self._connect()
+        if for_writing or time.monotonic() >= self._log_check_due:
+            self._check_log(connection)
+        return connection
 
     def give_back(self, connection: Connection) -> None:
         """Take a lent connection back, for the next caller. A transaction that it left open is rolled back."""
@@ -166,22 +176,35 @@ class Connections:
 
     # Opening
 
-    def _forget_lost_file(self) -> None:
+    def _check_log(self, connection: Connection) -> None:
+        """Raise `StoreUnavailableError` if others no longer read the log that `connection` writes."""
+        self._log_check_due = time.monotonic() + _LOG_CHECK_SECONDS
+        if connection.log is not None and placement.identity_of(self._log_path) != connection.log:
+            self.give_back(connection)
+            self._forget(
+                connection.epoch,
+                "its write-ahead log was deleted while it was in use; never open, copy or delete the database's "
+                "files by other means than SQLite while this process runs",
+            )
+
+    def _forget(self, epoch: object, loss: str) -> NoReturn:
         with self._opening:
-            if self._identity is None or placement.identity_of(self.path) == self._identity:
-                return
-            self._identity = None
-            self.drop()
-        _log.error("the database file %s was replaced or deleted while it was in use", self.path)
+            is_first_to_see = self._epoch is epoch
+            if is_first_to_see:
+                self._identity = None
+                self.drop()
+        if is_first_to_see:
+            _log.error("%s: %s", self.path, loss)
         raise StoreUnavailableError(
-            "sqlite", "connect", f"the file {self.path} was replaced or deleted while it was in use; what was "
-            "written to the former file is not in this one"
-        )  # fmt: skip
+            "sqlite", "connect", f"{self.path}: {loss}. What was written to the former file is not in this one"
+        )
 
     def _connect(self) -> Connection:
         with self._opening:
             first = self._identity is None
             if first:
+                if self._open:
+                    raise StoreUnavailableError("sqlite", "connect", "calls to the former file are not done yet")
                 self._prepare_file()
             # Looked up before the file is opened: if another takes its place in between, the next caller will see it.
             identity = placement.identity_of(self.path)
@@ -191,6 +214,8 @@ class Connections:
                 if first:
                     schema.migrate(connection, self._patience_seconds)
                     self._identity = identity
+                if self._log_path:
+                    connection.log = placement.identity_of(self._log_path)
             except BaseException:
                 self._close(connection)
                 raise

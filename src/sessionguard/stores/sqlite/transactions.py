@@ -81,7 +81,7 @@ class Transactions:
         connections = self._connections
         with connections.writing(operation):
             try:
-                connection = connections.take()
+                connection = connections.take(for_writing=True)
                 try:
                     yield connection
                 finally:
