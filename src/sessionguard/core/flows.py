@@ -163,7 +163,7 @@ class SessionFlows:
         if self._bus.subscribers and changed + removed:
             about = (record.id, record.scope, record.owner)
             self._bus.publish(e.SessionSaved(*about, record.version, changed, removed))
-        return Session(record, in_grace=is_in_grace(session))
+        return _seen_anew(session, record)
 
     def modify(self, session: Session, function: Modifier) -> Flow[Session]:
         """Read, let `function` change, and write if no one else wrote meanwhile; again until it succeeds."""
@@ -189,7 +189,7 @@ class SessionFlows:
         record = self._changed(session, "touch", reply)
         if self._bus.subscribers:
             self._bus.publish(e.SessionTouched(record.id, record.scope, record.owner))
-        return Session(record, in_grace=is_in_grace(session))
+        return _seen_anew(session, record)
 
     def rotate(self, session: Session, owner: str | None) -> Flow[Session]:
         """Give the session a new token, and an anonymous one its owner."""
@@ -212,7 +212,7 @@ class SessionFlows:
         record = self._changed(session, "rotate", reply)
         if reply.outcome is not Outcome.DONE or record.token_hash != minted.token_hash:
             self._tell_rotation_lost(session)
-            return Session(record)
+            return Session(record, in_grace=True)
         if self._bus.subscribers:
             self._bus.publish(e.TokenRotated(record.id, record.scope, record.owner))
         return Session(record, token=minted.token)
@@ -245,3 +245,8 @@ class SessionFlows:
         if record.generation != session.generation:
             raise IdentityMismatchError("the", verb, "generation")
         return record
+
+
+def _seen_anew(session: Session, record: SessionRecord) -> Session:
+    # If the token was rotated meanwhile, the caller's own is in its grace now: it must not rotate the new one away.
+    return Session(record, in_grace=is_in_grace(session) or record.token_hash != record_of(session).token_hash)
