@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from sessionguard.core import commands as c
 from sessionguard.core import events as e
-from sessionguard.core.arguments import valid_reason, valid_text
+from sessionguard.core.arguments import is_session_id, valid_reason, valid_text
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.instants import duration_us
 from sessionguard.core.lifecycle import REVOKED_REASON, Outcome
@@ -85,6 +85,8 @@ class CleaningFlows:
         if scope is not None:
             valid_text("scope", scope)
         keep_id = keep.id if isinstance(keep, Session) else keep
+        if keep_id is not None and not is_session_id(keep_id):
+            raise InvalidArgumentError("keep", keep, "give the Session to keep, or its id")
         operation = self._setting.mint.operation_id()
         at = self._setting.at()
         ended = yield from perform(c.EndOwner(owner, scope, keep_id, REVOKED_REASON, at, operation))
