@@ -18,7 +18,7 @@ from sessionguard.core.lifecycle import REVOKED_REASON, Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.removing import remove_workspace
 from sessionguard.core.session import Removed, Session
-from sessionguard.core.setting import Setting, valid_session
+from sessionguard.core.setting import Setting, same_session, valid_session
 from sessionguard.errors import InvalidArgumentError
 
 # One command ends at most this many, so that no engine is busy with one command for long.
@@ -48,14 +48,17 @@ class PurgeReport:
 
 class _Tally:
     def __init__(self) -> None:
-        self.in_use = 0
+        # By session: one that was just ended may be met again among the garbage of the same pass.
+        self.in_use: set[str] = set()
         self.removed = 0
         self.bytes = 0
 
-    def count(self, removed: Removed) -> None:
+    def count(self, session_id: str, removed: Removed) -> None:
         if removed.deferred:
-            self.in_use += 1
-        elif removed.files or removed.bytes:
+            self.in_use.add(session_id)
+            return
+        self.in_use.discard(session_id)
+        if removed.files or removed.bytes:
             self.removed += 1
             self.bytes += removed.bytes
 
@@ -75,6 +78,7 @@ class CleaningFlows:
         record = reply.record
         if reply.outcome is not Outcome.DONE or record is None:
             return None
+        same_session(session, record, "end")
         self._tell(e.SessionEnded(record.id, record.scope, record.owner, reason))
         removed = yield from remove_workspace(self._setting, record.id)
         return Session(record, removed=removed)
@@ -105,9 +109,9 @@ class CleaningFlows:
             reply = yield from perform(c.Sweep(batch, self._setting.at(), self._setting.mint.operation_id()))
             ended, has_more = ended + len(reply.records), reply.has_more
             for record in reply.records:
-                tally.count((yield from self._sweep_away(record)))
+                tally.count(record.id, (yield from self._sweep_away(record)))
         yield from self._collect_garbage(limit, tally)
-        return SweepReport(ended, tally.in_use, tally.removed, tally.bytes, has_more)
+        return SweepReport(ended, len(tally.in_use), tally.removed, tally.bytes, has_more)
 
     def purge(self, older_than: timedelta | None, limit: int) -> Flow[PurgeReport]:
         """Forget ended sessions whose time as history is over."""
@@ -130,11 +134,17 @@ class CleaningFlows:
     def _collect_garbage(self, limit: int, tally: _Tally) -> Flow[None]:
         if not self._setting.has_files:
             return
-        for session_id in (yield from perform(c.FindGarbage(limit))):
+        try:
+            found = yield from perform(c.FindGarbage(limit))
+        except Exception as error:
+            # What was ended stays ended and is reported; the next pass looks for garbage again.
+            self._tell(e.CleanupFailed(None, f"{type(error).__name__}: {error}"))
+            return
+        for session_id in found:
             record = yield from perform(c.Get(session_id, self._setting.at()))
             # A workspace outlives its session only by accident or by a lease; ids are never used again.
             if record is None or record.reason is not None:
-                tally.count((yield from remove_workspace(self._setting, session_id)))
+                tally.count(session_id, (yield from remove_workspace(self._setting, session_id)))
 
     def _tell(self, event: e.Event) -> None:
         self._setting.bus.publish(event)

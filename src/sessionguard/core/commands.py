@@ -71,6 +71,12 @@ class _Open(Command[Opened]):
             raise IdentityMismatchError(store_name, self.verb, "external_id")
         if record.id != new.id and self.verb != "get_or_create":
             raise IdentityMismatchError(store_name, self.verb, "id")
+        # The files of what was ended are removed next: it must be the former sessions of this very slot.
+        for former in reply.ended:
+            _require(former.reason is not None, store_name, self, "reason")
+            _require(former.scope == new.scope, store_name, self, "scope")
+            _require(former.owner == new.owner, store_name, self, "owner")
+            _require(former.external_id == new.external_id, store_name, self, "external_id")
 
 
 @frozen
@@ -265,7 +271,10 @@ class EndOwner(Command[Ended]):
 
     def verify(self, reply: Ended, store_name: str) -> None:
         for record in reply.records:
+            _require(record.reason is not None, store_name, self, "reason")
             _require(record.owner == self.owner, store_name, self, "owner")
+            _require(self.scope is None or record.scope == self.scope, store_name, self, "scope")
+            _require(record.id != self.keep_id, store_name, self, "id")
 
 
 @frozen
@@ -276,6 +285,10 @@ class Sweep(Command[Ended]):
     limit: int
     at: datetime | None
     operation_id: str
+
+    def verify(self, reply: Ended, store_name: str) -> None:
+        for record in reply.records:
+            _require(record.reason is not None, store_name, self, "reason")
 
 
 @frozen

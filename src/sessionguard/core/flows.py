@@ -16,10 +16,9 @@ from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.core.removing import remove_workspace
 from sessionguard.core.retrying import delays
 from sessionguard.core.session import Session, is_in_grace, private_copy, record_of
-from sessionguard.core.setting import Setting, valid_session
+from sessionguard.core.setting import Setting, same_session, valid_session
 from sessionguard.core.tokens import Minted, is_anonymous
 from sessionguard.errors import (
-    IdentityMismatchError,
     InvalidArgumentError,
     MisuseError,
     SessionConflictError,
@@ -238,13 +237,7 @@ class SessionFlows:
             if self._bus.subscribers:
                 self._bus.publish(e.ChangeRefused(session.id, session.scope, session.owner, verb, reason))
             raise SessionEndedError(session.id, reason)
-        if record.scope != session.scope:
-            raise IdentityMismatchError("the", verb, "scope")
-        if record.owner != session.owner and not is_anonymous(session.owner):
-            raise IdentityMismatchError("the", verb, "owner")
-        if record.generation != session.generation:
-            raise IdentityMismatchError("the", verb, "generation")
-        return record
+        return same_session(session, record, verb)
 
 
 def _seen_anew(session: Session, record: SessionRecord) -> Session:

@@ -7,9 +7,10 @@ from attrs import frozen
 
 from sessionguard.core import events as e
 from sessionguard.core.policy import PolicyBook
+from sessionguard.core.records import SessionRecord
 from sessionguard.core.session import Session
-from sessionguard.core.tokens import Mint
-from sessionguard.errors import InvalidArgumentError
+from sessionguard.core.tokens import Mint, is_anonymous
+from sessionguard.errors import IdentityMismatchError, InvalidArgumentError
 
 Clock = Callable[[], datetime]
 
@@ -36,3 +37,15 @@ def valid_session(session: object) -> Session:
             "session", type(session).__name__, "give the Session that create, load or get returned"
         )
     return session
+
+
+def same_session(session: Session, record: SessionRecord, verb: str) -> SessionRecord:
+    """Give `record`, with which a store answered `verb`, if it is of `session`; else raise `IdentityMismatchError`."""
+    if record.scope != session.scope:
+        raise IdentityMismatchError("the", verb, "scope")
+    # An anonymous session may have received its owner since.
+    if record.owner != session.owner and not is_anonymous(session.owner):
+        raise IdentityMismatchError("the", verb, "owner")
+    if record.generation != session.generation:
+        raise IdentityMismatchError("the", verb, "generation")
+    return record
