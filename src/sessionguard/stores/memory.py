@@ -83,7 +83,7 @@ class MemoryStore:
         self._slots: dict[_Slot, str] = {}
         self._generations: dict[_Slot, int] = {}
         self._generation_floor = 0
-        # One entry a session, (deadline, id); an entry whose session lives longer is put back when met.
+        # One entry a session, (deadline, id); an entry whose session was touched is put right when met.
         self._deadlines: list[tuple[int, str]] = []
         self._locks: dict[tuple[str, str], _Lock] = {}
 
@@ -294,17 +294,9 @@ class MemoryStore:
         with self._mutex:
             now_us = _now_us(command.at)
             ended: list[SessionRecord] = []
-            while self._deadlines and self._deadlines[0][0] <= now_us and len(ended) < command.limit:
-                _, session_id = heapq.heappop(self._deadlines)
-                row = self._rows.get(session_id)
-                if row is None or row.record.reason is not None:
-                    continue
-                if row.record.expires_us > now_us:
-                    heapq.heappush(self._deadlines, (row.record.expires_us, session_id))
-                    continue
+            while len(ended) < command.limit and (row := self._longest_expired(now_us)) is not None:
                 ended.append(self._finish(row, EXPIRED_REASON, now_us, command.operation_id))
-            has_more = bool(self._deadlines) and self._deadlines[0][0] <= now_us
-            return c.Ended(tuple(ended), has_more)
+            return c.Ended(tuple(ended), self._longest_expired(now_us) is not None)
 
     def purge(self, command: c.Purge) -> c.Purged:
         self._enter()
@@ -388,6 +380,19 @@ class MemoryStore:
         row.record = ended_record(row.record, row.lifetime, reason, now_us)
         row.operations.append(operation_id)
         return row.record
+
+    def _longest_expired(self, now_us: int) -> _Row | None:
+        while self._deadlines and self._deadlines[0][0] <= now_us:
+            deadline_us, session_id = self._deadlines[0]
+            row = self._rows.get(session_id)
+            if row is None or row.record.reason is not None:
+                heapq.heappop(self._deadlines)
+            elif row.record.expires_us != deadline_us:
+                # It was touched since; others may have expired before its new deadline.
+                heapq.heapreplace(self._deadlines, (row.record.expires_us, session_id))
+            else:
+                return row
+        return None
 
     def _leave_slot(self, record: SessionRecord) -> None:
         slot = (record.scope, record.owner, record.external_id)
