@@ -99,10 +99,11 @@ class InvalidArgumentError(SessionGuardError, ValueError):
     code = "invalid_argument"
 
     def __init__(self, argument: str, value: object, remedy: str) -> None:
-        self.argument = argument
+        # It may name a field of the caller's data.
+        self.argument = _TOKEN.sub("(a token)", argument)
         self.value = _shown(value)
         self.remedy = remedy
-        super().__init__(f"{argument} = {self.value}: {remedy}")
+        super().__init__(f"{self.argument} = {self.value}: {remedy}")
 
 
 class MisuseError(SessionGuardError, RuntimeError):

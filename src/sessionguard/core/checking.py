@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from sessionguard.errors import ConfigurationError, MisuseError
 
-
 # inspect.CO_COROUTINE; inspect itself reads files, which core does not.
 _IS_COROUTINE: Final = 0x80
 
@@ -36,5 +35,6 @@ def interval_seconds(setting: str, interval: timedelta | None) -> float | None:
 
 def required_ability(store: Any, verb: str, call: str) -> None:
     """Raise `MisuseError` if `store` lacks the optional ability behind `call`."""
-    if not callable(getattr(store, verb, None)):
+    # A store behind threads has the methods of every ability; what it can do is what is behind it.
+    if not callable(getattr(getattr(store, "blocking", store), verb, None)):
         raise MisuseError(f"the {store.name} store cannot do {call}; use a store that can, such as sqlite://")
