@@ -5,6 +5,7 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -65,6 +66,16 @@ def test_files_of_other_programs_are_listed_if_their_names_are_acceptable(worksp
     assert workspace.list() == ["sub/made.tif"]
     assert workspace.read("sub/made.tif") == b"123"
     assert workspace.usage() == Usage(bytes=8, files=3)
+
+
+def test_threads_that_list_at_once_see_everything(workspace: Workspace) -> None:
+    """Listings of one workspace in several threads do not take names from one another."""
+    for number in range(200):
+        (workspace.path / str(number)).touch()
+    with ThreadPoolExecutor(4) as threads:
+        counts = [future.result() for future in [threads.submit(lambda: len(workspace.list())) for _ in range(100)]]
+
+    assert set(counts) == {200}
 
 
 def test_a_missing_file_is_told_by_its_own_name(workspace: Workspace, tmp_path: Path) -> None:
@@ -233,7 +244,7 @@ def test_a_workspace_removed_by_force_is_noticed(workspace: Workspace) -> None:
     moved = workspace.path.parent.with_name("moved")
     workspace.path.parent.rename(moved)
     with pytest.raises(LeaseLostError):
-        workspace.write("a", b"1")
+        workspace.open("a", "wb")
     workspace.path.parent.mkdir()
     with pytest.raises(LeaseLostError):
         workspace.write("a", b"1")

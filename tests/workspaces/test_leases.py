@@ -1,14 +1,15 @@
 """Leases across threads, processes and forks."""
 
 import os
+import weakref
 from multiprocessing.connection import Connection
 
 import pytest
 
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError
-from sessionguard.workspaces import LocalWorkspaces, Removal, Workspace, leases
+from sessionguard.workspaces import LocalWorkspaces, Removal, Workspace, descriptors, leases
 from tests.workspaces.conftest import UNLIMITED
-from tests.workspaces.processes import child
+from tests.workspaces.processes import Child, child
 
 
 def hold(line: Connection, workspaces: LocalWorkspaces, session_id: str) -> None:
@@ -128,6 +129,26 @@ def test_t69_a_child_that_outlives_its_parent_does_not_keep_the_lease(
         parent.tell()
 
 
+def wait(line: Connection) -> None:
+    """Do nothing until told to end."""
+    line.send("waiting")
+    line.recv()
+
+
+def test_t69_letting_go_does_not_wait_for_children_that_python_does_not_know(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease ends when it is closed, even if a child forked behind Python's back still has its descriptor."""
+    with workspaces.lease(session_id, UNLIMITED), monkeypatch.context() as patch:
+        patch.setattr(leases, "_held", weakref.WeakSet())
+        forked = Child(wait)
+        forked.heard()
+    try:
+        assert not workspaces.remove(session_id).deferred
+    finally:
+        forked.close()
+
+
 def test_t69_a_forked_child_does_not_publish_the_file_of_its_parent(
     workspaces: LocalWorkspaces, session_id: str
 ) -> None:
@@ -166,6 +187,25 @@ def test_t53_a_directory_removed_between_opening_and_locking_is_not_used(
         return real(descriptor)
 
     monkeypatch.setattr(leases, "lock_shared", late)
+    with pytest.raises(LeaseLostError):
+        workspaces.lease(session_id, UNLIMITED)
+
+    assert workspaces.candidates(10) == []
+
+
+def test_t53_a_directory_removed_between_making_and_opening_is_not_used(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a removal comes between making and opening a directory, the lease fails and nothing is made anew."""
+    real = descriptors.open_directory
+
+    def late(name: str, parent: int | None = None) -> int:
+        if name == session_id:
+            monkeypatch.setattr(descriptors, "open_directory", real)
+            workspaces.remove(session_id)
+        return real(name, parent)
+
+    monkeypatch.setattr(descriptors, "open_directory", late)
     with pytest.raises(LeaseLostError):
         workspaces.lease(session_id, UNLIMITED)
 

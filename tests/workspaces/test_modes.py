@@ -11,7 +11,7 @@ from sessionguard.workspaces import LocalWorkspaces
 from tests.workspaces.conftest import UNLIMITED
 
 
-@pytest.fixture(params=[0o000, 0o022, 0o077, 0o027], ids=oct)
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o277], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     """A file mode creation mask of the process, for one test."""
     before = os.umask(request.param)

@@ -287,6 +287,23 @@ def test_t54_a_crash_at_any_step_of_a_removal_heals(workspaces: LocalWorkspaces,
     assert list((place.parent.parent / ".trash").iterdir()) == []
 
 
+def test_t54_a_crash_keeps_the_mark_of_a_deferred_removal(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """A removal that dies before it moved the directory leaves its mark: nobody leases what is to be removed."""
+    held = workspaces.lease(session_id, UNLIMITED)
+    workspaces.remove(session_id)
+    with child(die_while_removing, workspaces, session_id, "rename") as process:
+        assert process.finish() == 0, "it is in use"
+    held._lease.release()
+    with child(die_while_removing, workspaces, session_id, "rename") as process:
+        assert process.finish() == 9
+
+    assert workspaces.candidates(1) == [session_id]
+    with pytest.raises(LeaseLostError):
+        workspaces.lease(session_id, UNLIMITED)
+    # The refused lease was the last one out.
+    assert workspaces.candidates(1) == []
+
+
 def test_candidates_finish_what_a_crash_left(workspaces: LocalWorkspaces, session_id: str) -> None:
     """Looking for garbage empties the trash; a separate call reports what that freed."""
     place = fill(workspaces, session_id, a=b"123")

@@ -13,7 +13,7 @@ from itertools import islice
 from attrs import frozen
 
 from sessionguard.workspaces.deployment import Deployment
-from sessionguard.workspaces.descriptors import FILE_MODE, is_still_named, look, names_in, open_directory
+from sessionguard.workspaces.descriptors import is_still_named, look, make_file, names_in, open_directory
 from sessionguard.workspaces.layout import LEDGER, PENDING, PRIVATE, SHARDS, TRASH, is_session_id, shard_of
 from sessionguard.workspaces.leases import lock_exclusive, take_exclusive
 from sessionguard.workspaces.tree import FileTree
@@ -139,8 +139,8 @@ class Cleanup:
 
     def _mark(self, session_id: str) -> None:
         with self._deployment.made(PENDING) as pending:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            os.close(os.open(session_id, flags, FILE_MODE, dir_fd=pending))
+            with suppress(FileExistsError):
+                os.close(make_file(session_id, pending))
             os.fsync(pending)
 
     def _unmark(self, session_id: str) -> None:

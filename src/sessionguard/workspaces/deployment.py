@@ -3,10 +3,10 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from sessionguard.errors import ConfigurationError
-from sessionguard.workspaces.descriptors import DIRECTORY_MODE, look, make_directory, open_directory
+from sessionguard.workspaces.descriptors import look, make_directory, open_directory
 from sessionguard.workspaces.layout import FILES, deployment_folder, shard_of
 
 
@@ -83,9 +83,8 @@ def _make_missing(path: str) -> None:
     parent = os.path.dirname(path)
     if parent != path and not os.path.isdir(parent):
         _make_missing(parent)
-    with suppress(FileExistsError):
-        # Our own parents are private too: whoever may write to one could put another root in place.
-        os.mkdir(path, DIRECTORY_MODE)
+    # The parents that we make are private too: whoever may write to one could put another root in place.
+    os.close(make_directory(path))
 
 
 def open_checked_root(root: str) -> int:

@@ -175,6 +175,9 @@ def _made(session_id: str, name: str, parent: int) -> int:
         return make_directory(name, parent)
     except NotADirectoryError:
         raise PathEscapeError(session_id, name, "its directory is a link or not a directory") from None
+    except FileNotFoundError:
+        # Removed between the making and the opening; not made anew, as below.
+        raise LeaseLostError(session_id, "its directory was removed while it was being opened") from None
 
 
 def _check_device(session_id: str, name: str, descriptor: int, session: int) -> None:
