@@ -41,7 +41,10 @@ def count_up(site: Site, threads: int, requests: int) -> list[int]:
     def run(_: int) -> list[int]:
         client = site.sender()
         start.wait()
-        return [client.post("/count", headers=headers).status_code for _ in range(requests)]
+        statuses: list[int] = []
+        while len(statuses) < requests and set(statuses) <= {200, 409}:
+            statuses.append(client.post("/count", headers=headers).status_code)
+        return statuses
 
     with ThreadPoolExecutor(threads) as pool:
         return [status for statuses in pool.map(run, range(threads)) for status in statuses]
@@ -49,7 +52,7 @@ def count_up(site: Site, threads: int, requests: int) -> list[int]:
 
 def test_serial_keeps_every_increment(build: BuildSite) -> None:
     """8 threads x 50 requests of `session["n"] = session["n"] + 1` keep 400 of 400."""
-    site = build(concurrency="serial", SESSIONGUARD_LOCK_TIMEOUT=60)
+    site = build(concurrency="serial", SESSIONGUARD_LOCK_TIMEOUT=20)
     statuses = count_up(site, THREADS, REQUESTS)
     assert statuses == [200] * THREADS * REQUESTS
     assert data_of(site) == {"n": THREADS * REQUESTS}

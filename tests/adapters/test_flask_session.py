@@ -280,6 +280,20 @@ def test_new_modified_accessed(site: Site) -> None:
     with client:
         client.get("/write")
         assert session.accessed
+    for look in (
+        len,
+        list,
+        dict,
+        bool,
+        lambda found: "a" in found,
+        lambda found: found.get("a"),
+        lambda found: found.new,
+    ):
+        # Without the proxy, which marks any use by itself in recent releases of Flask.
+        with client.session_transaction() as found:
+            assert not found.accessed
+            look(found)
+            assert found.accessed
 
 
 def test_modified_set_to_false_discards(site: Site) -> None:

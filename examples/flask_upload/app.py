@@ -1,0 +1,84 @@
+"""A small upload app: every upload is a session of its own, with a private workspace.
+
+    pip install 'sessionguard[flask]'
+    flask --app examples/flask_upload/app.py run
+
+Open http://localhost:5000 in several tabs and upload at once: no tab ever sees another's files.
+"""
+
+from pathlib import Path
+
+from flask import Flask, abort, redirect, render_template_string, request, session, url_for
+from werkzeug.wrappers import Response
+
+from sessionguard import Session
+from sessionguard.adapters.flask import SessionGuardExtension
+
+PAGE = """
+<!doctype html>
+<title>Uploads</title>
+<form method="post" action="{{ url_for('upload') }}" enctype="multipart/form-data">
+  <input type="file" name="file" multiple required> <button>Upload</button>
+</form>
+<ul>
+{% for id in uploads %}
+  <li><a href="{{ url_for('show', upload_id=id) }}">{{ id }}</a></li>
+{% endfor %}
+</ul>
+"""
+
+extension = SessionGuardExtension()
+
+
+def create_app(**settings: object) -> Flask:
+    """Give the app; `settings` go over the defaults, which keep everything in Flask's instance folder."""
+    app = Flask(__name__)
+    folder = Path(app.instance_path)
+    app.config["SESSIONGUARD_URL"] = f"sqlite:///{folder / 'sessions.db'}"
+    app.config["SESSIONGUARD_WORKSPACES"] = str(folder / "workspaces")
+    app.config.update(settings)
+    extension.init_app(app)
+    app.add_url_rule("/", view_func=home)
+    app.add_url_rule("/uploads", view_func=upload, methods=["POST"])
+    app.add_url_rule("/uploads/<upload_id>", view_func=show)
+    app.add_url_rule("/uploads/<upload_id>/<name>", view_func=download)
+    return app
+
+
+def home() -> str:
+    """List the visitor's uploads."""
+    return render_template_string(PAGE, uploads=session.get("uploads", []))
+
+
+def upload() -> Response:
+    """Store the files of one form in a session of their own."""
+    fresh = extension.new_session("upload")
+    with extension.workspace(fresh) as workspace:
+        for file in request.files.getlist("file"):
+            # The name comes from the client. A name that would lead out of the workspace is refused: 400.
+            workspace.write(file.filename or "unnamed", file.read())
+    session["uploads"] = [*session.get("uploads", []), fresh.id]
+    return redirect(url_for("show", upload_id=fresh.id), 303)
+
+
+def show(upload_id: str) -> dict[str, list[str]]:
+    """Name the files of one upload."""
+    with extension.workspace(own_upload(upload_id)) as workspace:
+        return {"files": sorted(workspace.list())}
+
+
+def download(upload_id: str, name: str) -> tuple[bytes, dict[str, str]]:
+    """Give one file, as something to save and not to show: it may be HTML."""
+    with extension.workspace(own_upload(upload_id)) as workspace:
+        content: bytes = workspace.read(name)
+    return content, {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": "attachment",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def own_upload(upload_id: str) -> Session:
+    """Give the visitor's upload with this id; 404 for what is unknown, over or somebody else's, all alike."""
+    return extension.own_session(upload_id) or abort(404)
+

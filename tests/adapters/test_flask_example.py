@@ -1,0 +1,49 @@
+"""The example application does what it shows."""
+
+import importlib.util
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "flask_upload" / "app.py"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Any:
+    """Give the example, with everything it keeps in a temporary folder."""
+    specification = importlib.util.spec_from_file_location("flask_upload_app", EXAMPLE)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    app: Flask = module.create_app(
+        SESSIONGUARD_URL=f"sqlite:///{tmp_path}/sessions.db", SESSIONGUARD_WORKSPACES=str(tmp_path / "workspaces")
+    )
+    yield app
+    with app.app_context():
+        module.extension.guard.close()
+
+
+def test_tabs_and_visitors_stay_apart(app: Flask) -> None:
+    """Two uploads of the same name are two files, and another visitor reaches neither."""
+    visitor, other = app.test_client(), app.test_client()
+    places = []
+    for content in (b"first", b"second"):
+        response = visitor.post("/uploads", data={"file": (BytesIO(content), "table.csv")})
+        assert response.status_code == 303
+        places.append(response.headers["Location"])
+    assert len(set(places)) == 2
+    assert [visitor.get(place).json for place in places] == [{"files": ["table.csv"]}] * 2
+    assert [visitor.get(f"{place}/table.csv").data for place in places] == [b"first", b"second"]
+    assert [other.get(f"{place}/table.csv").status_code for place in places] == [404, 404]
+    assert all(place in visitor.get("/").text for place in places)
+    assert places[0] not in other.get("/").text
+
+
+def test_name_that_leads_out_is_refused(app: Flask) -> None:
+    """The name that a browser sends cannot choose where the file goes."""
+    response = app.test_client().post("/uploads", data={"file": (BytesIO(b"x"), "../../evil.txt")})
+    assert response.status_code == 400
