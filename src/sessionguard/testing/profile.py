@@ -25,6 +25,10 @@ class Profile:
     """Traces that the state machine draws in each mode."""
     steps: int
     """Commands in one trace."""
+    kills: int
+    """How many processes are killed while they write."""
+    live_rows: int
+    """How many sessions a store holds when the cost of asking for a few of them is measured."""
     seconds: float
     """For tests that go on for a while."""
     patience: float
@@ -41,6 +45,8 @@ CI: Final = Profile(
     slot_processes=3,
     examples=15,
     steps=30,
+    kills=5,
+    live_rows=5_000,
     seconds=1.0,
     patience=60.0,
 )
@@ -54,6 +60,8 @@ DEEP: Final = Profile(
     slot_processes=8,
     examples=300,
     steps=60,
+    kills=100,
+    live_rows=100_000,
     seconds=15.0,
     patience=600.0,
 )

@@ -35,6 +35,12 @@ class Candidate:
         """Give a new async connection."""
         return self.own_async() if self.own_async is not None else OffloadedStore(self.blocking())
 
+    def _beside(self, store: Any) -> Any:
+        if self.capabilities.shared:
+            return self.asynchronous()
+        # A blocking store in one object still meets itself, through a second thread.
+        return OffloadedStore(store.blocking) if isinstance(store, OffloadedStore) else store
+
     @contextmanager
     def connected(self) -> Iterator[tuple[Any, Stage]]:
         """Give a blocking connection and a stage with another one; both are closed afterwards."""
@@ -52,7 +58,7 @@ class Candidate:
     async def connected_async(self) -> AsyncIterator[tuple[Any, Stage]]:
         """Give an async connection and a stage with another one; both are closed afterwards."""
         store = self.asynchronous()
-        other = self.asynchronous() if self.capabilities.shared else store
+        other = self._beside(store)
         try:
             yield store, Stage(await run_async(perform(Identify()), store), other)
         finally:

@@ -1,6 +1,7 @@
 """All cases there are: importing this module fills the register, in the order in which a store is best built."""
 
 from sessionguard.testing.contracts import (
+    agreement,
     data,
     ending,
     identity,
@@ -39,6 +40,7 @@ SUBJECTS = tuple(
         locking,
         races,
         meetings,
+        agreement,
     )
 )
 """What the cases are about; one module each."""

@@ -1,7 +1,7 @@
 """Races within one session: who writes, rotates, touches and ends it when all come at once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sessionguard.core.commands import Changed
 from sessionguard.core.data import decode
@@ -11,6 +11,13 @@ from sessionguard.testing.contracts.arena import Race, race
 from sessionguard.testing.contracts.cases import Steps
 from sessionguard.testing.contracts.history import timed
 from sessionguard.testing.contracts.stage import IDLE, SECOND, START, TICK, Stage
+
+T = TypeVar("T")
+
+
+def _only(winners: Sequence[T]) -> T:
+    assert len(winners) == 1, f"{len(winners)} callers were told that theirs was done"
+    return winners[0]
 
 
 class _OneSession(Race):
@@ -44,12 +51,11 @@ class OneExpectedVersionWins(_OneSession):
         return (yield from perform(s.save(subject, {"winner": number}, expected_version=1)))
 
     def judge(self, s: Stage, subject: Any, seen: Sequence[Changed]) -> Steps:
-        winners = [number for number, reply in enumerate(seen) if reply.outcome is Outcome.DONE]
-        assert len(winners) == 1
+        winner = _only([number for number, reply in enumerate(seen) if reply.outcome is Outcome.DONE])
         assert {reply.outcome for reply in seen} <= {Outcome.DONE, Outcome.CONFLICT}
         stored = yield from perform(s.get(subject))
         assert stored is not None
-        assert (stored.version, decode(stored.data)["winner"]) == (2, winners[0])
+        assert (stored.version, decode(stored.data)["winner"]) == (2, winner)
 
 
 @race
@@ -61,7 +67,7 @@ class OneRotationWins(_OneSession):
         return command.token_hash, (yield from perform(command))
 
     def judge(self, s: Stage, subject: Any, seen: Sequence[tuple[bytes, Changed]]) -> Steps:
-        [winner] = [token_hash for token_hash, reply in seen if reply.outcome is Outcome.DONE]
+        winner = _only([token_hash for token_hash, reply in seen if reply.outcome is Outcome.DONE])
         for token_hash, reply in seen:
             assert reply.record is not None
             assert reply.record.token_hash == winner
@@ -129,7 +135,7 @@ class OneEndIsTheFirst(_OneSession):
         return (yield from perform(s.end(subject, f"reason-{number}")))
 
     def judge(self, s: Stage, subject: Any, seen: Sequence[Changed]) -> Steps:
-        [winner] = [number for number, reply in enumerate(seen) if reply.outcome is Outcome.DONE]
+        winner = _only([number for number, reply in enumerate(seen) if reply.outcome is Outcome.DONE])
         assert {reply.record for reply in seen} == {seen[winner].record}
         stored = yield from perform(s.get(subject))
         assert stored is not None
@@ -201,7 +207,7 @@ class OneHolderOfALock(_OneSession):
         return first
 
     def judge(self, s: Stage, subject: Any, seen: Sequence[Any]) -> Steps:
-        [fence] = [reply.fence for reply in seen if reply.outcome is Outcome.DONE]
+        fence = _only([reply.fence for reply in seen if reply.outcome is Outcome.DONE])
         assert {reply.outcome for reply in seen} <= {Outcome.DONE, Outcome.CONFLICT}
         later = yield from perform(s.acquire(subject, "later", at=SECOND))
         assert later.outcome is Outcome.DONE

@@ -97,7 +97,9 @@ class NoOlderGenerationOutlivesEndOwner(Race):
         return opened
 
     def judge(self, s: Stage, subject: Any, seen: Sequence[Any]) -> Steps:
-        [(gone, _, ended_ns)], *others = seen
+        ended, *others = seen
+        assert len(ended) == 1, "end_owner ended not the one session there was"
+        gone, _, ended_ns = ended[0]
         assert (gone.id, gone.reason) == (subject.id, "revoked")
         for record, begun_ns, _ in (event for events in others for event in events):
             if begun_ns > ended_ns:

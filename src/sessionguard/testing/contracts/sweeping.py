@@ -84,6 +84,30 @@ def a_touched_session_is_swept_at_its_new_deadline(s: Stage) -> Steps:
 
 
 @case
+def sweep_goes_by_the_deadlines_of_now(s: Stage) -> Steps:
+    """A session that was touched is swept in the order of its new deadline, after one that expired before that."""
+    touched = (yield from perform(s.create())).record
+    other = (yield from perform(s.create(at=SECOND))).record
+    yield from perform(s.touch(touched, at=2 * SECOND))
+    for record, more in ((other, True), (touched, False)):
+        swept = yield from perform(s.sweep(1, at=IDLE + IDLE))
+        assert [ended.id for ended in swept.records] == [record.id]
+        assert swept.has_more == more
+
+
+@case
+def sweep_expects_no_more_than_there_is(s: Stage) -> Steps:
+    """A full sweep says that more are waiting only if there are: not for those who were touched or have ended."""
+    yield from perform(s.create())
+    ended = (yield from perform(s.create(at=TICK))).record
+    touched = (yield from perform(s.create(at=TICK))).record
+    yield from perform(s.end(ended, at=SECOND))
+    yield from perform(s.touch(touched, at=SECOND))
+    swept = yield from perform(s.sweep(1, at=IDLE + TICK))
+    assert (len(swept.records), swept.has_more) == (1, False)
+
+
+@case
 def a_sweep_frees_the_slot(s: Stage) -> Steps:
     """After a sweep the slot of the expired session opens a new one and reports nothing as ended by it."""
     first = (yield from perform(s.get_or_create("ana"))).record

@@ -1,0 +1,239 @@
+"""The state machine: draws traces over all verbs, with hostile names and a clock of its own, against the model.
+
+The clock is `at`; it moves by the steps that matter, to the tick. What two right stores may do differently is taken
+out before comparing: the exact generations, the order of JSON fields, the order among equals.
+"""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from attrs import evolve
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from sessionguard.core import commands as c
+from sessionguard.core.driving import perform, run, run_async
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.records import NewSession
+from sessionguard.core.tokens import Mint
+from sessionguard.testing.contracts.candidate import Candidate
+from sessionguard.testing.contracts.comparing import FollowingModel, comparable, listed
+from sessionguard.testing.contracts.stage import ABSOLUTE, GRACE, IDLE, RETENTION, SECOND, START, TICK, TOUCH, Stage
+from sessionguard.testing.profile import Profile
+from sessionguard.testing.strategies import data, external_ids, field_names, lifetimes, names
+
+_DEADLINES: Final = (GRACE, TOUCH, IDLE)
+_LEAPS: Final = (TICK, SECOND, -SECOND, *_DEADLINES, *(d - TICK for d in _DEADLINES), ABSOLUTE, RETENTION)
+_PICK: Final = st.integers(0, 30)
+_REPEATABLE: Final = 5
+_examples = itertools.count()
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """One trace: every command goes to the store and to the model, and their replies are compared."""
+
+    def __init__(self, candidate: Candidate, mode: str) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner() if mode == "async" else None
+        self.store = candidate.asynchronous() if self.runner else candidate.blocking()
+        self.model = FollowingModel()
+        # The same ids in every trace, so that Hypothesis can play one again; the teardown makes them unknown.
+        self.stage = Stage(self.ask_store(c.Identify()), mint=Mint(random.Random(0).randbytes))
+        self.at = START
+        self.tokens: list[tuple[NewSession, bytes]] = []
+        self.recent: list[c.Command[Any]] = []
+        self.generations: dict[object, int] = {}
+        self.scope = f"trace {next(_examples)}"
+
+    def ask_store(self, command: c.Command[Any]) -> Any:
+        """Ask the store alone."""
+        if self.runner is not None:
+            return self.runner.run(run_async(perform(command), self.store))
+        return run(perform(command), self.store)
+
+    def ask(self, command: c.Command[Any]) -> Any:
+        """Ask both, compare, and give the store's reply."""
+        reply = self.ask_store(command)
+        self.model.follow(reply)
+        expected = run(perform(command), self.model)
+        assert comparable(reply) == comparable(expected), command
+        self.recent = [*self.recent, command][-_REPEATABLE:]
+        return reply
+
+    def known(self, pick: int) -> tuple[NewSession, bytes]:
+        """Give a session that was opened, or now and then one that nobody knows, and one of its tokens."""
+        if pick >= len(self.tokens):
+            stranger = self.stage.new(self.names[0], scope=self.scope)
+            return stranger, stranger.token_hash
+        return self.tokens[pick]
+
+    @initialize(owners=st.lists(names(), min_size=2, max_size=4, unique=True))
+    def choose_names(self, owners: list[str]) -> None:
+        self.names = owners
+
+    @rule(leap=st.sampled_from(_LEAPS))
+    def time_passes(self, leap: timedelta) -> None:
+        self.at += leap
+
+    # Opening
+
+    @rule(
+        verb=st.sampled_from((c.Create, c.GetOrCreate, c.Replace)),
+        owner=_PICK,
+        details=st.fixed_dictionaries({"external_id": external_ids(), "data": data(), "lifetime": lifetimes()}),
+        elsewhere=st.booleans(),
+    )
+    def opens(self, verb: Any, owner: int, details: dict[str, Any], elsewhere: bool) -> None:
+        scope = self.scope + (" b" if elsewhere else "")
+        new = self.stage.new(self.names[owner % len(self.names)], scope=scope, **details)
+        opened = self.ask(verb(new, self.stage.instant(self.at), self.stage.operation()))
+        record = opened.record
+        if record.token_hash == new.token_hash:
+            self.tokens.insert(0, (new, new.token_hash))
+            if record.exclusive:
+                slot = (record.scope, record.owner, record.external_id)
+                assert record.generation > self.generations.get(slot, 0), "a generation was used twice"
+                self.generations[slot] = record.generation
+
+    # Reading
+
+    @rule(pick=_PICK, scoped=st.booleans())
+    def loads(self, pick: int, scoped: bool) -> None:
+        _, token_hash = self.known(pick)
+        self.ask(self.stage.load(token_hash, scope=self.scope if scoped else None, at=self.at))
+
+    @rule(pick=_PICK)
+    def gets(self, pick: int) -> None:
+        self.ask(self.stage.get(self.known(pick)[0], at=self.at))
+
+    @precondition(lambda self: hasattr(self.store, "page"))
+    @rule(
+        status=st.sampled_from(("active", "ended", None)),
+        owner=st.none() | _PICK,
+        scoped=st.booleans(),
+        limit=st.integers(1, 5),
+    )
+    def lists(self, status: c.Status | None, owner: int | None, scoped: bool, limit: int) -> None:
+        question = partial(
+            self.stage.page,
+            owner=None if owner is None else self.names[owner % len(self.names)],
+            scope=self.scope if scoped else None,
+            status=status,
+            limit=limit,
+            at=self.at,
+        )
+        expected = listed(question, lambda command: run(perform(command), self.model))
+        assert listed(question, self.ask_store) == expected
+
+    # Changing
+
+    @rule(
+        pick=_PICK,
+        changes=data(),
+        remove=st.lists(field_names(), max_size=2),
+        version=st.none() | st.integers(1, 4),
+        limit_bytes=st.sampled_from((40, 100_000)),
+    )
+    def saves(
+        self, pick: int, changes: dict[str, Any], remove: list[str], version: int | None, limit_bytes: int
+    ) -> None:
+        gone = tuple(name for name in remove if name not in changes)
+        session, _ = self.known(pick)
+        self.ask(
+            self.stage.save(
+                session, changes, remove=gone, expected_version=version, limit_bytes=limit_bytes, at=self.at
+            )
+        )
+
+    @rule(pick=_PICK)
+    def touches(self, pick: int) -> None:
+        self.ask(self.stage.touch(self.known(pick)[0], at=self.at))
+
+    @rule(pick=_PICK, grace=st.sampled_from((START, GRACE)), owner=st.none() | _PICK)
+    def rotates(self, pick: int, grace: timedelta, owner: int | None) -> None:
+        session, token_hash = self.known(pick)
+        receives = None if owner is None else self.names[owner % len(self.names)]
+        command = self.stage.rotate(evolve(session, token_hash=token_hash), grace=grace, owner=receives, at=self.at)
+        if self.ask(command).outcome is Outcome.DONE:
+            self.tokens.insert(0, (session, command.token_hash))
+
+    @rule(pick=_PICK, reason=st.sampled_from(("revoked", "escalated")))
+    def ends(self, pick: int, reason: str) -> None:
+        self.ask(self.stage.end(self.known(pick)[0], reason, at=self.at))
+
+    @rule(owner=_PICK, scoped=st.booleans(), keep=st.none() | _PICK)
+    def ends_an_owner(self, owner: int, scoped: bool, keep: int | None) -> None:
+        spared = None if keep is None else self.known(keep)[0]
+        name = self.names[owner % len(self.names)]
+        self.ask(self.stage.end_owner(name, scope=self.scope if scoped else None, keep=spared, at=self.at))
+
+    @rule(limit=st.integers(1, 4))
+    def sweeps(self, limit: int) -> None:
+        self.ask(self.stage.sweep(limit, at=self.at))
+
+    @rule(older_than=st.sampled_from((None, START, IDLE)))
+    def purges(self, older_than: timedelta | None) -> None:
+        # Unbounded: which go first is not promised.
+        self.ask(self.stage.purge(older_than, 100_000, at=self.at))
+
+    @precondition(lambda self: hasattr(self.store, "acquire_lock"))
+    @rule(verb=st.sampled_from(("acquire", "renew", "release")), pick=_PICK, holder=st.sampled_from(("one", "two")))
+    def locks(self, verb: str, pick: int, holder: str) -> None:
+        self.ask(getattr(self.stage, verb)(self.known(pick)[0], holder, at=self.at))
+
+    @precondition(lambda self: self.recent)
+    @rule(pick=st.integers(0, _REPEATABLE - 1))
+    def repeats(self, pick: int) -> None:
+        """A command comes again after its reply was lost; what counts is what it leaves behind."""
+        command = self.recent[pick % len(self.recent)]
+        if isinstance(command, c.Sweep | c.Purge) or self.is_over(command):
+            return
+        reply = self.ask_store(command)
+        expected = run(perform(command), self.model)
+        if isinstance(reply, c.Opened):
+            reply, expected = reply.record, expected.record
+        assert comparable(reply) == comparable(expected), f"repeated: {command}"
+
+    def is_over(self, command: c.Command[Any]) -> bool:
+        """Tell whether what this command opened has ended, so that it may be answered with it or with its successor."""
+        entry = self.model.entries.get(command.new.id) if isinstance(command, c.GetOrCreate) else None
+        return entry is not None and entry.record.reason is not None
+
+    def teardown(self) -> None:
+        """Leave the place empty for the next trace."""
+        try:
+            end = self.at + 2 * ABSOLUTE
+            for verb in (self.stage.sweep, partial(self.stage.purge, START)):
+                while self.ask_store(verb(at=end)).has_more:
+                    pass
+        finally:
+            if self.runner is None:
+                self.store.close()
+            else:
+                self.runner.run(self.store.close())
+                self.runner.close()
+
+
+def compare(mode: str, candidate: Candidate, profile: Profile) -> None:
+    """Draw traces as `profile` says; raises with the shortest one found if a reply differs from the model's."""
+    make: Callable[[], SessionMachine] = partial(SessionMachine, candidate, mode)
+    run_state_machine_as_test(
+        make,  # type: ignore[arg-type]  # a factory is as welcome as a class, says its documentation
+        settings=settings(
+            max_examples=profile.examples,
+            stateful_step_count=profile.steps,
+            # Every push proves the same; the deep run looks further each time.
+            derandomize=profile.name == "ci",
+            deadline=None,
+            database=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+            verbosity=Verbosity.normal,
+        ),
+    )

@@ -1,0 +1,12 @@
+"""All planted bugs: importing this module fills the register."""
+
+from sessionguard.testing.mutants import endings, names, opening, repetition, routines, shelf, tokens, writing
+from sessionguard.testing.mutants.planting import MUTANTS, Mutant
+
+__all__ = ["FAMILIES", "MUTANTS", "Mutant"]
+
+FAMILIES = tuple(
+    module.__name__.rpartition(".")[2]
+    for module in (opening, tokens, writing, endings, repetition, names, routines, shelf)
+)
+"""What the bugs are about; one module each."""

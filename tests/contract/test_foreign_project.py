@@ -1,0 +1,175 @@
+"""A project that is not ours gets the whole kit with one subclass, and cannot drop a case of it without saying so."""
+
+from pathlib import Path
+
+import pytest
+
+from sessionguard.testing.contracts.catalogue import CASES
+
+TEMPLATE = """
+import pytest
+from sessionguard.testing import PER_PROCESS, StoreContract
+from sessionguard.testing.model import ModelStore
+
+class TestMyStore(StoreContract):
+    capabilities = PER_PROCESS
+
+    @pytest.fixture
+    def make_store(self):
+        return {store}
+{body}
+"""
+
+
+@pytest.fixture
+def foreign(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> "Foreign":
+    """A project of its own with strict settings, which has installed us."""
+    pytester.makeini("[pytest]\naddopts = --strict-markers --strict-config\nfilterwarnings = error\n")
+    # Without an entry point, as in an uninstalled checkout, the plugin has to be named.
+    installed = request.config.pluginmanager.has_plugin("sessionguard")
+    return Foreign(pytester, () if installed else ("-p", "sessionguard.testing.plugin"))
+
+
+class Foreign:
+    """A project of someone else's."""
+
+    def __init__(self, pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
+        self.pytester = pytester
+        self.options = options
+
+    def run(self, *arguments: str, body: str = "", store: str = "ModelStore") -> pytest.RunResult:
+        """Run pytest there on a subclass with this body."""
+        self.pytester.makepyfile(test_mine=TEMPLATE.format(body=body, store=store))
+        return self.pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", *self.options, *arguments)
+
+
+def test_one_subclass_gets_every_case(foreign: Foreign) -> None:
+    """Five lines collect every case of the register in all its modes, and a right store passes or skips them."""
+    result = foreign.run("-q", "-rs")
+    outcomes = result.parseoutcomes()
+    assert result.ret == 0, result.stdout.str()
+    guards = 2
+    assert outcomes["passed"] + outcomes["skipped"] == guards + sum(len(case.modes) for case in CASES.values())
+    result.stdout.fnmatch_lines(["*the store declares Capabilities(processes=False, shared=False)*"])
+
+
+@pytest.mark.parametrize(
+    "body, complaint",
+    [
+        ("    test_the_first_reason_stays = None", "test_the_first_reason_stays is overridden or removed"),
+        (
+            "    def test_the_first_reason_stays(self): pass",
+            "test_the_first_reason_stays is overridden or removed",
+        ),
+        (
+            "    @pytest.mark.skip\n    def test_the_first_reason_stays(self): pass",
+            "test_the_first_reason_stays is overridden or removed",
+        ),
+        (
+            "    @pytest.mark.xfail\n    def test_the_first_reason_stays(self): assert False",
+            "test_the_first_reason_stays is overridden or removed",
+        ),
+        ("    xfail = {'the_first_reason_stays': ' '}", "names the_first_reason_stays without a reason"),
+        ("    xfail = {'no_such_case': 'because'}", "names no_such_case, which is no case"),
+    ],
+)
+def test_a_dropped_case_is_noticed(foreign: Foreign, body: str, complaint: str) -> None:
+    """A subclass that overrides a case, sets it to None or excuses it without a reason fails the guard."""
+    result = foreign.run("-k", "test_the_kit_is_whole", body=body)
+    result.assert_outcomes(failed=1, deselected=result.parseoutcomes()["deselected"])
+    result.stdout.fnmatch_lines([f"*{complaint}*"])
+
+
+def test_a_case_deleted_from_the_base_is_noticed(foreign: Foreign) -> None:
+    """A case that is taken out of the class behind the kit's back fails the guard, and so does one not collected."""
+    body = "TestMyStore.test_the_first_reason_stays = None"
+    foreign.run("-k", "test_the_kit_is_whole", body=body).assert_outcomes(
+        failed=1, deselected=foreign.run("-k", "test_the_kit_is_whole", body=body).parseoutcomes()["deselected"]
+    )
+    foreign.pytester.makeini("[pytest]\npython_functions = test_the_*\n")
+    result = foreign.run("-k", "test_the_kit_is_whole")
+    result.stdout.fnmatch_lines(["*was collected 0 times*"])
+
+
+def test_the_guards_cannot_be_overridden(foreign: Foreign) -> None:
+    """A subclass that overrides a guard is refused as it is defined."""
+    result = foreign.run(body="    test_the_kit_is_whole = None")
+    assert result.parseoutcomes() == {"errors": 1}
+    result.stdout.fnmatch_lines(["*TypeError: TestMyStore overrides test_the_kit_is_whole*"])
+
+
+def test_a_declared_failure_is_played_all_the_same(foreign: Foreign) -> None:
+    """A case in `xfail` with a reason is expected to fail, and is wrong once the store shows the behaviour."""
+    foreign.pytester.makepyfile(
+        mine="from sessionguard.testing.mutants.endings import TheLastReasonWins\nWrong = TheLastReasonWins\n"
+    )
+    body = "    xfail = {'the_first_reason_stays': 'issue 7 of my store'}"
+    chosen = ("-k", "test_the_first_reason_stays or test_the_kit_is_whole", "-rx")
+    wrong = foreign.run(*chosen, body=body, store="__import__('mine').Wrong")
+    assert wrong.ret == 0, wrong.stdout.str()
+    assert wrong.parseoutcomes()["xfailed"] == 2
+    wrong.stdout.fnmatch_lines(["*issue 7 of my store*"])
+    right = foreign.run(*chosen, body=body)
+    assert right.parseoutcomes()["failed"] == 2
+    right.stdout.fnmatch_lines(["*but passes; remove it from `xfail`*"])
+
+
+def test_untrue_capabilities_are_noticed(foreign: Foreign) -> None:
+    """A store that has an ability and declares it missing, to skip its cases, fails the guard."""
+    body = "    capabilities = __import__('attrs').evolve(PER_PROCESS, locks=False)"
+    result = foreign.run("-k", "test_the_capabilities_are_true", body=body)
+    assert result.parseoutcomes()["failed"] == 1
+
+
+def test_a_store_without_the_fixture_is_told(foreign: Foreign) -> None:
+    """A subclass that does not say how to make its store errs with the name of the fixture."""
+    foreign.pytester.makepyfile(
+        test_bare="from sessionguard.testing import StoreContract\nclass TestBare(StoreContract): pass\n"
+    )
+    result = foreign.pytester.runpytest_inprocess(*foreign.options, "-k", "test_the_first_reason_stays", "test_bare.py")
+    result.stdout.fnmatch_lines(["*TestBare must override the fixture make_store*"])
+
+
+def test_the_plugin_does_not_disturb(pytester: pytest.Pytester, foreign: Foreign) -> None:
+    """In a project that does not use the kit the plugin loads none of it, and not Hypothesis either."""
+    pytester.makepyfile(
+        test_plain="""
+        import subprocess, sys
+        def test_plain():
+            code = (
+                "import sys, pytest, sessionguard.testing.plugin\\n"
+                "loaded = [n for n in sys.modules if n.startswith('sessionguard.testing.')]\\n"
+                "assert loaded == ['sessionguard.testing.plugin'], loaded\\n"
+                "assert 'hypothesis' not in sys.modules"
+            )
+            subprocess.run([sys.executable, "-c", code], check=True)
+        """
+    )
+    pytester.runpytest_inprocess(*foreign.options, "test_plain.py").assert_outcomes(passed=1)
+
+
+def test_the_profile_can_be_chosen(pytester: pytest.Pytester, foreign: Foreign) -> None:
+    """`--sg-profile=deep` gives the deep counts to whoever asks for them."""
+    pytester.makepyfile(test_it="def test_it(sg_profile): assert sg_profile.name == 'deep'")
+    pytester.runpytest_inprocess(*foreign.options, "--sg-profile=deep", "test_it.py").assert_outcomes(passed=1)
+
+
+def test_a_race_between_processes_needs_no_more(foreign: Foreign, tmp_path: Path) -> None:
+    """A project whose store is reached by processes plays them with a factory that can be pickled."""
+    foreign.pytester.makepyfile(
+        test_mine="""
+        from functools import partial
+        import pytest
+        from sessionguard.testing import StoreContract
+        from sessionguard.testing.mutants.shelf import ShelfStore
+
+        class TestMyStore(StoreContract):
+            @pytest.fixture
+            def make_store(self, tmp_path):
+                return partial(ShelfStore, tmp_path / "db")
+        """
+    )
+    result = foreign.pytester.runpytest_inprocess(
+        *foreign.options, "-k", "test_one_end_is_the_first and processes", "test_mine.py"
+    )
+    assert result.parseoutcomes()["passed"] == 1
