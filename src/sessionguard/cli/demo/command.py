@@ -2,16 +2,13 @@
 
 import json
 import os
-import signal
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 from sessionguard.cli import status
 from sessionguard.cli.demo.failure import DemoError
+from sessionguard.cli.demo.interruption import Interruption
 from sessionguard.cli.demo.packages import require_packages
 
 MAX_ROUNDS = 20
@@ -39,8 +36,14 @@ def run(arguments: Namespace) -> int:
     if not 1 <= arguments.rounds <= MAX_ROUNDS:
         raise DemoError(f"--rounds takes 1 to {MAX_ROUNDS}")
     progress = _silent if arguments.json else _Narrator()
-    with _ended_by_signals():
-        performance = perform(rounds=arguments.rounds, plant=arguments.plant, keep=arguments.keep, progress=progress)
+    with Interruption() as interruption:
+        performance = perform(
+            rounds=arguments.rounds,
+            plant=arguments.plant,
+            keep=arguments.keep,
+            progress=progress,
+            check=interruption.check,
+        )
     if arguments.json:
         print(json.dumps(as_json(performance), indent=2))
     else:
@@ -60,19 +63,3 @@ class _Narrator:
 
 def _silent(message: str) -> None:
     del message
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Turn a request to terminate into `KeyboardInterrupt`, so that every started process is ended first."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    numbers = [signal.SIGTERM, signal.SIGHUP]
-    former = [signal.signal(number, interrupt) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, former, strict=True):
-            signal.signal(number, handler)

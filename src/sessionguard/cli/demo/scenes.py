@@ -25,6 +25,10 @@ class Progress(Protocol):
     def __call__(self, message: str) -> None: ...
 
 
+Check = Callable[[], None]
+"""Raises if the end was asked for."""
+
+
 @frozen
 class Scene:
     """Who takes part, given where the app is and the id that every browser remembers."""
@@ -33,13 +37,13 @@ class Scene:
     cast: Callable[[str, str], list[Visitor]]
 
 
-def play(scene: Scene, base_url: str, rounds: int, progress: Progress) -> Phase:
+def play(scene: Scene, base_url: str, rounds: int, progress: Progress, check: Check) -> Phase:
     """Play one scene several times."""
     # The browsers of the incident all remembered one id, so these do as well.
     remembered_id = f"session_{secrets.token_hex(8)}"
     played = []
     for number in range(1, rounds + 1):
-        findings = _play_once(scene.cast(base_url, remembered_id))
+        findings = _play_once(scene.cast(base_url, remembered_id), check)
         bled_count = sum(bool(finding.foreign) for finding in findings)
         progress(
             f"{scene.title}, round {number} of {rounds}: uploaded, analysed and downloaded at once; "
@@ -68,11 +72,13 @@ def _visitor(label: str, user: str, browser: Browser, state: str) -> Visitor:
     return Visitor(label, user, browser, new_dataset(state, new_marker(state)))
 
 
-def _play_once(visitors: Sequence[Visitor]) -> tuple[Finding, ...]:
+def _play_once(visitors: Sequence[Visitor], check: Check) -> tuple[Finding, ...]:
     # One login a browser, as people do; its tabs share the cookies.
-    _together(list({id(visitor.browser): visitor for visitor in visitors}.values()), Visitor.log_in)
-    _together(visitors, Visitor.upload)
-    _together(visitors, Visitor.read_back)
+    one_a_browser = list({id(visitor.browser): visitor for visitor in visitors}.values())
+    for cast, step in ((one_a_browser, Visitor.log_in), (visitors, Visitor.upload), (visitors, Visitor.read_back)):
+        check()
+        _together(cast, step)
+    check()
     _borrow_in_turn(visitors)
     return tuple(_finding(visitor) for visitor in visitors)
 

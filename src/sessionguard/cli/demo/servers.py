@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,8 +36,9 @@ class RunningInstance:
 class Servers:
     """The instances of one run; entering starts them, leaving ends them, however it is left."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, check: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
+        self._check = check
         self._folder = Path(settings.folder)
         self.instances: list[RunningInstance] = []
         self.worker_pids: dict[str, tuple[int, ...]] = {}
@@ -106,6 +108,7 @@ class Servers:
                     raise DemoError(f"instance {instance.name} did not start: {_last_line(instance.log)}")
             if time.monotonic() > deadline:
                 raise DemoError(f"the servers did not start within {START_SECONDS:g} s")
+            self._check()
             time.sleep(0.02)
 
     def _pids_of(self, instance: RunningInstance) -> tuple[int, ...]:
