@@ -20,8 +20,12 @@ def open_sqlite(url: str, options: Mapping[str, str]) -> SQLiteStore:
         raise ConfigurationError(
             "store URL", url, f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(_OPTIONS))}"
         )
-    path = url.partition("?")[0].removeprefix("sqlite:///")
-    if not path or path in (":memory:", "/"):
+    host, slash, path = url.partition("?")[0].partition("://")[2].partition("/")
+    if host or not slash:
+        raise ConfigurationError(
+            "store URL", url, "SQLite knows no hosts; name a file, as in sqlite:///var/sessions.db"
+        )
+    if path in ("", "/", ":memory:"):
         raise ConfigurationError("store URL", url, "name a file, as in sqlite:///var/sessions.db, or use memory://")
     return SQLiteStore(
         path, journal_mode=options.get("journal", "wal"), patience_seconds=_seconds(url, options.get("patience", "5"))

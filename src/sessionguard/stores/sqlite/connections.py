@@ -61,6 +61,7 @@ class Connections:
         # What is lent outlives its epoch and is closed when it comes back.
         self._epoch = object()
         self._log_check_due = 0.0
+        self._logs: frozenset[placement.FileIdentity] = frozenset()
 
     @property
     def is_ready(self) -> bool:
@@ -83,7 +84,7 @@ class Connections:
         self._require_usable()
         epoch = self._epoch
         if self._identity is not None and placement.identity_of(self.path) != self._identity:
-            self._forget(epoch, "the file was replaced or deleted while it was in use")
+            self._leave_former_file(epoch)
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -181,13 +182,31 @@ class Connections:
         self._log_check_due = time.monotonic() + _LOG_CHECK_SECONDS
         if connection.log is not None and placement.identity_of(self._log_path) != connection.log:
             self.give_back(connection)
-            self._forget(
+            raise self._lost(
                 connection.epoch,
                 "its write-ahead log was deleted while it was in use; never open, copy or delete the database's "
                 "files by other means than SQLite while this process runs",
             )
 
-    def _forget(self, epoch: object, loss: str) -> NoReturn:
+    def _leave_former_file(self, epoch: object) -> NoReturn:
+        with self._opening:
+            if self._epoch is epoch:
+                self._checkpoint_former_file()
+                with contextlib.suppress(OSError):
+                    placement.remove_logs(self.path, self._logs)
+        raise self._lost(epoch, "the file was replaced or deleted while it was in use")
+
+    def _checkpoint_former_file(self) -> None:
+        # It may live on under another name: let it have what is still in its log.
+        with contextlib.suppress(IndexError, sqlite3.Error):
+            connection = self._idle.pop()
+            try:
+                connection.execute("PRAGMA wal_checkpoint")
+            finally:
+                self._close(connection)
+
+    def _lost(self, epoch: object, loss: str) -> StoreUnavailableError:
+        """Begin a new epoch, unless another thread has, and give the error that says why."""
         with self._opening:
             is_first_to_see = self._epoch is epoch
             if is_first_to_see:
@@ -195,7 +214,7 @@ class Connections:
                 self.drop()
         if is_first_to_see:
             _log.error("%s: %s", self.path, loss)
-        raise StoreUnavailableError(
+        return StoreUnavailableError(
             "sqlite", "connect", f"{self.path}: {loss}. What was written to the former file is not in this one"
         )
 
@@ -216,6 +235,7 @@ class Connections:
                     self._identity = identity
                 if self._log_path:
                     connection.log = placement.identity_of(self._log_path)
+                    self._logs = placement.log_identities(self.path)
             except BaseException:
                 self._close(connection)
                 raise

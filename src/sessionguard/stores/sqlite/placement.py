@@ -1,12 +1,17 @@
 """Whether a database file is where SQLite can work: on a local file system, in the file that was opened."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from sessionguard.errors import ConfigurationError, StoreUnavailableError
 
 FileIdentity = tuple[int, int]
+
+_LOGS: Final = ("-wal", "-shm", "-journal")
 
 # File systems reached over a network, as Linux names them. WAL needs shared memory between all its users, and locks
 # there are advisory at best: https://sqlite.org/wal.html, https://sqlite.org/howtocorrupt.html section 2.
@@ -38,10 +43,42 @@ def create_privately(path: str) -> None:
     for folder in reversed(Path(path).parents):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
+    if os.path.exists(path):
         return
+    with _folder_locked(path):
+        if os.path.exists(path):
+            return
+        # Logs without a file are those of a deleted one; SQLite would take them for those of the new file.
+        for suffix in _LOGS:
+            Path(path + suffix).unlink(missing_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def log_identities(path: str) -> frozenset[FileIdentity]:
+    """Give the identities of the logs that are beside the file."""
+    return frozenset(filter(None, (identity_of(path + suffix) for suffix in _LOGS)))
+
+
+def remove_logs(path: str, former: frozenset[FileIdentity]) -> None:
+    """Remove those logs beside the file that are among `former`: they belong to a file that was at this path before.
+
+    SQLite would apply them to the file that is there now, and damage it.
+    """
+    with _folder_locked(path):
+        for suffix in _LOGS:
+            if identity_of(path + suffix) in former:
+                Path(path + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _folder_locked(path: str) -> Iterator[None]:
+    """Let no other process of this library make or remove a database's files in the same folder meanwhile."""
+    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def file_system_of(path: str, mountinfo: str) -> str:
