@@ -1,0 +1,178 @@
+"""What the child processes of these tests do; kept apart from the tests, so that a child imports little."""
+
+import itertools
+import resource
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from threading import Barrier
+from typing import Any
+
+from attrs import frozen
+
+from sessionguard import SessionGuard
+from sessionguard.core import commands as c
+from sessionguard.errors import StoreError
+from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing.contracts.stage import Stage
+from tests.stores.sqlite.children import PATIENCE_SECONDS, at_once
+
+STAGE = Stage("0" * 32)
+
+
+def guard_on(path: str, **options: Any) -> SessionGuard:
+    """Give a guard without background work over the database at `path`."""
+    return SessionGuard(SQLiteStore(path, **options), sweep_interval=None)
+
+
+# Killed while writing
+
+
+@frozen
+class Acknowledged:
+    """One change whose call had returned: the session, who it belongs to and the number it was given to keep."""
+
+    session_id: str
+    owner: str
+    number: int
+
+
+def write_and_acknowledge(pipe: Connection, path: str, owner: str, journal_mode: str) -> None:
+    """Open, save and replace without end, and tell of every change as soon as its call has returned."""
+    guard = guard_on(path, journal_mode=journal_mode)
+    for number in itertools.count():
+        session = guard.get_or_create(owner) if number % 5 else guard.replace(owner)
+        guard.save(session, {"number": number})
+        pipe.send(Acknowledged(session.id, owner, number))
+
+
+# Contention
+
+
+def meet_in_slots(
+    pipe: Connection, path: str, callers: int, rounds: int, meeting: Barrier
+) -> list[tuple[set[str], int]]:
+    """Open one slot per round from many threads at once; gives the ids that a round saw, and how many were new."""
+    guard = guard_on(path)
+    guard.get_or_create("warm-up")
+    start = threading.Barrier(callers, action=lambda: _wait(meeting))
+    seen: list[list[tuple[str, bool]]] = [[] for _ in range(rounds)]
+
+    def caller(_: int) -> None:
+        try:
+            for number in range(rounds):
+                start.wait(PATIENCE_SECONDS)
+                session = guard.get_or_create(f"owner-{number}")
+                seen[number].append((session.id, session.is_new))
+        except BaseException:
+            start.abort()
+            raise
+
+    with ThreadPoolExecutor(callers) as threads:
+        list(threads.map(caller, range(callers)))
+    return [({session_id for session_id, _ in one}, sum(is_new for _, is_new in one)) for one in seen]
+
+
+def _wait(meeting: Barrier) -> None:
+    meeting.wait(PATIENCE_SECONDS)
+
+
+def save_in_a_loop(pipe: Connection, path: str, field: str, session_id: str, seconds: float, journal: str) -> list[int]:
+    """Save one field with growing numbers for so long; gives how many nanoseconds each call took."""
+    guard = guard_on(path, journal_mode=journal)
+    session = guard.get(session_id)
+    assert session is not None
+    took: list[int] = []
+    at_once(pipe)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        began = time.perf_counter_ns()
+        guard.save(session, {field: len(took)})
+        took.append(time.perf_counter_ns() - began)
+    return took
+
+
+# A writer that stops inside its transaction
+
+
+def stand_in_a_transaction(pipe: Connection, path: str) -> None:
+    """Write a session, and before the commit say so and wait for a message."""
+
+    def work(connection: sqlite3.Connection, command: c.Create) -> c.Opened:
+        connection.execute("UPDATE sg_meta SET value = value WHERE name = 'generation_floor'")
+        pipe.send("inside")
+        pipe.recv()
+        return c.Opened(STAGE_RECORD)
+
+    store = SQLiteStore(path)
+    STAGE_RECORD = store.create(STAGE.create("writer")).record
+    store._run.transact(work, STAGE.create())
+    pipe.send("outside")
+    pipe.recv()
+
+
+# Opening
+
+
+def open_fresh(pipe: Connection, path: str) -> str:
+    """Use a file that does not exist yet, together with others; gives the deployment id that is seen."""
+    store = SQLiteStore(path)
+    at_once(pipe)
+    return store.identify(c.Identify())
+
+
+def change_elsewhere(pipe: Connection, path: str, journal_mode: str = "wal") -> str:
+    """Create a session and close everything, as a short-lived command would; gives its id."""
+    store = SQLiteStore(path, journal_mode=journal_mode)
+    opened = store.create(STAGE.create("elsewhere"))
+    store.close()
+    return opened.record.id
+
+
+def hold_open(pipe: Connection, path: str) -> None:
+    """Use the database, say so, and keep it open; then at each message create one more session and say how it went."""
+    store = SQLiteStore(path)
+    pipe.send(store.create(STAGE.create("holder")).record.id)
+    while True:
+        pipe.recv()
+        try:
+            pipe.send(store.create(STAGE.create("holder")).record.id)
+        except StoreError as error:
+            pipe.send(error)
+
+
+# Limits
+
+
+def outgrow_the_disk(pipe: Connection, path: str) -> tuple[StoreError, int, int]:
+    """Write until no file may grow any more, then with the limit gone; gives the error and how many were stored."""
+    store = SQLiteStore(path)
+    store.identify(c.Identify())
+    stored: list[str] = []
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, unlimited[1]))
+    failure = _create_until_it_fails(store, stored)
+    intact = sum(store.get(STAGE.get(_known(session_id))) is not None for session_id in stored)
+    resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    stored.append(store.create(STAGE.create()).record.id)
+    store.close()
+    return failure, len(stored), intact
+
+
+def _create_until_it_fails(store: SQLiteStore, stored: list[str]) -> StoreError:
+    while len(stored) < 1000:
+        try:
+            stored.append(store.create(STAGE.create(data={"text": "x" * 2000})).record.id)
+        except StoreError as error:
+            return error
+    raise AssertionError("nothing failed")
+
+
+def _known(session_id: str) -> Any:
+    @frozen
+    class Known:
+        id: str
+
+    return Known(session_id)
