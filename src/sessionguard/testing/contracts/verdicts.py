@@ -1,6 +1,8 @@
 """The whole kit without pytest: play every case on a store and give what came of it."""
 
+import traceback
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Literal
 
 from attrs import frozen
@@ -64,5 +66,13 @@ def _judge(case: Case, mode: str, candidate: Candidate, profile: Profile) -> Ver
     try:
         case.play(mode, candidate, profile)
     except Exception as error:
-        return Verdict(case.name, mode, "fail", f"{type(error).__name__}: {error}".strip().split("\n")[0], error)
+        return Verdict(case.name, mode, "fail", _in_one_line(error), error)
     return Verdict(case.name, mode, "ok")
+
+
+def _in_one_line(error: Exception) -> str:
+    """Give what was wrong and where the kit says so, also where nothing makes assertions readable."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent == Path(__file__).parent]
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    message = str(error).strip().partition("\n")[0] or (frames[-1].line if frames else "")
+    return f"{type(error).__name__}: {message}{place}"
