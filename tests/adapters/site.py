@@ -67,6 +67,7 @@ class Site:
     ) -> None:
         self.clock = Clock()
         self.store = WatchedStore(store)
+        self.workspaces = workspaces
         self.guard = SessionGuard(
             self.store,
             workspaces,

@@ -1,5 +1,7 @@
 """Who a visitor is: login, logout, sessions of their own, workspaces, timeouts."""
 
+import gc
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -7,7 +9,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from flask import flash, get_flashed_messages, session
+from flask import flash, get_flashed_messages, request, session
 
 from sessionguard import Session, SessionPolicy, current_session
 from sessionguard.core.tokens import is_anonymous
@@ -391,15 +393,39 @@ def test_t23_write_after_the_timeout_opens_a_new_session(site: Site) -> None:
 
 
 def test_t26_strangers_leave_nothing_behind(site: Site, sg_profile: Profile) -> None:
-    """Unknown tokens, logouts and looks of visitors without a session create no row and no directory."""
+    """Unknown tokens, logouts and looks without a session create no row and no directory, and pile up nothing."""
     client = site.sender()
-    for number in range(10 * sg_profile.rounds):
-        forged = {"Cookie": f"{COOKIE}=sg1_0_ab{number:043d}"}
+    environ = client.get("/who").request.environ
+    statuses: list[str] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        statuses.append(status)
+
+    def ask(path: str, cookie: str | None) -> None:
+        asked = {**environ, "PATH_INFO": path} | ({} if cookie is None else {"HTTP_COOKIE": cookie})
+        b"".join(site.app.wsgi_app(asked, start_response))
+        assert statuses.pop() == "200 OK"
+
+    def round_of(number: int) -> None:
+        forged = f"{COOKIE}=sg1_0_ab{number:043d}"
         for path in ("/who", "/logout"):
-            assert client.post(path, headers=forged).status_code == 200
-            assert client.get(path).status_code == 200
+            ask(path, forged)
+            ask(path, None)
+        site.events.clear()
+        site.store.asked()
+
+    count = 40 * sg_profile.rounds**2
+    for number in range(count // 4):
+        round_of(number)
+    files = set(site.workspaces.rglob("*"))
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for number in range(count // 4, count):
+        round_of(number)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 2000
     assert site.session_count() == 0
-    assert list(site.guard.sessions(status=None)) == []
+    assert set(site.workspaces.rglob("*")) == files
 
 
 def test_t27_emptying_a_session_keeps_it_the_visitors(site: Site) -> None:
@@ -432,9 +458,7 @@ def test_every_upload_gets_a_session_of_its_own(site: Site) -> None:
 
     @site.view
     def read() -> Any:
-        from flask import request
-
-        found = site.extension.own_session(request.args["id"])
+        found = site.extension.own_session(request.args["id"], request.args.get("scope"))
         if found is None:
             return "", 404
         with site.extension.workspace(found) as workspace:
@@ -452,6 +476,7 @@ def test_every_upload_gets_a_session_of_its_own(site: Site) -> None:
         path = f"/read?id={upload_of_visitor['id']}"
         assert visitor.get(path).text == upload_of_visitor["id"]
         assert other.get(path).status_code == 404
+        assert visitor.get(f"{path}&scope=default").status_code == 404
     assert site.client().get(f"/read?id={theirs['id']}").status_code == 404
 
 

@@ -171,13 +171,13 @@ class Visit:
         visitor = self.opened()
         return self._rules.guard.create(visitor.owner, scope=scope or self._rules.scope, data=data)
 
-    def own_session(self, session_id: str) -> Session | None:
-        """Give the visitor's active session with this id; None if it is unknown, ended or somebody else's."""
+    def own_session(self, session_id: str, scope: str | None = None) -> Session | None:
+        """Give the visitor's active session with this id, in `scope` or any; None for every other id, all alike."""
         visitor = self.session()
         session = None if visitor is None else self._rules.guard.get(session_id)
         if session is None or visitor is None or session.owner != visitor.owner or session.status != "active":
             return None
-        return session
+        return session if scope is None or session.scope == scope else None
 
     def private(self, headers: Iterable[tuple[str, str]], expires: datetime | None) -> list[tuple[str, str]]:
         """Give the headers to send instead of `headers`; `expires` is for a cookie that is set."""

@@ -94,9 +94,9 @@ class SessionGuardExtension:
         session.opened()
         return session.visit.new_session(scope, data)
 
-    def own_session(self, session_id: str) -> Session | None:
-        """Give the visitor's active session with this id; None if it is unknown, ended or somebody else's."""
-        return _session().visit.own_session(session_id)
+    def own_session(self, session_id: str, scope: str | None = None) -> Session | None:
+        """Give the visitor's active session with this id, in `scope` or any; None for every other id, all alike."""
+        return _session().visit.own_session(session_id, scope)
 
     def workspace(self, session: Session | None = None) -> AbstractContextManager[Any]:
         """Give the workspace of `session`, or of the visitor's own, which is opened if there is none."""
