@@ -242,7 +242,10 @@ def test_a_failing_disk_leaves_the_old_file(workspace: Workspace) -> None:
 def test_a_workspace_removed_by_force_is_noticed(workspace: Workspace) -> None:
     """When someone deletes the directory under a lease, writing says so instead of writing nowhere."""
     moved = workspace.path.parent.with_name("moved")
+    unpublished = workspace.open("a", "wb")
     workspace.path.parent.rename(moved)
+    with pytest.raises(LeaseLostError):
+        unpublished.close()
     with pytest.raises(LeaseLostError):
         workspace.open("a", "wb")
     workspace.path.parent.mkdir()
