@@ -47,7 +47,7 @@ class Candidate:
         store = self.blocking()
         other = self.blocking() if self.capabilities.shared else store
         try:
-            yield store, Stage(run(perform(Identify()), store), other)
+            yield store, Stage(run(perform(Identify()), store), other, self.blocking)
         finally:
             try:
                 other.close()
@@ -60,7 +60,7 @@ class Candidate:
         store = self.asynchronous()
         other = self._beside(store)
         try:
-            yield store, Stage(await run_async(perform(Identify()), store), other)
+            yield store, Stage(await run_async(perform(Identify()), store), other, self.asynchronous)
         finally:
             try:
                 await other.close()

@@ -2,6 +2,7 @@
 
 from sessionguard.testing.contracts import (
     agreement,
+    closing,
     data,
     ending,
     identity,
@@ -36,6 +37,7 @@ SUBJECTS = tuple(
         repeating,
         data,
         identity,
+        closing,
         listing,
         locking,
         races,

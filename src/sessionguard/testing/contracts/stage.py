@@ -1,7 +1,7 @@
 """What a case works with: commands at instants it chooses, about sessions whose ids and tokens are real ones."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -69,6 +69,8 @@ class Stage:
     deployment_id: str
     other: Any = field(default=None, repr=False)
     """Another connection to the same sessions; the store itself if it has only one."""
+    connect: Callable[[], Any] = field(default=lambda: None, repr=False)
+    """Gives one more connection, of the kind that the case is played with; the case closes it."""
     mint: Mint = field(factory=lambda: Mint(secrets.token_bytes), repr=False)
 
     def instant(self, at: timedelta) -> datetime:
