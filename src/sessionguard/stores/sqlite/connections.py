@@ -269,14 +269,22 @@ class Connections:
             warn_of_known_bugs()
 
     def _configure(self, connection: Connection) -> None:
-        def pragmas() -> None:
-            connection.execute(f"PRAGMA journal_mode = {self._journal_mode}")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA trusted_schema = OFF")
-
         connection.create_function("sg_merge", 3, rows.sg_merge, deterministic=True)
         connection.create_function("sg_size", 4, rows.sg_size, deterministic=True)
-        until_free("connect", pragmas, self._patience_seconds)
+        try:
+            until_free("connect", lambda: self._set_pragmas(connection), self._patience_seconds)
+        except StoreTimeoutError as error:
+            (found,) = connection.execute("PRAGMA journal_mode").fetchone()
+            if found == self._journal_mode:
+                raise
+            raise ConfigurationError(
+                "journal", self._journal_mode, f"others use {self.path} with journal={found}; give all the same setting"
+            ) from error
+
+    def _set_pragmas(self, connection: Connection) -> None:
+        connection.execute(f"PRAGMA journal_mode = {self._journal_mode}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA trusted_schema = OFF")
 
 
 _pools: Final["weakref.WeakSet[Connections]"] = weakref.WeakSet()

@@ -1,5 +1,6 @@
 """Schema versions: numbered SQL files, each applied whole or not at all, by one process at a time."""
 
+import re
 import sqlite3
 from importlib.resources import files
 from typing import Final
@@ -76,9 +77,10 @@ def _apply(connection: sqlite3.Connection, names: list[str]) -> None:
 def _statements(text: str) -> list[str]:
     # executescript would commit the transaction that makes a migration whole, so the statements are run one by one.
     statements, current = [], ""
-    for line in text.splitlines(keepends=True):
-        current += line
+    for piece in re.split("(?<=;)", text):
+        current += piece
+        # Not every semicolon ends a statement: some stand in comments, texts and triggers.
         if sqlite3.complete_statement(current):
             statements.append(current)
             current = ""
-    return statements
+    return [*statements, current] if current.strip() else statements
