@@ -94,6 +94,19 @@ def save_in_a_loop(pipe: Connection, path: str, field: str, session_id: str, sec
     return took
 
 
+def load_and_save(pipe: Connection, path: str, token: str, field: str, turns: int) -> None:
+    """Save one field with growing numbers and load it after each save, with the rollback journal."""
+    guard = guard_on(path, journal_mode="delete")
+    at_once(pipe)
+    for turn in range(turns):
+        session = guard.load(token)
+        assert session is not None
+        guard.save(session, {field: turn})
+        loaded = guard.load(token)
+        assert loaded is not None
+        assert loaded.data[field] == turn
+
+
 # A writer that stops inside its transaction
 
 
@@ -146,9 +159,11 @@ def hold_open(pipe: Connection, path: str) -> None:
 # Limits
 
 
-def outgrow_the_disk(pipe: Connection, path: str) -> tuple[StoreError, int, int]:
-    """Write until no file may grow any more, then with the limit gone; gives the error and how many were stored."""
-    store = SQLiteStore(path)
+def outgrow_the_disk(pipe: Connection, path: str, journal_mode: str) -> tuple[StoreError, int, int]:
+    """Write until no file may grow any more, then once without limit; gives the error, how many were stored, and
+    how many of those could be read when nothing could be written.
+    """
+    store = SQLiteStore(path, journal_mode=journal_mode)
     store.identify(c.Identify())
     stored: list[str] = []
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
