@@ -38,7 +38,7 @@ def build(settings: Settings, *, trusts_form_id: bool = False) -> Flask:
     def session_of_request() -> Session:
         # The id selects and the cookie authorises: somebody else's session is one that is not there.
         session_id = request.args.get("session_id", "")
-        found = guard.get(session_id) if trusts_form_id else sessions.own_session(session_id)
+        found = guard.get(session_id) if trusts_form_id else sessions.own_session(session_id, "upload")
         return found or abort(404)
 
     @app.get("/analysis")
