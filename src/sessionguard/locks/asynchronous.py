@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from sessionguard.core.driving import Flow
 from sessionguard.core.locking import BEAT_SECONDS, Claim, LockFlows
-from sessionguard.errors import LockLostError, MisuseError, StoreError
+from sessionguard.errors import LockLostError, LockTimeoutError, MisuseError, SessionEndedError, SessionGuardError
 
 _log = logging.getLogger("sessionguard.locks")
 
@@ -46,9 +46,12 @@ class AsyncSessionLock:
             raise MisuseError("a lock is entered once; call guard.lock again for another holding")
         try:
             self._fence = await self._run(self._flows.acquire(self._claim))
-        except asyncio.CancelledError:
-            # The cancelled attempt may have taken the lock.
-            await asyncio.shield(asyncio.ensure_future(self._run(self._flows.abandon(self._claim))))
+        except (LockTimeoutError, SessionEndedError, MisuseError):
+            raise
+        except BaseException:
+            # The cancelled or failed attempt may have taken the lock.
+            with contextlib.suppress(SessionGuardError):
+                await asyncio.shield(asyncio.ensure_future(self._run(self._flows.abandon(self._claim))))
             raise
         self._beating = asyncio.create_task(self._beat())
         return self
@@ -56,16 +59,16 @@ class AsyncSessionLock:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._beating
+        # Shielded as a whole: who is cancelled here goes on as cancelled, and the lock is given back all the same.
         if not await asyncio.shield(asyncio.ensure_future(self._release())):
             self._is_lost = True
         if error is None:
             self.check()
 
     async def _release(self) -> bool:
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait([self._beating])
         return bool(await self._run(self._flows.release(self._claim, self.fence)))
 
     async def _beat(self) -> None:
@@ -73,6 +76,6 @@ class AsyncSessionLock:
             await asyncio.sleep(BEAT_SECONDS)
             try:
                 self._is_lost = not await self._run(self._flows.renew(self._claim, self.fence))
-            except StoreError as error:
+            except Exception as error:
                 # Whether the lock is lost is known only when the store answers again; the next beat asks.
                 _log.warning("lock %s: a beat failed: %s", self._claim.name, error)

@@ -1,5 +1,7 @@
 """The lock that `SessionGuard.lock` gives."""
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -8,7 +10,7 @@ from typing import Any, Self
 from sessionguard.beating import Heart
 from sessionguard.core.driving import Flow
 from sessionguard.core.locking import BEAT_SECONDS, Claim, LockFlows
-from sessionguard.errors import LockLostError, LockTimeoutError, MisuseError
+from sessionguard.errors import LockLostError, LockTimeoutError, MisuseError, SessionEndedError, SessionGuardError
 from sessionguard.locks.gates import Gates
 
 
@@ -30,6 +32,7 @@ class SessionLock:
         self._key = (claim.session_id, claim.name)
         self._beat: int | None = None
         self._fence: int | None = None
+        self._pid = os.getpid()
         self._is_lost = False
 
     @property
@@ -52,16 +55,31 @@ class SessionLock:
         if not self._gates.enter(self._key, timeout):
             raise LockTimeoutError(self._claim.session_id, self._claim.name, timeout)
         try:
-            self._fence = self._run(self._flows.acquire(self._claim, time.monotonic() - started))
+            self._fence = self._acquire(time.monotonic() - started)
             self._beat = self._heart.add(self._renew, BEAT_SECONDS)
         except BaseException:
             self._gates.leave(self._key)
             raise
+        self._pid = os.getpid()
         return self
+
+    def _acquire(self, already_waited: float) -> int:
+        try:
+            return int(self._run(self._flows.acquire(self._claim, already_waited)))
+        except (LockTimeoutError, SessionEndedError, MisuseError):
+            raise
+        except BaseException:
+            # The interrupted attempt may have taken the lock.
+            with contextlib.suppress(SessionGuardError):
+                self._run(self._flows.abandon(self._claim))
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._pid != os.getpid():
+            # A forked child leaves the block too; the lock is its parent's.
+            return
         if self._beat is not None:
             self._heart.remove(self._beat)
         try:

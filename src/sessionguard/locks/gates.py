@@ -1,5 +1,6 @@
 """Queues within one process, in front of the store's locks: threads hand over at once instead of polling."""
 
+import os
 import threading
 from collections.abc import Hashable
 
@@ -8,18 +9,28 @@ class Gates:
     """One gate per key, kept only while someone is at it."""
 
     def __init__(self) -> None:
+        self._start_empty()
+
+    def _start_empty(self) -> None:
         self._mutex = threading.Lock()
         self._gates: dict[Hashable, tuple[threading.Lock, int]] = {}
+        self._pid = os.getpid()
 
     def enter(self, key: Hashable, timeout_seconds: float) -> bool:
         """Wait for the gate of `key`; False if it stayed closed for the whole time."""
+        if self._pid != os.getpid():
+            # Whoever stands at a gate of the parent will never open it here; the store tells the processes apart.
+            self._start_empty()
         with self._mutex:
             gate, count = self._gates.get(key, (threading.Lock(), 0))
             self._gates[key] = (gate, count + 1)
-        if gate.acquire(timeout=timeout_seconds):
-            return True
-        self._forget(key)
-        return False
+        entered = False
+        try:
+            entered = gate.acquire(timeout=min(timeout_seconds, threading.TIMEOUT_MAX))
+        finally:
+            if not entered:
+                self._forget(key)
+        return entered
 
     def leave(self, key: Hashable) -> None:
         """Open the gate of `key` for the next."""

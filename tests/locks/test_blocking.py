@@ -1,0 +1,141 @@
+"""The lock of threads: they hand over in turn, a heart renews it, a forked child does not free it."""
+
+import os
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sessionguard import LockTimeoutError, SessionGuard
+from sessionguard.core.locking import LEASE_SECONDS
+from sessionguard.errors import LockLostError
+from sessionguard.locks import blocking
+from sessionguard.stores.memory import MemoryStore
+from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing import Profile
+from tests.guard.clock import Clock
+
+AT_ONCE = timedelta(0)
+PATIENCE = 30.0
+
+
+def test_threads_take_turns(sg_profile: Profile) -> None:
+    """Read, change, write under the lock: no increment is lost."""
+    guard = SessionGuard(MemoryStore(), sweep_interval=None)
+    session = guard.create("ada", data={"n": 0})
+    rounds = sg_profile.rounds
+
+    def count() -> None:
+        for _ in range(rounds):
+            with guard.lock(session, "n", timeout=timedelta(seconds=PATIENCE)):
+                current = guard.get(session.id)
+                assert current is not None
+                guard.save(session, {"n": current.data["n"] + 1})
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    final = guard.get(session.id)
+    assert final is not None
+    assert final.data["n"] == 8 * rounds
+
+
+def test_heart_renews_a_held_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the block takes, nobody else gets in, unless the heart stood still for longer than the lease."""
+    monkeypatch.setattr(blocking, "BEAT_SECONDS", 0.001)
+    clock, store = Clock(), MemoryStore()
+    guard = SessionGuard(store, clock=clock, sweep_interval=None)
+    other = SessionGuard(store, clock=clock, sweep_interval=None)
+    session = guard.create("ada")
+    renewed = threading.Event()
+    renew_lock = store.renew_lock
+
+    def renewing(command: object) -> object:
+        reply = renew_lock(command)  # type: ignore[arg-type]
+        renewed.set()
+        return reply
+
+    monkeypatch.setattr(store, "renew_lock", renewing)
+    with guard.lock(session, "a") as lock:
+        for _ in range(4):
+            clock.advance(seconds=LEASE_SECONDS / 2)
+            for _ in range(2):
+                renewed.clear()
+                assert renewed.wait(PATIENCE)
+            with pytest.raises(LockTimeoutError):
+                other.lock(session, "a", timeout=AT_ONCE).__enter__()
+        lock.check()
+
+
+def test_holder_learns_of_the_loss_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next beat finds that the lock lapsed; `check` then raises inside the block."""
+    monkeypatch.setattr(blocking, "BEAT_SECONDS", 0.001)
+    clock = Clock()
+    guard = SessionGuard(MemoryStore(), clock=clock, sweep_interval=None)
+    lost = threading.Event()
+    guard.subscribe(lambda event: lost.set() if type(event).__name__ == "LockLost" else None)
+    lock = guard.lock(guard.create("ada"), "a")
+    lock.__enter__()
+    clock.advance(seconds=LEASE_SECONDS)
+    assert lost.wait(PATIENCE)
+    for _ in range(10_000):
+        if lock._is_lost:
+            break
+        threading.Event().wait(0.001)
+    with pytest.raises(LockLostError):
+        lock.__exit__(None, None, None)
+    with pytest.raises(LockLostError):
+        lock.check()
+
+
+@pytest.mark.processes
+def test_t69_forked_child_that_leaves_the_block_frees_nothing(tmp_path: Path) -> None:
+    """The lock is the parent's: a child forked inside the block ends it without giving the lock back."""
+    guard = SessionGuard(SQLiteStore(tmp_path / "sessions.db"), sweep_interval=None)
+    session = guard.create("ada")
+    with guard.lock(session, "a") as lock:
+        child = os.fork()
+        if child == 0:
+            lock.__exit__(None, None, None)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        other = SessionGuard(SQLiteStore(tmp_path / "sessions.db"), sweep_interval=None)
+        with pytest.raises(LockTimeoutError):
+            other.lock(session, "a", timeout=AT_ONCE).__enter__()
+    with other.lock(session, "a", timeout=AT_ONCE):
+        pass
+    for each in (guard, other):
+        each.close()
+        each._store.close()
+
+
+@pytest.mark.processes
+def test_t69_forked_child_waits_for_its_parents_lock(tmp_path: Path) -> None:
+    """In the child the store decides, not a queue copied from the parent."""
+    guard = SessionGuard(SQLiteStore(tmp_path / "sessions.db"), sweep_interval=None)
+    session = guard.create("ada")
+    lock = guard.lock(session, "a")
+    lock.__enter__()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            try:
+                guard.lock(session, "a", timeout=AT_ONCE).__enter__()
+            except LockTimeoutError:
+                os.write(writer, b"refused")
+                with guard.lock(session, "a", timeout=timedelta(seconds=PATIENCE)):
+                    status = 0
+        finally:
+            os._exit(status)
+    assert os.read(reader, 7) == b"refused"
+    lock.__exit__(None, None, None)
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(reader)
+    os.close(writer)
+    guard.close()
+    guard._store.close()
