@@ -22,7 +22,7 @@ from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.removing import remove_workspace
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
-from sessionguard.errors import IdentityMismatchError, LeaseLostError, SessionEndedError, SessionGuardError
+from sessionguard.errors import IdentityMismatchError, LeaseLostError, SessionEndedError
 from sessionguard.locks.asynchronous import AsyncSessionLock
 from sessionguard.parts import GuardParts, folder
 from sessionguard.stores.contract import AsyncStore, Store
@@ -249,7 +249,7 @@ class AsyncSessionGuard:
             await asyncio.sleep(self._parts.beat_seconds(session))
             try:
                 await self.touch(session)
-            except SessionGuardError:
+            except Exception:
                 _log.warning("keeping a session alive failed; the next beat tries again", exc_info=True)
 
     def lock(self, session: Session, name: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> AsyncSessionLock:

@@ -22,7 +22,13 @@ from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.removing import remove_workspace
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
-from sessionguard.errors import ConfigurationError, IdentityMismatchError, LeaseLostError, SessionEndedError
+from sessionguard.errors import (
+    ConfigurationError,
+    IdentityMismatchError,
+    LeaseLostError,
+    MisuseError,
+    SessionEndedError,
+)
 from sessionguard.locks import SessionLock
 from sessionguard.locks.gates import Gates
 from sessionguard.parts import GuardParts, folder
@@ -328,8 +334,13 @@ def _background_pass(guard_reference: "weakref.ref[SessionGuard]") -> Callable[[
         guard = guard_reference()
         if guard is None or guard._parts.is_closed:
             return False
-        guard.sweep()
-        guard.purge()
-        return True
+        try:
+            guard.sweep()
+            guard.purge()
+        except MisuseError:
+            # Closed meanwhile, which is no failure worth a line in the log.
+            if not guard._parts.is_closed:
+                raise
+        return not guard._parts.is_closed
 
     return sweep_pass

@@ -13,7 +13,7 @@ from sessionguard.core.events import EventBus, IdentityMismatched, Subscriber
 from sessionguard.core.flows import SessionFlows
 from sessionguard.core.locking import LockFlows
 from sessionguard.core.policy import PolicyBook, SessionPolicy
-from sessionguard.core.session import Session
+from sessionguard.core.session import Session, record_of
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.tokens import KeyRing, Mint
 from sessionguard.errors import ConfigurationError, IdentityMismatchError, MisuseError
@@ -70,7 +70,11 @@ class GuardParts(Generic[Files]):
 
     def beat_seconds(self, session: Session) -> float:
         """Give how often a leased session is touched: often enough to miss two beats."""
-        return self.setting.policies.rules(session.scope).policy.idle_timeout.total_seconds() / 3
+        idle = self.setting.policies.rules(session.scope).policy.idle_timeout
+        if record_of(session).expires_us < record_of(session).absolute_us:
+            # This is the idle timeout it was opened with; the policy of that time may have been a shorter one.
+            idle = min(idle, session.expires_at - session.last_seen_at)
+        return idle.total_seconds() / 3
 
     def tell_mismatch(self, error: IdentityMismatchError) -> None:
         """Let the subscribers know that the store answered with another session."""
