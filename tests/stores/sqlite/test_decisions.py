@@ -1,0 +1,71 @@
+"""Decisions that only an instant between two statements, or another program, could make wrong."""
+
+import sqlite3
+from datetime import datetime
+from itertools import chain, repeat
+from pathlib import Path
+
+import pytest
+
+from sessionguard.core import commands as c
+from sessionguard.stores.sqlite import SQLiteStore, openings
+from sessionguard.testing.contracts.stage import IDLE, START, TICK, TOUCH, Stage
+
+
+def test_a_session_that_expires_between_reading_and_touching_is_over(
+    store: SQLiteStore, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the touch finds the session expired, the row that was read before is given to no one."""
+    opened = store.create(stage.create()).record
+    instants = chain(repeat(stage.us(IDLE - TICK), 2), repeat(stage.us(IDLE)))
+    monkeypatch.setattr(openings, "instant_us", lambda at: next(instants))
+    assert store.load(c.Load(opened.token_hash, None, None, "")) == c.Loaded(None, False, "expired", opened.id)
+
+
+def test_the_clock_is_read_after_the_wait_for_the_lock(
+    path: Path, store: SQLiteStore, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change is judged at the instant at which it is made, not at the one at which its caller began to wait."""
+    opened = store.create(stage.create()).record
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    attempts = 0
+
+    def instant_us(at: datetime | None) -> int:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 3:
+            blocker.execute("COMMIT")
+        return stage.us(TOUCH if attempts < 3 else IDLE)
+
+    monkeypatch.setattr(openings, "instant_us", instant_us)
+    monkeypatch.setattr("sessionguard.stores.sqlite.changes.instant_us", instant_us)
+    touched = store.touch(c.Touch(opened.id, None, stage.operation()))
+    blocker.close()
+    assert touched.record is not None
+    assert touched.record.reason == "expired"
+
+
+def test_no_program_gets_a_second_active_session_into_a_slot(path: Path, store: SQLiteStore, stage: Stage) -> None:
+    """The database itself refuses it, whoever asks."""
+    store.get_or_create(stage.get_or_create(at=START))
+    connection = sqlite3.connect(path)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(sg_session)")]
+    copied = ", ".join({"id": "'other'", "token_hash": "x'00'"}.get(name, name) for name in columns)
+    insert = f"INSERT INTO sg_session ({', '.join(columns)}) SELECT {copied} FROM sg_session"
+    with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE constraint failed: sg_session\.owner"):
+        connection.execute(insert)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["active = 0", "reason = 'revoked'", "ended_us = 1", "owner = ''", "scope = ''", "id = NULL", "active = 2"],
+)
+def test_no_program_gets_an_impossible_row_in(path: Path, store: SQLiteStore, stage: Stage, change: str) -> None:
+    """A row is active or has a reason and an end, and has an owner and a scope."""
+    store.create(stage.create())
+    connection = sqlite3.connect(path)
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute(f"UPDATE sg_session SET {change}")
+    connection.close()
