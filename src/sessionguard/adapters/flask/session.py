@@ -95,9 +95,10 @@ class GuardedSession(SessionMixin):
         fields = self._fields
         if fields is None or self._is_discarded:
             return {}, ()
+        if not self._held and len(fields) == len(self._stored):
+            # Whatever was added is held, so nothing was removed either: the way of every request that only reads.
+            return {}, ()
         removed = tuple(name for name in self._stored if name not in fields)
-        if not self._held:
-            return {}, removed
         return changed(self._stored, {name: fields[name] for name in self._held}), removed
 
     def save(self) -> None:
