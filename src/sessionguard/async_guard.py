@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from sessionguard.async_sweeping import AsyncSweeper
 from sessionguard.core.checking import is_async_store, required_ability, valid_store
 from sessionguard.core.cleaning import PurgeReport, SweepReport
 from sessionguard.core.commands import Create, GetOrCreate, Replace, Status
@@ -28,7 +29,6 @@ from sessionguard.parts import GuardParts, folder
 from sessionguard.stores.contract import AsyncStore, Store
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.opening import open_store
-from sessionguard.async_sweeping import AsyncSweeper
 from sessionguard.workspaces.async_local import AsyncLocalWorkspaces, AsyncWorkspace
 
 R = TypeVar("R")

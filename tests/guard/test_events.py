@@ -146,6 +146,21 @@ def test_events_of_cleaning(filing_guard: SessionGuard, clock: Clock) -> None:
     assert told(heard) == [SessionExpired(second.id, "default", "ada"), WorkspaceRemoved(second.id, 1, 5, False)]
 
 
+def test_events_of_replacing_with_files(filing_guard: SessionGuard) -> None:
+    """Ended, opened, and only then removed: in the order in which it happened."""
+    heard: list[Event] = []
+    first = filing_guard.get_or_create("ada")
+    with filing_guard.workspace(first) as files:
+        files.write("a", b"12345")
+    filing_guard.subscribe(heard.append)
+    second = filing_guard.replace("ada")
+    assert heard == [
+        SessionReplaced(first.id, "default", "ada", second.id),
+        SessionCreated(second.id, "default", "ada", "replace"),
+        WorkspaceRemoved(first.id, 1, 5, False),
+    ]
+
+
 def test_refused_arguments_are_no_event(guard: SessionGuard, heard: list[Event]) -> None:
     """A mistake of the program is its error, not something that happened to a session."""
     with pytest.raises(InvalidArgumentError):

@@ -67,9 +67,11 @@ class SessionFlows:
             raise SessionTooLargeError(minted.session_id, limit, size_bytes(text))
         new = NewSession(minted.session_id, scope, owner, external_id, minted.token_hash, text, rules.lifetime)
         opened: c.Opened = yield kind(new, self._setting.at(), new.id)
+        # Told before anything is removed: events come in the order in which things happened.
+        session = self._opened(kind.verb, opened, minted)
         if opened.ended:
             yield from self._clear_up(opened.ended)
-        return self._opened(kind.verb, opened, minted)
+        return session
 
     def _opened(self, verb: str, opened: c.Opened, minted: Minted) -> Session:
         record = opened.record
