@@ -42,11 +42,12 @@ class OffloadedStore:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"sessionguard-{self.name}")
             self._pid = os.getpid()
         working = self._executor.submit(call)
+        waiting = asyncio.wrap_future(working)
         try:
-            return await asyncio.shield(asyncio.wrap_future(working))
+            return await asyncio.shield(waiting)
         except asyncio.CancelledError:
             if not working.cancel():
-                await _settle(asyncio.wrap_future(working))
+                await _settle(waiting)
             raise
 
     async def identify(self, command: c.Identify) -> str:
@@ -119,4 +120,5 @@ async def _settle(working: "asyncio.Future[R]") -> None:
             await asyncio.wait([working])
         except asyncio.CancelledError:
             continue
+    # Seen, so that asyncio does not report it as lost.
     working.exception()

@@ -48,6 +48,8 @@ def _options(url: str) -> Mapping[str, str]:
 
 def without_password(url: str) -> str:
     """Give `url` with its password, if it has one, replaced by stars."""
+    if "://" not in url and "@" in url:
+        return "(not a URL)"
     try:
         password = urlsplit(url).password
     except ValueError:

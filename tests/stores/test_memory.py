@@ -1,0 +1,148 @@
+"""The memory store belongs to one process: it refuses several workers, and a fork is a loud error, not a copy."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sessionguard import ConfigurationError, MisuseError, SessionGuard, open_store
+from sessionguard.core.commands import Identify
+from sessionguard.stores.memory import MemoryStore
+from tests.guard.clock import Clock
+
+
+def in_child(work: Callable[[], bool]) -> bool:
+    """Tell what `work` gives in a forked process; an error there is False."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 0 if work() else 1
+        finally:
+            os._exit(status)
+    return os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("workers", ["2", "16"])
+def test_several_workers_are_refused(monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
+    """Each would see only some of the sessions; the message says what to use instead."""
+    monkeypatch.setenv("WEB_CONCURRENCY", workers)
+    with pytest.raises(ConfigurationError, match="sqlite"):
+        MemoryStore()
+    with pytest.raises(ConfigurationError, match="WEB_CONCURRENCY"):
+        open_store("memory://")
+
+
+@pytest.mark.parametrize("workers", ["", "1", "0", "auto"])
+def test_one_worker_is_fine(monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
+    """And so is what says nothing about how many there are."""
+    monkeypatch.setenv("WEB_CONCURRENCY", workers)
+    assert isinstance(open_store("memory://"), MemoryStore)
+
+
+@pytest.mark.parametrize("value", ["true", "1", "yes", "True"])
+def test_sessions_per_process_are_allowed_on_request(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """For those who know that each worker then has its own."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    assert isinstance(open_store(f"memory://?allow_per_process={value}"), MemoryStore)
+    with pytest.raises(ConfigurationError):
+        open_store("memory://?allow_per_process=false")
+
+
+@pytest.mark.processes
+def test_t02_fork_is_a_loud_error() -> None:
+    """A forked child gets an error that says what to do, at every call, and the parent goes on undisturbed."""
+    guard = SessionGuard(MemoryStore(), sweep_interval=None)
+    token = guard.create("ada").token
+
+    def refused() -> bool:
+        calls: list[Callable[[], Any]] = [lambda: guard.load(token), lambda: guard.create("ada")]
+        calls.append(lambda: guard._store.identify(Identify()))
+        for call in calls:
+            try:
+                call()
+            except MisuseError as error:
+                if "fork" not in str(error) or "sqlite://" not in str(error):
+                    return False
+            else:
+                return False
+        return True
+
+    assert in_child(refused)
+    assert guard.load(token) is not None
+
+
+@pytest.mark.processes
+def test_t02_fork_with_permission_begins_empty() -> None:
+    """The child has a store of its own: nothing of the parent's in it, another deployment, and it never hangs."""
+    store = MemoryStore(allow_per_process=True)
+    guard = SessionGuard(store, sweep_interval=None)
+    session = guard.create("ada")
+    deployment = store.identify(Identify())
+
+    def empty() -> bool:
+        mine = guard.create("ada")
+        return (
+            guard.load(session.token) is None
+            and guard.get(session.id) is None
+            and store.identify(Identify()) != deployment
+            and guard.load(mine.token) is not None
+        )
+
+    with store._mutex:
+        assert in_child(empty)
+    assert guard.load(session.token) is not None
+
+
+def test_closed_store_refuses_everything() -> None:
+    """Closing twice is fine."""
+    store = MemoryStore()
+    store.close()
+    store.close()
+    with pytest.raises(MisuseError, match="closed"):
+        store.identify(Identify())
+
+
+def test_nothing_grows_with_sessions_that_come_and_go() -> None:
+    """After a purge no table holds anything of what was forgotten, but the counter of generations."""
+    clock = Clock()
+    store = MemoryStore()
+    guard = SessionGuard(store, clock=clock, sweep_interval=None)
+    for number in range(200):
+        session = guard.get_or_create(f"owner-{number}")
+        with guard.lock(session, "a"):
+            guard.rotate(session)
+        guard.end(session)
+    clock.advance(days=60)
+    guard.sweep()
+    assert guard.purge().purged == 200
+    for table in (store._rows, store._tokens, store._slots, store._generations, store._deadlines, store._locks):
+        assert not table
+
+
+def test_threads_never_meet_half_a_change() -> None:
+    """Whoever reads while others write sees whole sessions."""
+    guard = SessionGuard(MemoryStore(), sweep_interval=None)
+    session = guard.create("ada", data={"a": 0, "b": 0})
+    wrong: list[object] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        for number in range(300):
+            guard.save(session, {"a": number, "b": number})
+        stop.set()
+
+    def read() -> None:
+        while not stop.is_set():
+            found = guard.get(session.id)
+            if found is None or found.data["a"] != found.data["b"]:
+                wrong.append(found)
+
+    threads = [threading.Thread(target=write), *(threading.Thread(target=read) for _ in range(3))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []

@@ -1,0 +1,132 @@
+"""`open_store`: from a URL to a store, by entry points; wrong URLs are named without their passwords."""
+
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessionguard import AsyncSessionGuard, ConfigurationError, SessionGuard, open_store
+from sessionguard.stores.memory import MemoryStore
+from sessionguard.stores.offload import OffloadedStore
+from sessionguard.stores.opening import without_password
+from sessionguard.stores.sqlite import SQLiteStore
+
+
+class Entry:
+    """An entry point that a third party might have."""
+
+    def __init__(self, name: str, opener: Callable[[str, Mapping[str, str]], Any]) -> None:
+        self.name = name
+        self.opener = opener
+
+    def load(self) -> Callable[[str, Mapping[str, str]], Any]:
+        """Give what it names."""
+        return self.opener
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Entry], None]:
+    """Registers an entry point beside those that are installed."""
+
+    def register(entry: Entry) -> None:
+        def entry_points(*, group: str, name: str | None = None) -> list[Any]:
+            known = [*installed(group=group), entry]
+            return [each for each in known if name is None or each.name == name]
+
+        installed = metadata.entry_points
+        monkeypatch.setattr(metadata, "entry_points", entry_points)
+
+    return register
+
+
+def test_own_stores_are_found_by_their_urls(tmp_path: Path) -> None:
+    """Both stores of this package are entry points like any other."""
+    assert isinstance(open_store("memory://"), MemoryStore)
+    store = open_store(f"sqlite:///{tmp_path}/sessions.db")
+    assert isinstance(store, SQLiteStore)
+    assert store.path == f"{tmp_path}/sessions.db"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scheme_is_the_same_in_capitals() -> None:
+    """As in every URL."""
+    assert isinstance(open_store("MEMORY://"), MemoryStore)
+
+
+def test_third_party_store_is_opened_by_its_entry_point(register: Callable[[Entry], None]) -> None:
+    """It gets the URL as it was written, and the options behind the question mark."""
+    seen: list[tuple[str, Mapping[str, str]]] = []
+
+    def open_it(url: str, options: Mapping[str, str]) -> MemoryStore:
+        seen.append((url, options))
+        return MemoryStore()
+
+    register(Entry("acme", open_it))
+    url = "acme://host/path?size=3&note=a%20b&empty="
+    guard = SessionGuard.open(url, sweep_interval=None)
+    assert guard.create("ada").token
+    assert seen == [(url, {"size": "3", "note": "a b", "empty": ""})]
+
+
+def test_async_store_by_url_needs_the_async_guard(register: Callable[[Entry], None]) -> None:
+    """The blocking guard says so before anything is opened."""
+    register(Entry("acme", lambda url, options: OffloadedStore(MemoryStore())))
+    with pytest.raises(ConfigurationError, match="AsyncSessionGuard"):
+        SessionGuard.open("acme://user:hidden@host")
+    assert isinstance(AsyncSessionGuard.open("acme://host"), AsyncSessionGuard)
+
+
+@pytest.mark.parametrize("url", ["", "sessions.db", "/var/sessions.db", "memory:", "sqlite", None, 7])
+def test_what_is_no_url_is_refused(url: Any) -> None:
+    """The message shows how one is written."""
+    with pytest.raises(ConfigurationError, match="memory://"):
+        open_store(url)
+
+
+def test_unknown_scheme_names_those_there_are() -> None:
+    """And keeps the password."""
+    with pytest.raises(ConfigurationError) as caught:
+        open_store("carrierpigeon://user:hidden@loft/sessions")
+    assert "memory://" in str(caught.value)
+    assert "sqlite://" in str(caught.value)
+    assert "hidden" not in str(caught.value) + repr(vars(caught.value))
+
+
+def test_option_given_twice_is_refused() -> None:
+    """Which one counts is not guessed."""
+    with pytest.raises(ConfigurationError, match="once"):
+        open_store("memory://?allow_per_process=true&allow_per_process=false")
+
+
+@pytest.mark.parametrize("url", ["memory://?allow_per_proces=true", "sqlite:///x.db?jornal=wal"])
+def test_misspelt_option_is_refused(url: str) -> None:
+    """A setting that does nothing would be worse than none."""
+    with pytest.raises(ConfigurationError, match="option"):
+        open_store(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:hidden@host/db",
+        "redis://:hidden@host:6379/0",
+        "postgresql://user:hid%64en@host/db?x=1",
+        "redis://user:hidden@[::1]:6379",
+        "acme:user:hidden@host",
+        "acme:/user:hidden@host",
+        "user:hidden@host/db",
+        "redis://user:hidden@[broken",
+    ],
+)
+def test_t36_passwords_are_left_out(url: str) -> None:
+    """Whatever is wrong with a URL, its password is not in the message."""
+    assert "hidden" not in without_password(url)
+    assert "hid%64en" not in without_password(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///var/sessions.db", "memory://", "redis://host:6379/0", "acme://user@host"])
+def test_other_urls_are_shown_as_they_are(url: str) -> None:
+    """Where there is no password nothing is hidden."""
+    assert without_password(url) == url
