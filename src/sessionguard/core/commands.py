@@ -2,7 +2,8 @@
 
 One command is one atomic store operation. Every command carries `at`, the instant at which it is to be
 judged; None means the engine's own clock. Every command that changes something carries an `operation_id`:
-a store that gets the same one again does nothing more and answers as it did the first time.
+a store that gets the same one again does nothing more, and answers with the session as it is then. (Who
+was ended on the way may be told only once.)
 
 `verify` compares a reply with what was asked. It is pure and may be called by a store while it still
 holds the connection; the drivers call it in any case, so that no caller is ever handed another's session.

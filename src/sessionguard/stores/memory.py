@@ -123,19 +123,17 @@ class MemoryStore:
         self._enter()
         with self._mutex:
             now_us = _now_us(command.at)
+            row = self._slot_row(command.new)
+            if row is not None and state_of(row.record, now_us) is State.ACTIVE:
+                touched = touch_is_due(row.record, now_us)
+                if touched:
+                    self._touch(row, now_us)
+                return c.Opened(row.record, touched=touched)
             known = self._rows.get(command.new.id)
             if known is not None:
                 return c.Opened(known.record)
-            row = self._slot_row(command.new)
-            if row is None:
-                return c.Opened(self._insert(command.new, exclusive=True, now_us=now_us))
-            if state_of(row.record, now_us) is State.EXPIRED:
-                former = self._finish(row, EXPIRED_REASON, now_us, command.operation_id)
-                return c.Opened(self._insert(command.new, exclusive=True, now_us=now_us), (former,))
-            touched = touch_is_due(row.record, now_us)
-            if touched:
-                self._touch(row, now_us)
-            return c.Opened(row.record, touched=touched)
+            ended = () if row is None else (self._finish(row, EXPIRED_REASON, now_us, command.operation_id),)
+            return c.Opened(self._insert(command.new, exclusive=True, now_us=now_us), ended)
 
     def replace(self, command: c.Replace) -> c.Opened:
         self._enter()
