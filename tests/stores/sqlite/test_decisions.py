@@ -46,6 +46,19 @@ def test_the_clock_is_read_after_the_wait_for_the_lock(
     assert touched.record.reason == "expired"
 
 
+def test_a_transaction_has_the_write_lock_before_it_reads(path: Path, store: SQLiteStore) -> None:
+    """Nobody can write between what a transaction reads and what it writes, so it never has to begin again."""
+    other = sqlite3.connect(path, isolation_level=None, timeout=0)
+
+    def work(connection: sqlite3.Connection, command: c.Identify) -> None:
+        connection.execute("SELECT count(*) FROM sg_session").fetchone()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+
+    store._run.transact(work, c.Identify())
+    other.close()
+
+
 def test_no_program_gets_a_second_active_session_into_a_slot(path: Path, store: SQLiteStore, stage: Stage) -> None:
     """The database itself refuses it, whoever asks."""
     store.get_or_create(stage.get_or_create(at=START))

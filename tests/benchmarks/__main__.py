@@ -1,0 +1,45 @@
+"""`python -m tests.benchmarks`: measures every subject in one run and prints what it found."""
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.benchmarks import flask_subject, memory_subject, sqlite_subject
+from tests.benchmarks.measuring import Effort, Result, measure
+from tests.benchmarks.report import as_json, as_table
+
+SUBJECTS = (sqlite_subject, memory_subject, flask_subject)
+
+
+def measured(effort: Effort, pattern: str = "") -> list[Result]:
+    """Measure every case whose group and name contain `pattern`."""
+    results = []
+    for subject in SUBJECTS:
+        with tempfile.TemporaryDirectory() as folder, subject.cases(Path(folder)) as cases:
+            results += [measure(case, effort) for case in cases if pattern in f"{case.group}: {case.name}"]
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--rounds", type=int, default=60, help="how often each pair is measured (default: 60)")
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual calls in a round (default: 1)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose group and name contain TEXT")
+    options = parser.parse_args(arguments)
+    # The warning about SQLite's version would stand in the middle of the table.
+    logging.getLogger("sessionguard").setLevel(logging.ERROR)
+    began = time.monotonic()
+    results = measured(Effort(options.rounds, options.share), options.only)
+    print(as_json(results) if options.json else as_table(results))
+    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
