@@ -57,8 +57,8 @@ class Rule:
 
 
 GUARD = Rule(
-    "errors core.* context beating sweeping async_sweeping parts stores.contract stores.opening stores.offload workspaces uploads "
-    "workspaces.async_local locks locks.gates locks.asynchronous",
+    "errors core.* context beating sweeping async_sweeping parts stores.contract stores.opening stores.offload "
+    "workspaces workspaces.async_local uploads locks locks.gates locks.asynchronous",
     packages="attrs attr typing_extensions",
 )
 PLAIN = "attrs attr typing_extensions"
@@ -67,13 +67,14 @@ RULES: Mapping[str, Rule] = {
     # layer          what it may import
     "errors":        Rule("", PLAIN, PURE_STDLIB),
     "core":          Rule("errors core.*", PLAIN, PURE_STDLIB),
+    "offloading":    Rule("", PLAIN),
     "context":       Rule("errors core.*", PLAIN),
     "beating":       Rule("errors core.*", PLAIN),
     "sweeping":      Rule("errors core.*", PLAIN),
     "async_sweeping": Rule("errors core.* sweeping", PLAIN),
     "parts":         Rule("errors core.* workspaces", PLAIN),
-    "stores":        Rule("errors core.* stores.*", PLAIN + " filelock portalocker"),
-    "workspaces":    Rule("errors core.* workspaces.*", PLAIN + " filelock portalocker"),
+    "stores":        Rule("errors core.* offloading stores.*", PLAIN + " filelock portalocker"),
+    "workspaces":    Rule("errors core.* offloading workspaces.*", PLAIN + " filelock portalocker"),
     "uploads":       Rule("errors core.* uploads.*", PLAIN + " filelock portalocker"),
     "locks":         Rule("errors core.* beating locks.*", PLAIN + " filelock portalocker"),
     "observability": Rule("errors core.* observability.*", PLAIN),

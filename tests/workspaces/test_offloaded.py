@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sessionguard.errors import LeaseLostError, QuotaExceededError
+from sessionguard.offloading import in_thread
 from sessionguard.workspaces import LocalWorkspaces, Quota, Removal, Usage, Workspace
 from sessionguard.workspaces.async_local import AsyncLocalWorkspaces, AsyncWorkspace
-from sessionguard.workspaces.offloaded import in_thread
 from tests.workspaces.conftest import UNLIMITED
 
 

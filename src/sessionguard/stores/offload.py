@@ -5,7 +5,6 @@ not hold the event loop meanwhile. A call that was handed over is finished befor
 outcome is what the store says, and no thread goes on working for a caller who has gone.
 """
 
-import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from sessionguard.core import commands as c
 from sessionguard.core.records import SessionRecord
+from sessionguard.offloading import in_thread
 from sessionguard.stores.contract import InlineReads, Store
 
 R = TypeVar("R")
@@ -41,14 +41,7 @@ class OffloadedStore:
             # One thread: a second would only compete with the first for the store's one write lock.
             self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"sessionguard-{self.name}")
             self._pid = os.getpid()
-        working = self._executor.submit(call)
-        waiting = asyncio.wrap_future(working)
-        try:
-            return await asyncio.shield(waiting)
-        except asyncio.CancelledError:
-            if not working.cancel():
-                await _settle(waiting)
-            raise
+        return await in_thread(call, executor=self._executor)
 
     async def identify(self, command: c.Identify) -> str:
         return await self._ask(command)
@@ -111,14 +104,3 @@ class OffloadedStore:
         if self._executor is not None:
             self._executor.shutdown(wait=False)
             self._executor = None
-
-
-async def _settle(working: "asyncio.Future[R]") -> None:
-    """Wait until `working` is done, however often this is cancelled meanwhile."""
-    while not working.done():
-        try:
-            await asyncio.wait([working])
-        except asyncio.CancelledError:
-            continue
-    # Seen, so that asyncio does not report it as lost.
-    working.exception()

@@ -1,10 +1,12 @@
 """All workspaces of one deployment for asyncio: the same calls as `LocalWorkspaces`, awaitable."""
 
 import os
+from functools import partial
 
+from sessionguard.offloading import in_thread
 from sessionguard.workspaces.cleanup import Removal
 from sessionguard.workspaces.local import LocalWorkspaces
-from sessionguard.workspaces.offloaded import AsyncWorkspace, in_thread
+from sessionguard.workspaces.offloaded import AsyncWorkspace
 from sessionguard.workspaces.quota import Quota
 
 __all__ = ["AsyncLocalWorkspaces", "AsyncWorkspace"]
@@ -18,7 +20,7 @@ class AsyncLocalWorkspaces:
 
     async def open(self, deployment_id: str) -> None:
         """Work below the root in a part of this deployment's own."""
-        await in_thread(self._blocking.open, deployment_id)
+        await in_thread(partial(self._blocking.open, deployment_id))
 
     async def lease(self, session_id: str, quota: Quota) -> AsyncWorkspace:
         """Give the workspace of a session, made on first use; it is not removed before it is closed."""
@@ -26,8 +28,8 @@ class AsyncLocalWorkspaces:
 
     async def remove(self, session_id: str) -> Removal:
         """Remove the workspace of a session, at once or when its last lease ends."""
-        return await in_thread(self._blocking.remove, session_id)
+        return await in_thread(partial(self._blocking.remove, session_id))
 
     async def candidates(self, limit: int) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage."""
-        return await in_thread(self._blocking.candidates, limit)
+        return await in_thread(partial(self._blocking.candidates, limit))

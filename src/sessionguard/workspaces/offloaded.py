@@ -1,51 +1,15 @@
 """A workspace for asyncio: every call runs in a thread, and ends before a cancellation goes on."""
 
-import asyncio
-import contextvars
-import functools
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, ParamSpec, Self, TypeVar
+from typing import IO, Any, Self
 
+from sessionguard.offloading import in_thread
 from sessionguard.workspaces.local import LocalWorkspaces
 from sessionguard.workspaces.quota import Quota, Usage
 from sessionguard.workspaces.workspace import Workspace
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Give what `function` gives in a thread; when cancelled, first wait until it has ended."""
-    return await _in_thread(functools.partial(function, *args, **kwargs), _nothing_to_undo)
-
-
-async def _in_thread(call: Callable[[], R], undo: Callable[[R], object]) -> R:
-    loop = asyncio.get_running_loop()
-    # A future and not a task: at the end of the loop all tasks are cancelled, and a cancelled
-    # asyncio.to_thread forgets its thread while that goes on writing.
-    running = loop.run_in_executor(None, contextvars.copy_context().run, call)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await _ended(running)
-        if running.exception() is None:
-            # The caller will never see the result, so nobody else can close it.
-            await _ended(loop.run_in_executor(None, undo, running.result()))
-        raise
-
-
-async def _ended(running: "asyncio.Future[Any]") -> None:
-    while not running.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([running])
-    running.exception()  # seen, so that asyncio does not report it as lost
-
-
-def _nothing_to_undo(result: object) -> None:
-    pass
 
 
 class AsyncFile:
@@ -56,7 +20,7 @@ class AsyncFile:
 
     async def read(self, size: int = -1) -> Any:
         """Give up to `size` bytes or characters, all of them unless given; empty at the end."""
-        return await in_thread(self._file.read, size)
+        return await in_thread(partial(self._file.read, size))
 
     async def write(self, data: Any) -> int:
         """Take all of `data` and give its length.
@@ -64,7 +28,7 @@ class AsyncFile:
         Raises:
             QuotaExceededError: it does not fit; the whole file was discarded.
         """
-        return await in_thread(self._file.write, data)
+        return await in_thread(partial(self._file.write, data))
 
     async def close(self) -> None:
         """Close it; a written file is published, durably, when this returns."""
@@ -76,7 +40,7 @@ class AsyncFile:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await in_thread(self._file.__exit__, kind, error, trace)
+        await in_thread(partial(self._file.__exit__, kind, error, trace))
 
 
 class AsyncWorkspace:
@@ -92,8 +56,8 @@ class AsyncWorkspace:
         Raises:
             LeaseLostError: it is being removed, or will be when its other leases end.
         """
-        call = functools.partial(workspaces.lease, session_id, quota)
-        return cls(await _in_thread(call, Workspace.close))
+        call = partial(workspaces.lease, session_id, quota)
+        return cls(await in_thread(call, undo=Workspace.close))
 
     @property
     def session_id(self) -> str:
@@ -109,16 +73,16 @@ class AsyncWorkspace:
         self, name: str, mode: str = "rb", *, encoding: str = "utf-8", newline: str | None = None
     ) -> AsyncFile:
         """Open a file: "rb", "r", "wb", "w", "xb" or "x"; text is UTF-8 unless said otherwise."""
-        call = functools.partial(self._workspace.open, name, mode, encoding=encoding, newline=newline)
-        return AsyncFile(await _in_thread(call, _abandon))
+        call = partial(self._workspace.open, name, mode, encoding=encoding, newline=newline)
+        return AsyncFile(await in_thread(call, undo=_abandon))
 
     async def read(self, name: str) -> bytes:
         """Give all bytes of a file."""
-        return await in_thread(self._workspace.read, name)
+        return await in_thread(partial(self._workspace.read, name))
 
     async def write(self, name: str, data: bytes | str | Iterable[bytes]) -> int:
         """Make or replace a file with `data`, text as UTF-8, and give its length in bytes."""
-        return await in_thread(self._workspace.write, name, data)
+        return await in_thread(partial(self._workspace.write, name, data))
 
     async def list(self) -> list[str]:
         """Give the sorted names of all files that `open` would give, nested ones as "a/b.csv"."""
@@ -130,7 +94,7 @@ class AsyncWorkspace:
 
     async def delete(self, name: str) -> bool:
         """Remove a file, and directories left empty by it; False if there was none."""
-        return await in_thread(self._workspace.delete, name)
+        return await in_thread(partial(self._workspace.delete, name))
 
     async def close(self) -> None:
         """Discard unfinished files and release the lease; a removal that waited for the last lease is done."""
