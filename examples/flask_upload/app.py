@@ -81,4 +81,3 @@ def download(upload_id: str, name: str) -> tuple[bytes, dict[str, str]]:
 def own_upload(upload_id: str) -> Session:
     """Give the visitor's upload with this id; 404 for what is unknown, over or somebody else's, all alike."""
     return extension.own_session(upload_id, "upload") or abort(404)
-
