@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -169,6 +170,7 @@ def test_a_fork_behind_pythons_back_is_noticed(guard: SessionGuard, path: Path, 
         assert ours.poll(30)
         assert ours.recv() == "noticed, recovered"
     finally:
+        os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     stored = guard_on(str(path)).get(session.id)
     assert stored is not None

@@ -74,8 +74,10 @@ def test_waiting_for_other_threads_is_bounded(open_store: OpenStore, stage: Stag
     """A thread whose turn does not come within the patience gets a timeout, and nothing was done."""
     store = open_store(patience_seconds=0.05)
     store.identify(c.Identify())
-    with store._connections.writing("test"), pytest.raises(StoreTimeoutError, match="other threads kept writing"):
+    store._connections.begin_writing("test")
+    with pytest.raises(StoreTimeoutError, match="other threads kept writing"):
         store.create(stage.create())
+    store._connections.end_writing()
     assert store.sweep(stage.sweep()).records == ()
     assert store.create(stage.create()).record.owner == "ana"
 

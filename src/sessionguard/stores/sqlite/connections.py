@@ -68,16 +68,15 @@ class Connections:
         """Whether the file was opened and migrated, so that one more connection waits for nobody."""
         return self._identity is not None
 
-    @contextmanager
-    def writing(self, operation: str) -> Iterator[None]:
-        """Wait for the other writers of this process."""
-        writing = self._writing
-        if not writing.acquire(timeout=self._patience_seconds):
+    def begin_writing(self, operation: str) -> None:
+        """Wait for the other writers of this process; `end_writing` must follow."""
+        self._require_usable()
+        if not self._writing.acquire(timeout=self._patience_seconds):
             raise StoreTimeoutError("sqlite", operation, f"other threads kept writing for {self._patience_seconds:g} s")
-        try:
-            yield
-        finally:
-            writing.release()
+
+    def end_writing(self) -> None:
+        """Let the next writer of this process go on."""
+        self._writing.release()
 
     def take(self, *, for_writing: bool = False) -> Connection:
         """Give a connection of this process to the file that is at the path now; it must be given back."""

@@ -1,8 +1,7 @@
 """How statements reach the database: a plain read, one writing statement, or several under an immediate transaction."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sessionguard.core.commands import Command
@@ -57,13 +56,23 @@ class Transactions:
 
     def write(self, work: Work[C, R], command: C) -> R:
         """Run `work`, whose one writing statement is a transaction of its own."""
-        with self._writer(command.verb) as connection:
-            return until_free(command.verb, lambda: work(connection, command), self._patience_seconds)
+        connections = self._connections
+        connections.begin_writing(command.verb)
+        try:
+            connection = connections.take(for_writing=True)
+            try:
+                return until_free(command.verb, lambda: work(connection, command), self._patience_seconds)
+            finally:
+                connections.give_back(connection)
+        except sqlite3.Error as error:
+            raise translated(command.verb, error) from error
+        finally:
+            connections.end_writing()
 
     def transact(self, work: Work[C, R], command: C) -> R:
         """Run `work` with the write lock held from before its first statement until its last is durable."""
 
-        def attempt() -> R:
+        def whole(connection: sqlite3.Connection, command: C) -> R:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 result = work(connection, command)
@@ -73,18 +82,4 @@ class Transactions:
                 raise
             return result
 
-        with self._writer(command.verb) as connection:
-            return until_free(command.verb, attempt, self._patience_seconds)
-
-    @contextmanager
-    def _writer(self, operation: str) -> Iterator[sqlite3.Connection]:
-        connections = self._connections
-        with connections.writing(operation):
-            try:
-                connection = connections.take(for_writing=True)
-                try:
-                    yield connection
-                finally:
-                    connections.give_back(connection)
-            except sqlite3.Error as error:
-                raise translated(operation, error) from error
+        return self.write(whole, command)
