@@ -61,11 +61,12 @@ def find_record(connection: sqlite3.Connection, command: c.Get) -> SessionRecord
 
 
 INLINE: Final[dict[type, Callable[[sqlite3.Connection, Any], object]]] = {
+    c.Get: find_record,
     c.GetOrCreate: find_open,
     c.Identify: find_deployment_id,
     c.Load: find_loaded,
 }
-"""What can be answered on an event loop: None means that a write is needed."""
+"""What can be answered on an event loop; None, for whatever reason, means: ask again in a thread."""
 
 
 # With the write lock held
