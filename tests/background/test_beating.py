@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 import time
 
@@ -118,6 +119,7 @@ def test_forked_child_starts_anew(heart: Heart) -> None:
     with heart._changed:
         child = os.fork()
     if child == 0:
+        signal.alarm(60)
         status = 1
         try:
             event = threading.Event()
@@ -147,6 +149,7 @@ def test_forked_child_can_leave_what_its_parent_entered(heart: Heart) -> None:
     assert held.wait(PATIENCE)
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         heart.remove(number)
         os._exit(0)
     release.set()

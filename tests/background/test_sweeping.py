@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import threading
 import weakref
 from collections.abc import Callable
@@ -262,6 +263,7 @@ def test_forked_child_sweeps_for_itself(tmp_path: Path) -> None:
     guard.create("ada")
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         status = 1
         try:
             none_inherited = sweepers() == []
@@ -285,6 +287,7 @@ def test_forked_child_may_close_what_it_never_used(tmp_path: Path) -> None:
     guard.create("ada")
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         guard.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import string
 import time
 import uuid
@@ -76,6 +77,7 @@ def test_t28_forked_workers_mint_different_tokens(sg_profile: Profile) -> None:
     for _ in range(workers):
         reader, writer = os.pipe()
         if os.fork() == 0:
+            signal.alarm(60)
             os.close(reader)
             with os.fdopen(writer, "w") as out:
                 out.writelines(f"{maker.new(DEPLOYMENT, 'ada').token}\n" for _ in range(each))

@@ -1,6 +1,7 @@
 """`sweep` and `purge`: what expired is ended and its files go, what lives or is in use stays, history is forgotten."""
 
 import os
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -203,6 +204,7 @@ def died(work: Callable[[], object]) -> int:
     """Run `work` in a forked process, and give the signal that killed it."""
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         try:
             work()
         finally:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -167,6 +168,7 @@ def test_forked_child_goes_on(tmp_path: Path) -> None:
     token = guard.create("ada").token
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         try:
             session = guard.load(token)
             assert session is not None

@@ -1,6 +1,7 @@
 """The lock of threads: they hand over in turn, a heart renews it, a forked child does not free it."""
 
 import os
+import signal
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -99,6 +100,7 @@ def test_t69_forked_child_that_leaves_the_block_frees_nothing(tmp_path: Path) ->
     with guard.lock(session, "a") as lock:
         child = os.fork()
         if child == 0:
+            signal.alarm(60)
             lock.__exit__(None, None, None)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
@@ -122,6 +124,7 @@ def test_t69_forked_child_waits_for_its_parents_lock(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         status = 1
         try:
             try:

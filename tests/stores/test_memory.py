@@ -1,6 +1,7 @@
 """The memory store belongs to one process: it refuses several workers, and a fork is a loud error, not a copy."""
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ def in_child(work: Callable[[], bool]) -> bool:
     """Tell what `work` gives in a forked process; an error there is False."""
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         status = 1
         try:
             status = 0 if work() else 1

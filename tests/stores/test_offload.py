@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -224,6 +225,7 @@ def test_t02_forked_child_uses_a_thread_of_its_own(tmp_path: Path) -> None:
     token = asyncio.run(guard.create("ada")).token
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         status = 1
         try:
 
