@@ -31,7 +31,7 @@ class AgreementCase(Case):
 register(
     AgreementCase(
         subject="agreement",
-        name="every_trace_agrees_with_the_model",
+        name="t19_every_trace_agrees_with_the_model",
         behaviour="Whatever is asked, in whatever order and at whatever instant, the store answers as the model does.",
         needs=frozenset(),
     )

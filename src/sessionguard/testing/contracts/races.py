@@ -14,7 +14,7 @@ from sessionguard.testing.profile import Profile
 
 
 @race
-class EveryCallerGetsTheOneSession(Race):
+class T12EveryCallerGetsTheOneSession(Race):
     """Callers who open one empty slot at once all get one session, and exactly one of them is told that it is new."""
 
     def counts(self, profile: Profile) -> Counts:
@@ -34,7 +34,7 @@ class EveryCallerGetsTheOneSession(Race):
 
 
 @race
-class NoClosedSessionIsGivenOut(Race):
+class T13NoClosedSessionIsGivenOut(Race):
     """While sessions of a slot open and close at once, never are two active, nor is one given out after its end."""
 
     turns = 6

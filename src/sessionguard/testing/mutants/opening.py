@@ -9,7 +9,7 @@ from sessionguard.testing.model.keeping import Entry, now
 from sessionguard.testing.mutants.planting import Gap, planted
 
 
-@planted("every_caller_gets_the_one_session")
+@planted("t12_every_caller_gets_the_one_session")
 class CheckThenInsert(Gap):
     """Looks whether the slot is free and inserts in a second step, so two callers both find it free."""
 

@@ -54,7 +54,7 @@ class ShelfStore(ModelStore):
 _ONE_LOCK_A_PROCESS = threading.Lock()
 
 
-@planted("every_caller_gets_the_one_session", capabilities=EVERYTHING, modes=("processes",))
+@planted("t12_every_caller_gets_the_one_session", capabilities=EVERYTHING, modes=("processes",))
 class LocksOneProcessOnly(ShelfStore):
     """Reads and writes under a lock of its own process, so it is right in threads and wrong in two workers."""
 
