@@ -49,25 +49,29 @@ def test_threads_may_meet_at_first_use(open_store: OpenStore) -> None:
         assert len(set(threads.map(caller, range(8)))) == 1
 
 
-def test_queueing_writers_hold_no_connections(path: Path, store: SQLiteStore, stage: Stage) -> None:
+def test_queueing_writers_hold_no_connections(
+    path: Path, store: SQLiteStore, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many threads wait to write, they take one connection, so that file descriptors do not run out."""
+    pool, all_queue = store._connections, threading.Barrier(33)
+    begin_writing = pool.begin_writing
+
+    def queue(operation: str) -> None:
+        all_queue.wait(10)
+        begin_writing(operation)
+
+    monkeypatch.setattr(pool, "begin_writing", queue)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
-    started = threading.Barrier(33)
-
-    def caller(number: int) -> str:
-        started.wait(10)
-        return store.create(stage.create(f"owner {number}")).record.id
-
     with ThreadPoolExecutor(32) as threads:
-        calls = [threads.submit(caller, number) for number in range(32)]
-        started.wait(10)
-        assert store.get(stage.get(stage.new())) is None
-        held = len(store._connections._open)
+        calls = [threads.submit(store.create, stage.create(f"owner {number}")) for number in range(32)]
+        all_queue.wait(10)
+        held = len(pool._open)
         blocker.execute("ROLLBACK")
-        assert len({call.result(timeout=30) for call in calls}) == 32
+        assert len({call.result(timeout=30).record.id for call in calls}) == 32
     blocker.close()
-    assert held <= 2
+    assert held <= 1
+    assert len(pool._open) == 1
 
 
 def test_waiting_for_other_threads_is_bounded(open_store: OpenStore, stage: Stage) -> None:
