@@ -5,6 +5,7 @@ them down should know what its readers may see.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from attrs import frozen
 
@@ -158,21 +159,22 @@ class EventBus:
 
     def __init__(self, on_failure: Callable[[Subscriber, Exception], object]) -> None:
         self._on_failure = on_failure
-        # Replaced as a whole, so that publishing needs no lock while others subscribe.
-        self.subscribers: tuple[Subscriber, ...] = ()
+        self.subscribers: list[Subscriber] = []
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Let `subscriber` hear every event from now on; gives a function that ends it."""
-        self.subscribers = (*self.subscribers, subscriber)
+        self.subscribers.append(subscriber)
 
         def unsubscribe() -> None:
-            self.subscribers = tuple(each for each in self.subscribers if each is not subscriber)
+            with suppress(ValueError):
+                self.subscribers.remove(subscriber)
 
         return unsubscribe
 
     def publish(self, event: Event) -> None:
         """Hand `event` to all subscribers."""
-        for subscriber in self.subscribers:
+        # A copy, for others may subscribe meanwhile.
+        for subscriber in tuple(self.subscribers):
             try:
                 subscriber(event)
             except Exception as error:

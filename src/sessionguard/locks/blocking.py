@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -34,6 +35,9 @@ class SessionLock:
         self._fence: int | None = None
         self._pid = os.getpid()
         self._is_lost = False
+        # A beat that is under way while the block is left must not take the release for a loss.
+        self._beating = threading.Lock()
+        self._is_left = False
 
     @property
     def fence(self) -> int:
@@ -82,6 +86,8 @@ class SessionLock:
             return
         if self._beat is not None:
             self._heart.remove(self._beat)
+        with self._beating:
+            self._is_left = True
         try:
             if not self._run(self._flows.release(self._claim, self.fence)):
                 self._is_lost = True
@@ -91,5 +97,6 @@ class SessionLock:
             self.check()
 
     def _renew(self) -> None:
-        if not self._is_lost and not self._run(self._flows.renew(self._claim, self.fence)):
-            self._is_lost = True
+        with self._beating:
+            if not self._is_left and not self._is_lost:
+                self._is_lost = not self._run(self._flows.renew(self._claim, self.fence))
