@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from sessionguard.core import commands as c
+from sessionguard.core.instants import to_us
 from sessionguard.stores.sqlite import SQLiteStore, openings
 from sessionguard.testing.contracts.stage import IDLE, START, TICK, TOUCH, Stage
+from tests.stores.sqlite.conftest import OpenStore
 
 
 def test_a_session_that_expires_between_reading_and_touching_is_over(
@@ -23,9 +25,10 @@ def test_a_session_that_expires_between_reading_and_touching_is_over(
 
 
 def test_the_clock_is_read_after_the_wait_for_the_lock(
-    path: Path, store: SQLiteStore, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    path: Path, open_store: OpenStore, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change is judged at the instant at which it is made, not at the one at which its caller began to wait."""
+    store = open_store(patience_seconds=1.0)
     opened = store.create(stage.create()).record
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
@@ -34,6 +37,8 @@ def test_the_clock_is_read_after_the_wait_for_the_lock(
     def instant_us(at: datetime | None) -> int:
         nonlocal attempts
         attempts += 1
+        if at is not None:
+            return to_us(at)
         if attempts == 3:
             blocker.execute("COMMIT")
         return stage.us(TOUCH if attempts < 3 else IDLE)
