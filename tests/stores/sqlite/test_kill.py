@@ -21,8 +21,8 @@ OWNERS = ("ana", "bo")
 def test_a_killed_writer_loses_nothing_it_acknowledged(path: Path, sg_profile: Profile, journal_mode: str) -> None:
     """After kill -9 at any instant every acknowledged change is stored, each slot has one session, the file is whole.
 
-    This is about the death of processes. Without synchronous=FULL it would pass too: the kernel has what a dead
-    process wrote; only a power cut tells the difference.
+    This is about the death of processes. Without synchronous=FULL it would pass too, for the kernel has what a dead
+    process wrote; only a power cut tells the difference. So the next test asks for the setting itself.
     """
     SQLiteStore(path, journal_mode=journal_mode).close()
     for _ in range(sg_profile.kills):
@@ -32,6 +32,20 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(path: Path, sg_profile: P
         for writer in writers:
             heard += writer.heard_before_death()
         assert_all_there(path, heard, journal_mode)
+
+
+@pytest.mark.parametrize("journal_mode", ["wal", "delete"])
+def test_every_connection_waits_for_the_disk(path: Path, journal_mode: str) -> None:
+    """The first connection of a store and every later one are durable, and wait for locks in our way, not SQLite's."""
+    store = SQLiteStore(path, journal_mode=journal_mode)
+    for connection in [store._connections.take(), store._connections.take()]:
+        settings = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "busy_timeout")
+        ]
+        assert settings == [journal_mode, 2, 0]
+        store._connections.give_back(connection)
+    store.close()
 
 
 def assert_all_there(path: Path, acknowledged: list[Acknowledged], journal_mode: str) -> None:
