@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -42,7 +43,12 @@ class GuardParts(Generic[Files]):
         self.files = files
         self.bus = EventBus(_report_failed_subscriber)
         self.setting = Setting(
-            PolicyBook(policy), Mint(secrets.token_bytes, keys), self.bus, clock, has_files=files is not None
+            PolicyBook(policy),
+            Mint(secrets.token_bytes, keys),
+            self.bus,
+            clock,
+            time.monotonic,
+            has_files=files is not None,
         )
         self.flows = SessionFlows(self.setting)
         self.cleaning = CleaningFlows(self.setting)

@@ -45,9 +45,15 @@ def counted_bytes() -> Callable[[int], bytes]:
     return lambda length: next(numbers).to_bytes(length, "big")
 
 
-def setting(heard: list[Event] | None = None, *, has_files: bool = False, policy: Any = POLICY) -> Setting:
-    """Give a setting whose clock stands at `START`; `heard` receives every event."""
+def setting(
+    heard: list[Event] | None = None,
+    *,
+    has_files: bool = False,
+    policy: Any = POLICY,
+    monotonic: Callable[[], float] = lambda: 0.0,
+) -> Setting:
+    """Give a setting whose clocks stand, at `START` and by `monotonic`; `heard` receives every event."""
     bus = EventBus(lambda subscriber, error: None)
     if heard is not None:
         bus.subscribe(heard.append)
-    return Setting(PolicyBook(policy), Mint(counted_bytes()), bus, lambda: START, has_files=has_files)
+    return Setting(PolicyBook(policy), Mint(counted_bytes()), bus, lambda: START, monotonic, has_files=has_files)

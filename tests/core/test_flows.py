@@ -23,9 +23,9 @@ from tests.core.scripting import ScriptedStore
 DEPLOYMENT = "d" * 32
 
 
-def slow_setting(heard: list[Event] | None = None) -> Setting:
-    """Give a setting whose random bytes are all ones: every wait is the longest."""
-    made = setting(heard)
+def slow_setting(passed: list[float], heard: list[Event] | None = None) -> Setting:
+    """Give a setting whose random bytes are all ones, so waits are the longest; `passed` are seconds gone by."""
+    made = setting(heard, monotonic=lambda: sum(passed))
     return evolve(made, mint=evolve(made.mint, random_bytes=lambda length: b"\xff" * length))
 
 
@@ -71,10 +71,19 @@ def test_repeated_opening_recognises_its_own() -> None:
 
 
 def test_modify_is_bounded() -> None:
-    """Whoever always loses stops after its time, with the two versions in the error, having waited in between."""
+    """Whoever always loses stops after its time, the function's own included, with the two versions in the error."""
     heard: list[Event] = []
     paused: list[float] = []
+    passed: list[float] = []
     version = 1
+
+    def modifier(data: dict[str, Any]) -> dict[str, Any]:
+        passed.append(0.2)
+        return {"n": 1}
+
+    def pause(seconds: float) -> None:
+        paused.append(seconds)
+        passed.append(seconds)
 
     def always_newer(command: Command[Any]) -> Changed:
         nonlocal version
@@ -86,15 +95,15 @@ def test_modify_is_bounded() -> None:
     store = ScriptedStore(*[always_newer] * 10_000)
     with pytest.raises(SessionConflictError) as caught:
         run(
-            SessionFlows(slow_setting(heard)).modify(Session(record()), lambda data: {"n": 1}),
+            SessionFlows(slow_setting(passed, heard)).modify(Session(record()), modifier),
             store,
             None,
-            paused.append,
+            pause,
         )
-    assert 10.0 <= sum(paused) < 10.3
-    assert len(store.asked) == len(paused) == version - 1
+    assert 10.0 <= sum(passed) < 10.5
+    assert len(store.asked) == len(paused) + 1 == version - 1
     assert (caught.value.expected, caught.value.found) == (version - 1, version)
-    assert [type(event) for event in heard] == [SaveConflicted] * len(paused)
+    assert [type(event) for event in heard] == [SaveConflicted] * (version - 1)
 
 
 def test_modify_gives_the_function_a_copy_each_time() -> None:
@@ -154,8 +163,8 @@ def test_sweep_goes_on_until_nothing_is_left() -> None:
 
 def test_lock_waits_ever_longer_and_no_longer_than_told() -> None:
     """From a millisecond up to 25, and the sum is the timeout."""
-    flows = LockFlows(slow_setting())
     paused: list[float] = []
+    flows = LockFlows(slow_setting(paused))
     store = ScriptedStore(*[LockReply(Outcome.CONFLICT, 1)] * 1000)
     with pytest.raises(LockTimeoutError):
         run(flows.acquire(flows.claim(Session(record()), "a", timedelta(seconds=1))), store, None, paused.append)

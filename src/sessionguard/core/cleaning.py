@@ -17,8 +17,8 @@ from sessionguard.core.instants import duration_us
 from sessionguard.core.lifecycle import REVOKED_REASON, Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.removing import remove_workspace
-from sessionguard.core.session import Removed, Session
-from sessionguard.core.setting import Setting, same_session, valid_session
+from sessionguard.core.session import Removed, Session, record_of
+from sessionguard.core.setting import Setting, valid_session
 from sessionguard.errors import InvalidArgumentError
 
 # One command ends at most this many, so that no engine is busy with one command for long.
@@ -73,12 +73,11 @@ class CleaningFlows:
         """End one session and remove its workspace."""
         valid_session(session)
         operation = self._setting.mint.operation_id()
-        command = c.End(session.id, self._setting.at(), operation, valid_reason(reason))
+        command = c.End(session.id, self._setting.at(), operation, valid_reason(reason), meant=record_of(session))
         reply = yield from perform(command)
         record = reply.record
         if reply.outcome is not Outcome.DONE or record is None:
             return None
-        same_session(session, record, "end")
         self._tell(e.SessionEnded(record.id, record.scope, record.owner, reason))
         removed = yield from remove_workspace(self._setting, record.id)
         return Session(record, removed=removed)

@@ -18,6 +18,7 @@ from typing_extensions import TypeVar
 
 from sessionguard.core.lifecycle import Outcome, Refusal
 from sessionguard.core.records import NewSession, SessionRecord
+from sessionguard.core.tokens import is_anonymous
 from sessionguard.errors import IdentityMismatchError
 
 R = TypeVar("R")
@@ -200,9 +201,19 @@ class _Change(Command[Changed]):
     session_id: str
     at: datetime | None
     operation_id: str
+    meant: SessionRecord | None = field(default=None, kw_only=True, repr=False)
+    """The session as the caller knows it; the reply must be about no other."""
 
     def verify(self, reply: Changed, store_name: str) -> None:
-        _require(reply.record is None or reply.record.id == self.session_id, store_name, self, "id")
+        record, meant = reply.record, self.meant
+        if record is None:
+            return
+        _require(record.id == self.session_id, store_name, self, "id")
+        if meant is not None:
+            _require(record.scope == meant.scope, store_name, self, "scope")
+            _require(record.generation == meant.generation, store_name, self, "generation")
+            # An anonymous session may have received its owner since.
+            _require(record.owner == meant.owner or is_anonymous(meant.owner), store_name, self, "owner")
 
 
 @frozen

@@ -16,8 +16,8 @@ from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.core.removing import remove_workspace
 from sessionguard.core.retrying import delays
 from sessionguard.core.session import Session, is_in_grace, private_copy, record_of
-from sessionguard.core.setting import Setting, same_session, valid_session
-from sessionguard.core.tokens import Minted, is_anonymous
+from sessionguard.core.setting import Setting, valid_session
+from sessionguard.core.tokens import Minted, is_anonymous, parse_token
 from sessionguard.errors import (
     InvalidArgumentError,
     MisuseError,
@@ -29,6 +29,8 @@ from sessionguard.errors import (
 Modifier = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
 _MODIFY_BOUND_SECONDS: Final = 10.0
+# Versions count single saves; engines hold them in 64 bits.
+_NO_VERSION: Final = 2**62
 
 _Opening = c.Create | c.GetOrCreate | c.Replace
 
@@ -108,7 +110,7 @@ class SessionFlows:
             valid_text("scope", scope)
         token_hash = self._mint.hash_of(token)
         if token_hash is None:
-            self._bus.publish(e.TokenRejected("malformed", None))
+            self._bus.publish(e.TokenRejected("malformed" if parse_token(token) is None else "unknown key", None))
             return None
         loaded: c.Loaded = yield c.Load(token_hash, scope, self._setting.at(), "")
         record = loaded.record
@@ -136,9 +138,7 @@ class SessionFlows:
         both = set(fields).intersection(removed)
         if both:
             raise InvalidArgumentError("remove", sorted(both)[0], "a field is either changed or removed, not both")
-        if expected_version is not None and (
-            isinstance(expected_version, bool) or not isinstance(expected_version, int)
-        ):
+        if expected_version is not None and not _is_version(expected_version):
             raise InvalidArgumentError("expected_version", expected_version, "give the version of a Session")
         reply = yield from self._ask_save(session, fields, removed, expected_version)
         record = self._changed(session, "save", reply)
@@ -152,7 +152,9 @@ class SessionFlows:
         limit = self._policies.rules(session.scope).policy.max_data_bytes
         operation = self._mint.operation_id()
         at = self._setting.at()
-        reply = yield from perform(c.Save(session.id, at, operation, fields, removed, expected_version, limit))
+        meant = record_of(session)
+        save = c.Save(session.id, at, operation, fields, removed, expected_version, limit, meant=meant)
+        reply = yield from perform(save)
         if reply.outcome is Outcome.TOO_LARGE:
             raise SessionTooLargeError(session.id, limit, reply.size_bytes)
         if reply.outcome is Outcome.CONFLICT and reply.record is not None and self._bus.subscribers:
@@ -170,7 +172,8 @@ class SessionFlows:
         """Read, let `function` change, and write if no one else wrote meanwhile; again until it succeeds."""
         policy = self._policies.rules(valid_session(session).scope).policy
         current = session
-        for delay in delays(self._mint.random_bytes, _MODIFY_BOUND_SECONDS):
+        deadline = self._setting.monotonic() + _MODIFY_BOUND_SECONDS
+        for delay in delays(self._mint.random_bytes):
             before, after = private_copy(current), private_copy(current)
             returned = function(after)
             changes, removed = difference(before, after if returned is None else returned)
@@ -179,14 +182,17 @@ class SessionFlows:
             record = self._changed(session, "modify", reply)
             if reply.outcome is Outcome.DONE:
                 return self._saved(session, record, len(fields), len(removed))
-            current, expected = Session(record), current.version
+            if self._setting.monotonic() >= deadline:
+                break
+            current = Session(record)
             yield from perform(c.Pause(delay))
-        raise SessionConflictError(session.id, expected, current.version)
+        raise SessionConflictError(session.id, current.version, record.version)
 
     def touch(self, session: Session) -> Flow[Session]:
         """Extend the session."""
         valid_session(session)
-        reply = yield from perform(c.Touch(session.id, self._setting.at(), self._mint.operation_id()))
+        operation = self._mint.operation_id()
+        reply = yield from perform(c.Touch(session.id, self._setting.at(), operation, meant=record_of(session)))
         record = self._changed(session, "touch", reply)
         if self._bus.subscribers:
             self._bus.publish(e.SessionTouched(record.id, record.scope, record.owner))
@@ -208,6 +214,7 @@ class SessionFlows:
             minted.token_hash,
             self._policies.rules(session.scope).grace_us,
             owner,
+            meant=record_of(session),
         )
         reply = yield from perform(rotate)
         record = self._changed(session, "rotate", reply)
@@ -232,14 +239,18 @@ class SessionFlows:
             self._bus.publish(e.RotationLost(session.id, session.scope, session.owner))
 
     def _changed(self, session: Session, verb: str, reply: c.Changed) -> SessionRecord:
-        """Give the record of a change that was not refused; it must be of the very session that was meant."""
+        """Give the record of a change that was not refused."""
         record = reply.record
         if record is None or reply.outcome is Outcome.ENDED:
             reason = None if record is None else record.reason
             if self._bus.subscribers:
                 self._bus.publish(e.ChangeRefused(session.id, session.scope, session.owner, verb, reason))
             raise SessionEndedError(session.id, reason)
-        return same_session(session, record, verb)
+        return record
+
+
+def _is_version(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _NO_VERSION
 
 
 def _seen_anew(session: Session, record: SessionRecord) -> Session:

@@ -20,7 +20,7 @@ REPLACED_REASON: Final = "replaced"
 REVOKED_REASON: Final = "revoked"
 
 
-Refusal = Literal["malformed", "unknown", "expired", "ended", "foreign scope", "after grace"]
+Refusal = Literal["malformed", "unknown key", "unknown", "expired", "ended", "foreign scope", "after grace"]
 """Why a token leads to no session: for the log, never for the client."""
 
 

@@ -54,7 +54,8 @@ class LockFlows:
 
     def acquire(self, claim: Claim, already_waited: float = 0.0) -> Flow[int]:
         """Give the fence with which the lock is held, waiting while others hold it."""
-        waited, ceiling = already_waited, _FIRST_WAIT
+        monotonic, ceiling = self.setting.monotonic, _FIRST_WAIT
+        deadline = monotonic() + claim.timeout_seconds - already_waited
         while True:
             command = c.AcquireLock(claim.session_id, claim.name, claim.holder, self.setting.at(), _LEASE_US)
             reply = yield from perform(command)
@@ -62,13 +63,12 @@ class LockFlows:
                 return reply.fence
             if reply.outcome is Outcome.ENDED:
                 raise SessionEndedError(claim.session_id, None)
-            if waited >= claim.timeout_seconds:
+            left = deadline - monotonic()
+            if left <= 0:
                 raise LockTimeoutError(claim.session_id, claim.name, claim.timeout_seconds)
-            # Half the interval at least, so that the waits add up to the timeout in a bounded number of tries.
+            # Half the interval at least, so that those who wait do not keep the store busy.
             fraction = int.from_bytes(self.setting.mint.random_bytes(2), "big") / 2**16
-            wait = min(ceiling * (0.5 + fraction / 2), claim.timeout_seconds - waited)
-            yield from perform(c.Pause(wait))
-            waited += wait
+            yield from perform(c.Pause(min(ceiling * (0.5 + fraction / 2), left)))
             ceiling = min(ceiling * 2, _LONGEST_WAIT)
 
     def renew(self, claim: Claim, fence: int) -> Flow[bool]:

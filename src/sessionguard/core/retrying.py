@@ -13,11 +13,9 @@ _FIRST_SECONDS: Final = 0.002
 _LONGEST_SECONDS: Final = 0.25
 
 
-def delays(random_bytes: RandomBytes, bound_seconds: float) -> Iterator[float]:
-    """Give the seconds to wait before each further try, until they come to `bound_seconds` together."""
-    total, ceiling = 0.0, _FIRST_SECONDS
-    while total < bound_seconds:
-        delay = ceiling * int.from_bytes(random_bytes(4), "big") / 2**32
-        total += delay
-        yield delay
+def delays(random_bytes: RandomBytes) -> Iterator[float]:
+    """Give the seconds to wait before each further try, for ever; the caller knows when it has tried for too long."""
+    ceiling = _FIRST_SECONDS
+    while True:
+        yield ceiling * int.from_bytes(random_bytes(4), "big") / 2**32
         ceiling = min(ceiling * 2, _LONGEST_SECONDS)

@@ -11,6 +11,7 @@ from sessionguard.core.commands import Status
 from sessionguard.core.data import decode
 from sessionguard.core.instants import from_us
 from sessionguard.core.records import SessionRecord
+from sessionguard.errors import StoreDataError
 
 
 @frozen
@@ -33,13 +34,7 @@ class Session:
     for the client; only the call that made it has it, everywhere else it is None.
     """
 
-    __slots__ = ("_data", "_in_grace", "_record", "is_new", "removed", "token")
-
-    is_new: bool
-    """Whether this call opened the session."""
-    token: str | None
-    removed: Removed
-    """With `end`: what became of the files."""
+    __slots__ = ("_data", "_in_grace", "_is_new", "_record", "_removed", "_token")
 
     def __init__(
         self,
@@ -53,9 +48,24 @@ class Session:
         self._record = record
         self._data: Mapping[str, Any] | None = None
         self._in_grace = in_grace
-        self.token = token
-        self.is_new = is_new
-        self.removed = removed
+        self._token = token
+        self._is_new = is_new
+        self._removed = removed
+
+    @property
+    def token(self) -> str | None:
+        """The secret for the client, right after it was made; None otherwise."""
+        return self._token
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this call opened the session."""
+        return self._is_new
+
+    @property
+    def removed(self) -> Removed:
+        """With `end`: what became of the files."""
+        return self._removed
 
     @property
     def id(self) -> str:
@@ -126,7 +136,7 @@ class Session:
     def data(self) -> Mapping[str, Any]:
         """The data, read-only at the top and private to this object: changing nested values changes nothing stored."""
         if self._data is None:
-            self._data = MappingProxyType(decode(self._record.data))
+            self._data = MappingProxyType(private_copy(self))
         return self._data
 
     def __repr__(self) -> str:
@@ -134,13 +144,21 @@ class Session:
         state = "active" if record.reason is None else f"ended ({record.reason})"
         return f"<Session {record.id} scope={record.scope!a} {state} version={record.version}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies and pickles carry no secret: the token stays with the object that the call gave.
+        return _without_token, (self._record, self._is_new, self._in_grace, self._removed)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Session):
             return NotImplemented
-        return self._record == other._record and self.token == other.token
+        return self._record == other._record and self._token == other._token
 
     def __hash__(self) -> int:
         return hash(self._record.id)
+
+
+def _without_token(record: SessionRecord, is_new: bool, in_grace: bool, removed: Removed) -> Session:
+    return Session(record, is_new=is_new, in_grace=in_grace, removed=removed)
 
 
 def record_of(session: Session) -> SessionRecord:
@@ -150,7 +168,11 @@ def record_of(session: Session) -> SessionRecord:
 
 def private_copy(session: Session) -> dict[str, Any]:
     """Give the data of `session` as a mapping that the caller may change."""
-    return decode(session._record.data)
+    try:
+        return decode(session._record.data)
+    except ValueError as error:
+        problem = f"the data of session {session._record.id} is not a JSON object; it was changed by other means"
+        raise StoreDataError("session", "read", problem) from error
 
 
 def is_in_grace(session: Session) -> bool:

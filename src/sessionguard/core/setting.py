@@ -7,10 +7,9 @@ from attrs import frozen
 
 from sessionguard.core import events as e
 from sessionguard.core.policy import PolicyBook
-from sessionguard.core.records import SessionRecord
 from sessionguard.core.session import Session
-from sessionguard.core.tokens import Mint, is_anonymous
-from sessionguard.errors import IdentityMismatchError, InvalidArgumentError
+from sessionguard.core.tokens import Mint
+from sessionguard.errors import InvalidArgumentError
 
 Clock = Callable[[], datetime]
 
@@ -23,6 +22,8 @@ class Setting:
     mint: Mint
     bus: e.EventBus
     clock: Clock | None
+    monotonic: Callable[[], float]
+    """Seconds that never go back, for bounds on how long a call may take."""
     has_files: bool
 
     def at(self) -> datetime | None:
@@ -37,15 +38,3 @@ def valid_session(session: object) -> Session:
             "session", type(session).__name__, "give the Session that create, load or get returned"
         )
     return session
-
-
-def same_session(session: Session, record: SessionRecord, verb: str) -> SessionRecord:
-    """Give `record`, with which a store answered `verb`, if it is of `session`; else raise `IdentityMismatchError`."""
-    if record.scope != session.scope:
-        raise IdentityMismatchError("the", verb, "scope")
-    # An anonymous session may have received its owner since.
-    if record.owner != session.owner and not is_anonymous(session.owner):
-        raise IdentityMismatchError("the", verb, "owner")
-    if record.generation != session.generation:
-        raise IdentityMismatchError("the", verb, "generation")
-    return record
