@@ -32,6 +32,8 @@ import re
 from typing import Any, ClassVar, Final, Self
 
 _TOKEN: Final = re.compile(r"sg1_[a-z0-9]{1,16}_[0-9a-f]{2}[A-Za-z0-9_-]{43}")
+_URL: Final = re.compile(r"([a-z][a-z0-9+.-]*://)(.*@)?([^?#;]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
+_PLAIN_PATH: Final = re.compile(r"[\w./\\ -]*")
 
 
 class SessionGuardError(Exception):
@@ -66,6 +68,22 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def without_secrets(url: object) -> str:
+    """Give `url` as it may be shown: its scheme, host and path; what may hold a password is replaced by stars.
+
+    That is everything up to the last `@`, because passwords are written there with `/`, `?` and `#` in them,
+    and all options. What is no URL, nor a mere path, is not shown at all.
+    """
+    text = url if isinstance(url, str) else ""
+    if _PLAIN_PATH.fullmatch(text):
+        return text
+    found = _URL.fullmatch(text)
+    if found is None:
+        return "(not a URL)"
+    scheme, credentials, place, options = found.groups()
+    return f"{scheme}{'***@' if credentials else ''}{place}{'?***' if options else ''}"
+
+
 # Settings, arguments, use
 
 
@@ -79,6 +97,11 @@ class ConfigurationError(SessionGuardError, ValueError):
         self.value = _shown(value)
         self.remedy = remedy
         super().__init__(f"{setting} = {self.value}: {remedy}")
+
+    @staticmethod
+    def of_url(url: object, remedy: str, *, setting: str = "store URL") -> "ConfigurationError":
+        """Give the error for a store URL that does not do; no password or option of it is in the message."""
+        return ConfigurationError(setting, without_secrets(url), remedy)
 
 
 class MissingExtraError(ConfigurationError, ImportError):

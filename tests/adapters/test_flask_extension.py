@@ -97,6 +97,23 @@ def test_wrong_setting_is_named(make: Callable[[Flask], object], setting: str) -
     assert caught.value.setting == setting
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"SESSIONGUARD_KEY": "hidden"},
+        {"SESSIONGUARD_URL": b"postgresql://user:hidden@host/db"},
+        {"SESSIONGUARD_URL": "carrierpigeon://user:hidden@loft"},
+        {"SESSIONGUARD_KEYS": "hidden"},
+    ],
+    ids=repr,
+)
+def test_t36_wrong_setting_keeps_its_secret(config: dict[str, Any]) -> None:
+    """A misspelt name of a key is named, the key is not; and passwords stay out of the message."""
+    with pytest.raises(ConfigurationError) as caught:
+        _with(Flask("app"), **config)
+    assert "hidden" not in str(caught.value) + repr(vars(caught.value))
+
+
 def _with(app: Flask, concurrency: Any = "merge", **config: Any) -> SessionGuardExtension:
     app.config.update({"SESSIONGUARD_URL": "memory://", **config})
     return SessionGuardExtension(app, concurrency=concurrency)

@@ -9,7 +9,7 @@ from pathlib import Path
 from sessionguard import SessionGuard
 from sessionguard.errors import ConfigurationError
 from sessionguard.stores.contract import ExaminedStore, Store
-from sessionguard.stores.opening import open_store, without_password
+from sessionguard.stores.opening import open_store
 from sessionguard.stores.sqlite import SQLiteStore
 
 URL_VARIABLE = "SESSIONGUARD_URL"
@@ -63,7 +63,7 @@ def opened_examined_store(arguments: Namespace) -> Iterator[ExaminedStore]:
     url = store_url(arguments)
     store = open_store(url)
     if not isinstance(store, Store) or not isinstance(store, ExaminedStore):
-        raise ConfigurationError("--store", without_password(url), f"the {store.name} store cannot examine itself")
+        raise ConfigurationError.of_url(url, f"the {store.name} store cannot examine itself", setting="--store")
     try:
         yield store
     finally:
@@ -74,4 +74,4 @@ def _require_database(url: str) -> None:
     store = open_store(url)
     # A mistyped path must not become a new, empty database that has nothing to complain about.
     if isinstance(store, SQLiteStore) and not Path(store.path).exists():
-        raise ConfigurationError("--store", without_password(url), "there is no database at that path")
+        raise ConfigurationError.of_url(url, "there is no database at that path", setting="--store")

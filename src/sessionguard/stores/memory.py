@@ -56,9 +56,9 @@ class _Lock:
 
 def open_memory(url: str, options: Mapping[str, str]) -> "MemoryStore":
     """Open `memory://`; the option `allow_per_process=true` lets every worker process keep sessions of its own."""
-    unknown = set(options) - {"allow_per_process"}
-    if unknown:
-        raise ConfigurationError("store URL", url, f"memory:// has no option {', '.join(sorted(unknown))}")
+    if options.keys() - {"allow_per_process"}:
+        # Not named: behind a question mark inside a password, the rest of the password would be an option.
+        raise ConfigurationError.of_url(url, "memory:// has only the option allow_per_process")
     return MemoryStore(allow_per_process=options.get("allow_per_process", "").lower() in {"1", "true", "yes"})
 
 

@@ -24,10 +24,11 @@ def read(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     settings = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
     known = _GUARD | _COOKIE | _VISIT
-    for key, value in settings.items():
+    for key in settings:
         if key not in known:
+            # Without its value: what stands under a misspelt KEYS is a secret.
             raise ConfigurationError(
-                PREFIX + key, value, f"there is no such setting; there are: {', '.join(sorted(known))}"
+                PREFIX + key, "(not shown)", f"there is no such setting; there are: {', '.join(sorted(known))}"
             )
     return settings
 
@@ -36,8 +37,10 @@ def guard_of(settings: Mapping[str, Any]) -> SessionGuard:
     """Open the guard that `settings` describe."""
     url = settings.get("URL")
     if not isinstance(url, str) or not url:
-        raise ConfigurationError(
-            PREFIX + "URL", url, 'name a store, such as "sqlite:///var/sessions.db", or pass guard= to the extension'
+        raise ConfigurationError.of_url(
+            url,
+            'name a store, such as "sqlite:///var/sessions.db", or pass guard= to the extension',
+            setting=PREFIX + "URL",
         )
     options = {"keys": settings["KEYS"]} if "KEYS" in settings else {}
     workspaces = settings.get("WORKSPACES")

@@ -17,16 +17,13 @@ def open_sqlite(url: str, options: Mapping[str, str]) -> SQLiteStore:
     """
     unknown = set(options) - _OPTIONS
     if unknown:
-        raise ConfigurationError(
-            "store URL", url, f"unknown option {', '.join(sorted(unknown))}; known: {', '.join(sorted(_OPTIONS))}"
-        )
+        # Not named: behind a question mark inside a password, the rest of the password would be an option.
+        raise ConfigurationError.of_url(url, f"unknown option; known: {', '.join(sorted(_OPTIONS))}")
     host, slash, path = url.partition("?")[0].partition("://")[2].partition("/")
     if host or not slash:
-        raise ConfigurationError(
-            "store URL", url, "SQLite knows no hosts; name a file, as in sqlite:///var/sessions.db"
-        )
+        raise ConfigurationError.of_url(url, "SQLite knows no hosts; name a file, as in sqlite:///var/sessions.db")
     if path in ("", "/", ":memory:"):
-        raise ConfigurationError("store URL", url, "name a file, as in sqlite:///var/sessions.db, or use memory://")
+        raise ConfigurationError.of_url(url, "name a file, as in sqlite:///var/sessions.db, or use memory://")
     return SQLiteStore(
         path, journal_mode=options.get("journal", "wal"), patience_seconds=_seconds(url, options.get("patience", "5"))
     )
@@ -38,5 +35,5 @@ def _seconds(url: str, text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds < 3600:
-        raise ConfigurationError("store URL", url, "patience is a number of seconds above 0 and below 3600")
+        raise ConfigurationError.of_url(url, "patience is a number of seconds above 0 and below 3600")
     return seconds
