@@ -109,3 +109,25 @@ def test_new_thread_begins_without(guard: SessionGuard) -> None:
     thread.join()
     leave(token)
     assert seen == [None]
+
+
+def test_t10_job_that_copied_the_context_is_outside_afterwards(guard: SessionGuard) -> None:
+    """While the request runs, the copy shows its session; afterwards none, and nothing is resolved."""
+    session = guard.create("ada")
+    for current in (session, lambda: session):
+        entry = enter(current)
+        copied = contextvars.copy_context()
+        assert copied.run(current_session) is session
+        leave(entry)
+        assert copied.run(current_session) is None
+
+
+def test_leaving_an_inner_request_leaves_the_outer_in_its_copies(guard: SessionGuard) -> None:
+    """Each request empties what it entered, and nothing else."""
+    session = guard.create("ada")
+    outer = enter(session)
+    copied = contextvars.copy_context()
+    inner = enter(guard.create("bob"))
+    leave(inner)
+    assert copied.run(current_session) is session
+    leave(outer)

@@ -7,27 +7,43 @@ from sessionguard.core.session import Session
 
 Resolver = Callable[[], Session | None]
 
-_current: ContextVar[Session | Resolver | None] = ContextVar("sessionguard_current_session", default=None)
+
+class Entry:
+    """One request from `enter` to `leave`. Emptied then, because copies of its context outlive it."""
+
+    __slots__ = ("current", "token")
+
+    def __init__(self, current: Session | Resolver | None) -> None:
+        self.current = current
+        self.token: Token[Entry | None]
+
+
+_entry: ContextVar[Entry | None] = ContextVar("sessionguard_current_session", default=None)
 
 
 def current_session() -> Session | None:
     """Give the session of this request; None without one, and outside a request.
 
-    It creates nothing. However often it is called, the request's session is resolved once.
+    It creates nothing. However often it is called, the request's session is resolved once. A job started with a
+    copy of the request's context is outside as soon as the request is over.
     """
-    current = _current.get()
+    entry = _entry.get()
+    current = None if entry is None else entry.current
     return current() if callable(current) else current
 
 
-def enter(session: Session | Resolver | None) -> Token[Session | Resolver | None]:
+def enter(session: Session | Resolver | None) -> Entry:
     """Make `session` the current one until `leave`; for adapters.
 
     An adapter that loads the session at its first use passes what loads it: it learns of that use, and the
     response gets the headers that every use of a session demands.
     """
-    return _current.set(session)
+    entry = Entry(session)
+    entry.token = _entry.set(entry)
+    return entry
 
 
-def leave(token: Token[Session | Resolver | None]) -> None:
-    """Undo the `enter` that gave `token`; for adapters."""
-    _current.reset(token)
+def leave(entry: Entry) -> None:
+    """Undo the `enter` that gave `entry`; for adapters."""
+    entry.current = None
+    _entry.reset(entry.token)
