@@ -185,6 +185,27 @@ def test_login_over_an_ended_session_carries_nothing_over(site: Site) -> None:
     assert client.get("/who").json == {"owner": "ana", "data": {}}
 
 
+@pytest.mark.parametrize("before", ["put", "ana"])
+def test_login_over_an_ended_session_keeps_what_this_request_wrote(site: Site, before: str) -> None:
+    """Only that: whether another tab ended the session meanwhile makes no difference to the view."""
+    seen: list[dict[str, Any]] = []
+
+    @site.view
+    def login() -> str:
+        session["next"] = "/pay"
+        site.guard.end(current_session())  # type: ignore[arg-type]
+        site.extension.login("ana")
+        seen.append(dict(session))
+        session["after"] = 1
+        return ""
+
+    client = site.client()
+    client.post(f"/{before}")
+    client.post("/login")
+    assert seen == [{"next": "/pay"}]
+    assert client.get("/who").json == {"owner": "ana", "data": {"next": "/pay", "after": 1}}
+
+
 def test_two_logins_of_one_browser_at_once_do_not_share_a_session(site: Site, sg_profile: Profile) -> None:
     """Whichever owner wins the anonymous session, the other gets one of their own, and nobody is seen as another."""
     for _ in range(sg_profile.rounds):

@@ -130,14 +130,15 @@ class Visit:
         """Give a session of `owner` whose token nobody held before this call.
 
         The visitor's anonymous session becomes the owner's. Without one, or if it has ended meanwhile, one is
-        opened with `data`; a session of another owner is ended first, and nothing of it is carried over.
+        opened with `data`, what this request wrote; a session of another owner is ended first, and `data` goes
+        with it, because it may hold what was read there.
         """
         valid_text("owner", owner)
         self._check_open()
         guard, session = self._rules.guard, self.session()
         if session is not None and session.owner != owner and not is_anonymous(session.owner):
             guard.end(session, _OTHER_OWNER)
-            session = None
+            session = data = None
         if session is not None:
             receiving = owner if session.owner != owner else None
             try:

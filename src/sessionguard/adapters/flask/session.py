@@ -120,7 +120,7 @@ class GuardedSession(SessionMixin):
 
     def login(self, owner: str) -> Session:
         """Make the session that of `owner`; data of another owner is gone from it."""
-        session = self.visit.login(owner, self.changes()[0] if self._base is None else None)
+        session = self.visit.login(owner, self.changes()[0])
         if self._fields is not None and (self._base is None or session.id != self._base.id):
             self._rest_on(session)
         return session
