@@ -94,6 +94,9 @@ class GetOrCreate(_Open):
 
     verb: ClassVar[str] = "get_or_create"
 
+    def apply(self, store: Any) -> Any:
+        return store.get_or_create(self)
+
 
 @frozen
 class Replace(_Open):

@@ -61,7 +61,8 @@ class SessionFlows:
             owner = self._mint.anonymous_owner()
         owner = valid_text("owner", owner)
         rules = self._policies.rules(valid_text("scope", scope))
-        valid_external_id(external_id)
+        if external_id is not None:
+            valid_external_id(external_id)
         text = EMPTY if data is None else join_fields(encode_fields(data, max_depth=rules.policy.max_data_depth))
         minted = self._mint.new(self._deployment_id or (yield from self.deployment_id()), owner)
         limit = rules.policy.max_data_bytes

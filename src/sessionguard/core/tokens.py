@@ -12,7 +12,7 @@ uniformly random, or HMAC-SHA-256 under a named key.
 import hashlib
 import hmac
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from sessionguard.errors import ConfigurationError
 RandomBytes = Callable[[int], bytes]
 
 _TOKEN: Final = re.compile(r"sg1_([a-z0-9]{1,16})_([0-9a-f]{2})[A-Za-z0-9_-]{43}")
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _KEY_ID: Final = re.compile(r"[a-z0-9]{1,16}")
 _KEYLESS: Final = "0"
 _MAX_TOKEN_LENGTH: Final = 4 + 16 + 1 + 2 + 43
@@ -121,14 +122,21 @@ class Mint:
 
     random_bytes: RandomBytes
     keys: KeyRing | None = None
+    _prefix: str = field(init=False)
+    _key: bytes | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        key_id = _KEYLESS if self.keys is None else self.keys.current
+        object.__setattr__(self, "_prefix", f"sg1_{key_id}_")
+        object.__setattr__(self, "_key", None if self.keys is None else self.keys.keys[key_id])
 
     def new(self, deployment_id: str, owner: str) -> Minted:
         """Give a session id and a token that never existed before."""
         tag = shard_tag(deployment_id, owner)
         random = self.random_bytes(48)
-        key_id, key = self._current()
-        token = f"sg1_{key_id}_{tag}{urlsafe_b64encode(random[16:])[:43].decode('ascii')}"
-        return Minted(tag + random[:16].hex(), token, hash_token(token, key))
+        secret = b2a_base64(random[16:], newline=False).translate(_URL_SAFE)[:43].decode("ascii")
+        token = self._prefix + tag + secret
+        return Minted(tag + random[:16].hex(), token, hash_token(token, self._key))
 
     def anonymous_owner(self) -> str:
         """Give an owner of its own for a visitor without a name."""
@@ -147,11 +155,6 @@ class Mint:
             return hash_token(str(token), None) if key_id == _KEYLESS else None
         key = self.keys.keys.get(key_id)
         return None if key is None else hash_token(str(token), key)
-
-    def _current(self) -> tuple[str, bytes | None]:
-        if self.keys is None:
-            return _KEYLESS, None
-        return self.keys.current, self.keys.keys[self.keys.current]
 
 
 @lru_cache(maxsize=1024)
