@@ -3,16 +3,20 @@
 import gc
 import io
 import os
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.workspaces import LocalWorkspaces, Quota, Usage, Workspace
+from sessionguard.workspaces.ledger import Ledger
+from sessionguard.workspaces.quota import Book
 from tests.workspaces.conftest import UNLIMITED
 
 
@@ -130,13 +134,36 @@ def test_an_exception_discards_what_was_written(workspace: Workspace, mode: str,
 
 @pytest.mark.parametrize("mode,data", [("wb", b"new"), ("w", "new")])
 def test_a_forgotten_file_is_not_published(workspace: Workspace, mode: str, data: bytes | str) -> None:
-    """A file that is dropped without being closed leaves nothing behind."""
+    """A file that is dropped without being closed leaves nothing behind once the next one is written."""
     file = workspace.open("a", mode)
     file.write(data)
     del file
     gc.collect()
 
     assert workspace.list() == []
+    workspace.write("b", b"")
+    assert workspace.list() == ["b"]
+    assert unfinished(workspace) == []
+
+
+@pytest.mark.parametrize("mode", ["wb", "w"])
+def test_collecting_a_forgotten_file_waits_for_nothing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """The collector may run in a thread that holds the ledger at that moment; it must not wait for itself."""
+    recount = Ledger.recount
+
+    def recount_and_collect(ledger: Ledger, book: Book) -> None:
+        gc.collect()
+        recount(ledger, book)
+
+    monkeypatch.setattr(Ledger, "recount", recount_and_collect)
+    file: Any = workspace.open("a", mode)
+    file.cycle = file
+    del file
+    began = time.monotonic()
+    assert workspace.usage() == Usage(0, 0)
+    assert time.monotonic() - began < 5
     assert unfinished(workspace) == []
 
 

@@ -1,5 +1,6 @@
 """Quotas: counted while bytes arrive, over threads and processes, healed after a crash."""
 
+import gc
 import os
 import threading
 from multiprocessing.connection import Connection
@@ -85,6 +86,19 @@ def test_unfinished_files_count(workspaces: LocalWorkspaces, session_id: str) ->
 
         workspace.write("one", b"x" * 400)
         assert workspace.usage() == Usage(1000, 2)
+
+
+def test_a_forgotten_file_gives_its_room_back(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Nobody is refused because of a file that its writer, who still lives, dropped without closing."""
+    with workspaces.lease(session_id, Quota(bytes=1000, files=1)) as workspace:
+        for _ in range(3):
+            file = workspace.open("a", "wb")
+            file.write(b"x" * 900)
+            del file
+            gc.collect()
+        workspace.write("a", b"x" * 1000)
+        assert workspace.usage() == Usage(1000, 1)
+        assert size_on_disk(workspace) == 1000
 
 
 def test_a_hole_is_counted_as_bytes(workspaces: LocalWorkspaces, session_id: str) -> None:

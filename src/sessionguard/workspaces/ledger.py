@@ -103,6 +103,10 @@ class Ledger:
             self._unlink(name)
             book.drop(name)
 
+    def expect_leftovers(self) -> None:
+        """Have the next `begin` remove the unfinished files that nobody writes any more. Waits for nothing."""
+        self._has_looked_for_leftovers = False
+
     def count(self) -> Usage:
         """Give what the workspace holds, whoever put it there; unfinished writes are not counted."""
         with self.opened() as book:
@@ -118,10 +122,11 @@ class Ledger:
 
     def _clear_leftovers_once(self, book: Book) -> None:
         if not self._has_looked_for_leftovers:
+            # First: a writer that is given up while we look may come too late to be seen.
+            self._has_looked_for_leftovers = True
             # A claim of the dead may belong to a file that was published just before: only a count can tell.
             if self._claims_of_the_living(book) != book.claims:
                 self.recount(book)
-            self._has_looked_for_leftovers = True
 
     def _claims_of_the_living(self, book: Book) -> dict[str, Claim]:
         """Give the claims of writers that live, and remove the unfinished files of those that do not."""

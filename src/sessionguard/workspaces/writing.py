@@ -17,8 +17,9 @@ from sessionguard.workspaces.tree import FileTree, Parts
 
 
 class FileWriter(io.BufferedIOBase):
-    """An unfinished file. Closing publishes it; an exception, garbage collection or `discard` leaves no trace.
+    """An unfinished file. Closing publishes it; an exception or `discard` leaves no trace.
 
+    What is neither closed nor discarded is never published; the next writer of the workspace removes it.
     It may be written out of order (`seek`); a hole counts as bytes. Nothing is buffered here.
     """
 
@@ -194,10 +195,20 @@ class FileWriter(io.BufferedIOBase):
             self.discard()
         self.close()
 
+    def abandon(self) -> None:
+        """Close without publishing and without waiting for anything; the next writer removes what was written."""
+        self._is_finished = True
+        if self._lease.is_ours:
+            self._ledger.expect_leftovers()
+            self._close_descriptor()
+        if not self.closed:
+            super().close()
+
     def __del__(self) -> None:
-        # IOBase would close, and so publish, a file whose writer was forgotten half-way.
+        # IOBase would close, and so publish, a file whose writer was forgotten half-way. Nor may it be discarded
+        # here: the collector may run in the middle of a call of this very thread that holds the ledger.
         if hasattr(self, "_descriptor"):
-            self.discard()
+            self.abandon()
 
 
 class TextWriter(io.TextIOWrapper):
@@ -228,4 +239,4 @@ class TextWriter(io.TextIOWrapper):
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
-            self._file.discard()
+            self._file.abandon()
