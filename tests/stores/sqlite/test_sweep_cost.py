@@ -1,16 +1,20 @@
 """What clean-up costs: it grows with what is ended, not with what lives."""
 
+import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from sessionguard.core import commands as c
 from sessionguard.core.records import Lifetime
+from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.sqlite import SQLiteStore
 from sessionguard.stores.sqlite.statements import STATEMENTS
 from sessionguard.testing import Profile
-from sessionguard.testing.contracts.stage import IDLE, KEEPS_DATA, LIFETIME, RETENTION, Stage
+from sessionguard.testing.contracts.stage import IDLE, KEEPS_DATA, LIFETIME, RETENTION, START, Stage
+from tests.stores.sqlite.conftest import OpenStore
 
 DUE = 100
 MINUTE = timedelta(minutes=1)
@@ -91,3 +95,27 @@ def test_a_purge_costs_what_it_forgets(tmp_path: Path, sg_profile: Profile, life
         assert store.purge(stage.purge(at=RETENTION + IDLE)).count == 0
         store.close()
     assert costs[1] < costs[0] * 1.5
+
+
+def test_a_purge_reads_no_history_that_is_kept(tmp_path: Path, sg_profile: Profile) -> None:
+    """However many ended sessions are kept, a look that finds none to forget takes no steps for them."""
+    stage = Stage("0" * 32)
+    store = filled(tmp_path / "s.db", sg_profile.live_rows)
+    store.sweep(stage.sweep(sg_profile.live_rows * 2, at=timedelta(hours=3)))
+    for older_than in (None, timedelta(days=30)):
+        purge = stage.purge(older_than, at=timedelta(hours=3))
+        assert steps_of(store, lambda purge=purge: store.purge(purge)) <= 1  # type: ignore[misc]
+    store.close()
+
+
+def test_a_sweep_or_purge_with_nothing_due_waits_for_no_writer(path: Path, open_store: OpenStore, stage: Stage) -> None:
+    """While another program holds the write lock, the clean-up in the background looks, finds nothing, and goes."""
+    store = open_store(patience_seconds=0.05)
+    store.create(stage.create())
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    assert store.sweep(stage.sweep()) == c.Ended(())
+    assert store.purge(stage.purge()) == store.purge(stage.purge(START)) == c.Purged(0, False)
+    with pytest.raises(StoreTimeoutError):
+        store.sweep(stage.sweep(at=IDLE))
+    writer.close()

@@ -4,7 +4,7 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sessionguard.core import commands as c
 from sessionguard.core.instants import to_us
@@ -17,10 +17,18 @@ from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
 
 Parameters = Mapping[str, Any]
 
+# Half of what SQLite holds, so that an instant may be added to it or taken from it.
+_LARGEST: Final = 2**62
+
 
 def instant_us(at: datetime | None) -> int:
     """Give the instant that a command names, or else the host's clock; asked late, it is no older than any wait."""
     return time.time_ns() // 1000 if at is None else to_us(at)
+
+
+def storable(number: int) -> int:
+    """Give `number`, or the nearest one that SQLite can compare with others; no instant or version is as large."""
+    return max(-_LARGEST, min(number, _LARGEST))
 
 
 def select_one(connection: sqlite3.Connection, statement: str, parameters: Parameters) -> SessionRecord | None:

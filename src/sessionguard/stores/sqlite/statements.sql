@@ -94,8 +94,11 @@ SELECT EXISTS (SELECT 1 FROM sg_session
 
 -- name: forgettable
 SELECT rowid, generation, seat FROM sg_session
- WHERE active = 0 AND ended_us <= :now AND ended_us + coalesce(:older_than, retention_us) <= :now
- ORDER BY ended_us LIMIT :limit + 1
+ WHERE active = 0 AND ended_us + retention_us <= :now ORDER BY ended_us + retention_us LIMIT :limit + 1
+
+-- name: forgettable_at_age
+SELECT rowid, generation, seat FROM sg_session
+ WHERE active = 0 AND ended_us <= :now - :older_than ORDER BY ended_us LIMIT :limit + 1
 
 -- name: forget_locks
 DELETE FROM sg_lock WHERE session_id = (SELECT id FROM sg_session WHERE rowid = ?)

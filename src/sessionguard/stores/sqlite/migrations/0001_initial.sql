@@ -37,6 +37,7 @@ CREATE UNIQUE INDEX sg_token ON sg_session (token_hash);
 CREATE INDEX sg_previous ON sg_session (previous_hash) WHERE previous_hash IS NOT NULL;
 CREATE INDEX sg_due ON sg_session (expires_us) WHERE active = 1;
 CREATE INDEX sg_ended ON sg_session (ended_us) WHERE active = 0;
+CREATE INDEX sg_forget ON sg_session (ended_us + retention_us) WHERE active = 0;
 CREATE INDEX sg_owner ON sg_session (owner, created_us DESC, id);
 CREATE INDEX sg_generation ON sg_session (owner, scope, external_id, generation) WHERE seat IS NOT NULL;
 
