@@ -1,7 +1,7 @@
 """Decisions that only an instant between two statements, or another program, could make wrong."""
 
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -9,8 +9,9 @@ import pytest
 
 from sessionguard.core import commands as c
 from sessionguard.core.instants import to_us
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.stores.sqlite import SQLiteStore, openings
-from sessionguard.testing.contracts.stage import IDLE, START, TICK, TOUCH, Stage
+from sessionguard.testing.contracts.stage import IDLE, RETENTION, START, TICK, TOUCH, Stage
 from tests.stores.sqlite.conftest import OpenStore
 
 
@@ -87,3 +88,26 @@ def test_no_program_gets_an_impossible_row_in(path: Path, store: SQLiteStore, st
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(f"UPDATE sg_session SET {change}")
     connection.close()
+
+
+@pytest.mark.parametrize("late", [TICK, TOUCH])
+def test_a_repetition_whose_session_has_ended_gives_the_one_in_the_slot(
+    store: SQLiteStore, stage: Stage, late: timedelta
+) -> None:
+    """Whether a touch is due or not: the slot's active session first, and only without one the own, ended record."""
+    first = stage.new()
+    store.get_or_create(stage.get_or_create(first))
+    store.end(stage.end(first))
+    assert store.get_or_create(stage.get_or_create(first, at=late)).record.reason == "revoked"
+    second = store.get_or_create(stage.get_or_create()).record
+    assert store.get_or_create(stage.get_or_create(first, at=late)).record.id == second.id
+
+
+def test_numbers_that_sqlite_cannot_hold_are_compared_all_the_same(store: SQLiteStore, stage: Stage) -> None:
+    """No version is that large, and nothing is that old."""
+    opened = store.create(stage.create()).record
+    for number in (2**70, -(2**70)):
+        conflict = store.save(stage.save(opened, {"a": 1}, expected_version=number))
+        assert conflict == c.Changed(Outcome.CONFLICT, opened)
+    store.end(stage.end(opened))
+    assert store.purge(c.Purge(2**70, 10, stage.instant(RETENTION), stage.operation())) == c.Purged(0, False)

@@ -11,7 +11,7 @@ from sessionguard.core import commands as c
 from sessionguard.core.data import join_fields, size_bytes
 from sessionguard.core.lifecycle import Outcome, Verb, allows, settled
 from sessionguard.core.records import SessionRecord
-from sessionguard.stores.sqlite.queries import has_done, instant_us, select_one
+from sessionguard.stores.sqlite.queries import has_done, instant_us, select_one, storable
 from sessionguard.stores.sqlite.rows import sg_merge
 from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
 
@@ -24,7 +24,7 @@ def save(connection: sqlite3.Connection, command: c.Save) -> SessionRecord | Non
         "operation": command.operation_id,
         "changes": join_fields(command.changes),
         "remove": json.dumps(command.remove),
-        "expected_version": command.expected_version,
+        "expected_version": None if command.expected_version is None else storable(command.expected_version),
         "limit_bytes": command.limit_bytes,
     }
     return select_one(connection, "save", parameters)

@@ -90,19 +90,18 @@ def create(connection: sqlite3.Connection, command: c.Create) -> c.Opened:
 def get_or_create(connection: sqlite3.Connection, command: c.GetOrCreate) -> c.Opened:
     """Give the active session of the slot, touched when due, or open the new one in it."""
     now_us = instant_us(command.at)
+    record = in_slot(connection, command.new)
+    if record is not None and now_us < record.expires_us:
+        if not touch_is_due(record, now_us):
+            return c.Opened(record)
+        touched = select_one(connection, "touch", {"id": record.id, "now": now_us})
+        return c.Opened(touched or record, touched=touched is not None)
+    # Only then: whether this is a repetition whose session has ended must not depend on whether a touch is due.
     repeated = select_one(connection, "by_id", {"id": command.new.id})
     if repeated is not None:
         return c.Opened(repeated)
-    record = in_slot(connection, command.new)
-    if record is None:
-        return c.Opened(insert_exclusive(connection, command.new, now_us))
-    if now_us >= record.expires_us:
-        ended = end_in_slot(connection, record, command.operation_id, now_us)
-        return c.Opened(insert_exclusive(connection, command.new, now_us), ended)
-    if not touch_is_due(record, now_us):
-        return c.Opened(record)
-    touched = select_one(connection, "touch", {"id": record.id, "now": now_us})
-    return c.Opened(touched or record, touched=touched is not None)
+    ended = () if record is None else end_in_slot(connection, record, command.operation_id, now_us)
+    return c.Opened(insert_exclusive(connection, command.new, now_us), ended)
 
 
 def replace(connection: sqlite3.Connection, command: c.Replace) -> c.Opened:
