@@ -20,7 +20,6 @@ from sessionguard.core.flows import Modifier
 from sessionguard.core.listing import list_page
 from sessionguard.core.locking import DEFAULT_TIMEOUT
 from sessionguard.core.policy import SessionPolicy
-from sessionguard.core.removing import remove_workspace
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import IdentityMismatchError, LeaseLostError, SessionEndedError
@@ -226,7 +225,8 @@ class AsyncSessionGuard:
 
     async def _leased(self, session: Session) -> AsyncWorkspace:
         files, quota = self._parts.required_files(), self._parts.quota(session)
-        await self._ready()
+        # Asked each time: files that are put where another deployment's are would be lost to everyone else.
+        deployment_id = await self._run(self._parts.flows.open_workspaces())
         try:
             lease = await files.lease(session.id, quota)
         except LeaseLostError:
@@ -240,7 +240,7 @@ class AsyncSessionGuard:
             await lease.close()
             if isinstance(error, SessionEndedError):
                 # Taking the lease may have made the directory anew.
-                await self._run(remove_workspace(self._parts.setting, session.id))
+                await self._run(self._parts.cleaning.clear_up(session.id, deployment_id))
             raise
         return lease
 
@@ -303,8 +303,10 @@ class AsyncSessionGuard:
         loop, pid = asyncio.get_running_loop(), os.getpid()
         if self._loop is loop and self._pid == pid:
             return
+        if self._pid != pid:
+            self._parts.flows.forget_deployment()
         if self._parts.files is not None:
-            await self._parts.files.open(await run_async(self._parts.flows.deployment_id(), self._store))
+            await run_async(self._parts.flows.open_workspaces(), self._store, self._parts.files)
         # No await from here on, so only one of the tasks that came together starts the sweeper.
         if self._loop is loop and self._pid == pid:
             return

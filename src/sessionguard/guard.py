@@ -19,7 +19,6 @@ from sessionguard.core.flows import Modifier
 from sessionguard.core.listing import list_page
 from sessionguard.core.locking import DEFAULT_TIMEOUT
 from sessionguard.core.policy import SessionPolicy
-from sessionguard.core.removing import remove_workspace
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import (
@@ -240,7 +239,8 @@ class SessionGuard:
 
     def _leased(self, session: Session) -> "Workspace":
         files, quota = self._parts.required_files(), self._parts.quota(session)
-        self._ready()
+        # Asked each time: files that are put where another deployment's are would be lost to everyone else.
+        deployment_id = self._run(self._parts.flows.open_workspaces())
         try:
             lease = files.lease(session.id, quota)
         except LeaseLostError:
@@ -254,7 +254,7 @@ class SessionGuard:
             lease.close()
             if isinstance(error, SessionEndedError):
                 # Taking the lease may have made the directory anew.
-                self._run(remove_workspace(self._parts.setting, session.id))
+                self._run(self._parts.cleaning.clear_up(session.id, deployment_id))
             raise
         return lease
 
@@ -310,8 +310,9 @@ class SessionGuard:
         pid = os.getpid()
         if self._pid == pid:
             return
+        self._parts.flows.forget_deployment()
         if self._parts.files is not None:
-            self._parts.files.open(run(self._parts.flows.deployment_id(), self._store))
+            run(self._parts.flows.open_workspaces(), self._store, self._parts.files)
         me = object()
         if self._parts.sweep_seconds is not None and self._sweeping.setdefault(pid, me) is me:
             self._sweeper = Sweeper(_background_pass(weakref.ref(self)), self._parts.sweep_seconds)

@@ -51,7 +51,7 @@ class GuardParts(Generic[Files]):
             has_files=files is not None,
         )
         self.flows = SessionFlows(self.setting)
-        self.cleaning = CleaningFlows(self.setting)
+        self.cleaning = CleaningFlows(self.setting, self.flows.open_workspaces)
         self.locking = LockFlows(self.setting)
         self.sweep_seconds = interval_seconds("sweep_interval", sweep_interval)
         self.is_closed = False

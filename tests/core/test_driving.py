@@ -48,9 +48,9 @@ class Files:
         self.asked.append(session_id)
         return "removed"
 
-    def candidates(self, limit: int) -> list[str]:
+    def candidates(self, limit: int, deployment_id: str) -> list[str]:
         """Remember it."""
-        self.asked.append(limit)
+        self.asked += [limit, deployment_id]
         return ["candidate"]
 
 
@@ -64,9 +64,9 @@ class AsyncFiles:
         """Remember it."""
         return self.files.remove(session_id)
 
-    async def candidates(self, limit: int) -> list[str]:
+    async def candidates(self, limit: int, deployment_id: str) -> list[str]:
         """Remember it."""
-        return self.files.candidates(limit)
+        return self.files.candidates(limit, deployment_id)
 
 
 @pytest.fixture(params=[run_blocking, run_awaited], ids=["blocking", "async"])
@@ -93,11 +93,11 @@ def test_flow_without_a_question_asks_nothing(drive: Callable[..., Any]) -> None
 
 def test_files_and_pauses_go_elsewhere(drive: Callable[..., Any]) -> None:
     """The store is asked nothing that is not its business."""
-    told, store, files = recorded(RemoveWorkspace(ID), FindGarbage(7), Pause(0.5)), ScriptedStore(), Files()
+    told, store, files = recorded(RemoveWorkspace(ID), FindGarbage(7, "d" * 32), Pause(0.5)), ScriptedStore(), Files()
     paused: list[float] = []
     assert drive(told.flow(), store, files, paused) == "result"
     assert told.replies[:2] == ["removed", ["candidate"]]
-    assert (files.asked, paused, store.asked) == ([ID, 7], [0.5], [])
+    assert (files.asked, paused, store.asked) == ([ID, 7, "d" * 32], [0.5], [])
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,8 @@ def test_sweep_goes_on_until_nothing_is_left() -> None:
     """Batch after batch, never asking for more than the limit leaves."""
     ended = record(reason="expired")
     store = ScriptedStore(Ended((ended,) * 200, True), Ended((ended,) * 200, True), Ended((ended,) * 100, True))
-    report = run(CleaningFlows(setting()).sweep(500), store)
+    shared = setting()
+    report = run(CleaningFlows(shared, SessionFlows(shared).open_workspaces).sweep(500), store)
     assert (report.ended, report.has_more) == (500, True)
     assert [command.limit for command in store.asked] == [200, 200, 100]  # type: ignore[attr-defined]
 

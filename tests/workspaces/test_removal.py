@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard.errors import InvalidArgumentError, LeaseLostError, WorkspaceError
+from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError, WorkspaceError
 from sessionguard.workspaces import LocalWorkspaces, Quota, Removal, Usage, cleanup, leases
 from tests.workspaces.conftest import UNLIMITED
 from tests.workspaces.processes import child, children
@@ -421,3 +421,17 @@ def test_a_failing_deferred_removal_does_not_break_the_request(
     assert "Input/output error" in caplog.text
     assert workspaces.candidates(10) == [session_id]
     assert workspaces.remove(session_id) == Removal(files=1, bytes=1, deferred=False)
+
+
+def test_workspaces_opened_for_another_deployment_leave_the_former_alone(
+    workspaces: LocalWorkspaces, session_id: str
+) -> None:
+    """A forked child, or a lost database, has another deployment: the files of the former stay where they are."""
+    fill(workspaces, session_id, a=b"1")
+    workspaces.open("deployment two")
+    assert workspaces.candidates(10, "deployment two") == []
+    assert workspaces.remove(session_id) == NOTHING
+    with pytest.raises(MisuseError, match="another deployment"):
+        workspaces.candidates(10, "deployment one")
+    workspaces.open("deployment one")
+    assert workspaces.candidates(10, "deployment one") == [session_id]

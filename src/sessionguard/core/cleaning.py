@@ -4,6 +4,7 @@ The record ends first, in one atomic operation; only then are files touched. Wha
 no session is half ended, and the next pass finishes the work.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -21,7 +22,7 @@ from sessionguard.core.session import Removed, Session, record_of
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.errors import InvalidArgumentError
 
-# One command ends at most this many, so that no engine is busy with one command for long.
+# One command of a sweep or purge deals with at most this many, so that no engine is busy with it for long.
 _BATCH: Final = 200
 
 
@@ -68,6 +69,7 @@ class CleaningFlows:
     """The flows that end sessions and remove what they leave."""
 
     _setting: Setting = field(alias="setting")
+    _open_workspaces: Callable[[], Flow[str]] = field(alias="open_workspaces")
 
     def end(self, session: Session, reason: str) -> Flow[Session | None]:
         """End one session and remove its workspace."""
@@ -126,6 +128,11 @@ class CleaningFlows:
             purged, has_more = purged + reply.count, reply.has_more
         return PurgeReport(purged, has_more)
 
+    def clear_up(self, session_id: str, deployment_id: str) -> Flow[None]:
+        """Remove what a lease made for a session that has ended, if the store that said so is of this deployment."""
+        if (yield from perform(c.Identify())) == deployment_id:
+            yield from remove_workspace(self._setting, session_id)
+
     def _sweep_away(self, record: SessionRecord) -> Flow[Removed]:
         self._tell(e.SessionExpired(record.id, record.scope, record.owner))
         return (yield from remove_workspace(self._setting, record.id))
@@ -134,16 +141,24 @@ class CleaningFlows:
         if not self._setting.has_files:
             return
         try:
-            found = yield from perform(c.FindGarbage(limit))
+            deployment_id = yield from self._open_workspaces()
+            found = yield from perform(c.FindGarbage(limit, deployment_id))
         except Exception as error:
             # What was ended stays ended and is reported; the next pass looks for garbage again.
             self._tell(e.CleanupFailed(None, f"{type(error).__name__}: {error}"))
             return
+        garbage = []
         for session_id in found:
             record = yield from perform(c.Get(session_id, self._setting.at()))
             # A workspace outlives its session only by accident or by a lease; ids are never used again.
             if record is None or record.reason is not None:
-                tally.count(session_id, (yield from remove_workspace(self._setting, session_id)))
+                garbage.append(session_id)
+        # Asked last: to a store that took the place of another meanwhile, every session of that is unknown.
+        if garbage and (yield from perform(c.Identify())) != deployment_id:
+            self._tell(e.CleanupFailed(None, "the store became another one meanwhile, so no garbage was removed"))
+            return
+        for session_id in garbage:
+            tally.count(session_id, (yield from remove_workspace(self._setting, session_id)))
 
     def _tell(self, event: e.Event) -> None:
         self._setting.bus.publish(event)

@@ -401,10 +401,22 @@ class RemoveWorkspace(FileCommand[Any]):
 
 @frozen
 class FindGarbage(FileCommand[list[str]]):
-    """Name up to `limit` sessions whose workspaces may have outlived them."""
+    """Name up to `limit` sessions of this deployment, and of no other, whose workspaces may have outlived them."""
 
     verb: ClassVar[str] = "candidates"
     limit: int
+    deployment_id: str
 
     def apply(self, store: Any) -> Any:
-        return store.candidates(self.limit)
+        return store.candidates(self.limit, self.deployment_id)
+
+
+@frozen
+class OpenWorkspaces(FileCommand[None]):
+    """Work from now on in the workspaces of this deployment."""
+
+    verb: ClassVar[str] = "open"
+    deployment_id: str
+
+    def apply(self, store: Any) -> Any:
+        return store.open(self.deployment_id)

@@ -47,9 +47,21 @@ class SessionFlows:
 
     def deployment_id(self) -> Flow[str]:
         """Give the id that all users of this store share; the store is asked once."""
-        if self._deployment_id is None:
-            self._deployment_id = yield from perform(c.Identify())
-        return self._deployment_id
+        return self._deployment_id or (yield from self._identify())
+
+    def forget_deployment(self) -> None:
+        """Ask the store anew at the next need: in a forked child it may be another one."""
+        self._deployment_id = None
+
+    def open_workspaces(self) -> Flow[str]:
+        """Open the workspaces of the deployment that the store is now, and give its id."""
+        deployment_id = yield from self._identify()
+        yield from perform(c.OpenWorkspaces(deployment_id))
+        return deployment_id
+
+    def _identify(self) -> Flow[str]:
+        self._deployment_id = found = yield from perform(c.Identify())
+        return found
 
     # Opening
 

@@ -30,6 +30,6 @@ class AsyncLocalWorkspaces:
         """Remove the workspace of a session, at once or when its last lease ends."""
         return await in_thread(partial(self._blocking.remove, session_id))
 
-    async def candidates(self, limit: int) -> list[str]:
+    async def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage."""
-        return await in_thread(partial(self._blocking.candidates, limit))
+        return await in_thread(partial(self._blocking.candidates, limit, deployment_id))

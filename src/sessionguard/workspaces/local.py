@@ -21,8 +21,8 @@ class LocalWorkspaces:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         # Absolute now: a later change of the working directory must not open other workspaces.
         self._root = os.path.abspath(os.fspath(root))
-        self._deployment: Deployment | None = None
-        self._cleanup: Cleanup | None = None
+        # One value, so that a thread that switches deployments leaves nobody with half of each.
+        self._place: tuple[Deployment, Cleanup] | None = None
 
     @property
     def root(self) -> str:
@@ -32,20 +32,20 @@ class LocalWorkspaces:
     def open(self, deployment_id: str) -> None:
         """Make the root if absent, mode 0700, and work below it in a part of this deployment's own.
 
+        Opened again for another deployment, as after a fork or when the store was lost, it leaves all of the former.
+
         Raises:
             ConfigurationError: the root is a link, another user's, writable by others, or cannot be made.
-            MisuseError: this object is already open for another deployment.
         """
         deployment = Deployment(self._root, deployment_id)
-        if self._deployment is not None and self._deployment.folder != deployment.folder:
-            raise MisuseError("these workspaces are open for another deployment; make another LocalWorkspaces for it")
+        if self._place is not None and self._place[0].folder == deployment.folder:
+            return
         if not shutil.rmtree.avoids_symlink_attacks:
             remedy = "this system cannot delete a directory safely while links are swapped in; use another one"
             raise ConfigurationError("workspaces", self._root, remedy)
         with deployment.made():
             pass
-        if self._deployment is None:
-            self._deployment, self._cleanup = deployment, Cleanup(deployment)
+        self._place = deployment, Cleanup(deployment)
 
     def lease(self, session_id: str, quota: Quota) -> Workspace:
         """Give the workspace of a session, made on first use; it is not removed before it is closed.
@@ -57,9 +57,8 @@ class LocalWorkspaces:
             LeaseLostError: it is being removed, or will be when its other leases end.
         """
         checked_session_id(session_id)
-        cleanup = self._opened()
-        assert self._deployment is not None
-        workspace = Workspace(take_shared(self._deployment, session_id), quota, cleanup.remove_if_pending)
+        deployment, cleanup = self._opened()
+        workspace = Workspace(take_shared(deployment, session_id), quota, cleanup.remove_if_pending)
         # After taking the lease: the mark of a removal that came first is seen here, and one that
         # comes later sees the lease. Closing also does that removal, if this lease was what it met.
         if cleanup.is_pending(session_id):
@@ -73,16 +72,21 @@ class LocalWorkspaces:
         Nothing of other sessions is touched. Without a directory: no files, no bytes, not deferred.
         """
         checked_session_id(session_id)
-        return self._opened().remove(session_id)
+        return self._opened()[1].remove(session_id)
 
-    def candidates(self, limit: int) -> list[str]:
+    def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage, and finish interrupted removals.
 
         Those waiting for removal come first, then existing directories, each call going on where the last
         stopped. The caller asks the store which are still active and removes the rest.
+
+        Raises:
+            MisuseError: a `deployment_id` was given, and it is not the one that these workspaces are open for.
         """
         _checked_limit(limit)
-        cleanup = self._opened()
+        deployment, cleanup = self._opened()
+        if deployment_id is not None and deployment.folder != Deployment(self._root, deployment_id).folder:
+            raise MisuseError("these workspaces are open for another deployment; open them for this one")
         cleanup.empty_trash(limit)
         # At most half, so that a search for garbage goes on whatever is waiting.
         pending = cleanup.pending((limit + 1) // 2)
@@ -92,12 +96,12 @@ class LocalWorkspaces:
     def empty_trash(self, limit: int = 1000) -> Removal:
         """Finish up to `limit` removals that a crash interrupted, and give what that freed."""
         _checked_limit(limit)
-        return self._opened().empty_trash(limit)
+        return self._opened()[1].empty_trash(limit)
 
-    def _opened(self) -> Cleanup:
-        if self._cleanup is None:
+    def _opened(self) -> tuple[Deployment, Cleanup]:
+        if self._place is None:
             raise MisuseError("these workspaces are not open; call open(deployment_id) first")
-        return self._cleanup
+        return self._place
 
 
 def _checked_limit(limit: int) -> None:
