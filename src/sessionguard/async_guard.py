@@ -62,6 +62,7 @@ class AsyncSessionGuard:
         self._sweeper: AsyncSweeper | None = None
         self._pid: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_wound_up = False
 
     @classmethod
     def open(
@@ -273,13 +274,17 @@ class AsyncSessionGuard:
 
     async def close(self) -> None:
         """Stop the background work, and close the store if this guard opened it. Closing twice is fine."""
-        if self._parts.is_closed:
+        if self._is_wound_up:
             return
         self._parts.is_closed = True
-        if self._sweeper is not None and self._loop is asyncio.get_running_loop():
-            await self._sweeper.stop()
-        if self._owns_store:
-            await self._store.close()
+        try:
+            if self._sweeper is not None and self._loop is asyncio.get_running_loop():
+                await self._sweeper.stop()
+        finally:
+            if self._owns_store:
+                await self._store.close()
+        # Last: a call that was interrupted before leaves the rest to the next.
+        self._is_wound_up = True
 
     async def __aenter__(self) -> Self:
         return self

@@ -72,6 +72,7 @@ class SessionGuard:
         self._sweeper: Sweeper | None = None
         self._sweeping: dict[int, object] = {}
         self._pid: int | None = None
+        self._is_wound_up = False
 
     @classmethod
     def open(
@@ -279,13 +280,17 @@ class SessionGuard:
 
     def close(self) -> None:
         """Stop the background work, and close the store if this guard opened it. Closing twice is fine."""
-        if self._parts.is_closed:
+        if self._is_wound_up:
             return
         self._parts.is_closed = True
-        if self._sweeper is not None and self._pid == os.getpid():
-            self._sweeper.stop()
-        if self._owns_store:
-            self._store.close()
+        try:
+            if self._sweeper is not None and self._pid == os.getpid():
+                self._sweeper.stop()
+        finally:
+            if self._owns_store:
+                self._store.close()
+        # Last: a call that was interrupted before leaves the rest to the next.
+        self._is_wound_up = True
 
     def __enter__(self) -> Self:
         return self

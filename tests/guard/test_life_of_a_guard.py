@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 
 from sessionguard import AsyncSessionGuard, ConfigurationError, MisuseError, Session, SessionGuard
+from sessionguard.async_sweeping import AsyncSweeper
+from sessionguard.core.commands import Identify
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.sweeping import Sweeper
 from tests.guard.conftest import OpenGuard
 from tests.guard.watching import WatchedStore
 
@@ -103,6 +106,63 @@ def test_closing_twice_is_fine(open_guard: OpenGuard) -> None:
     for guard in (open_guard(), open_guard(sweep_interval=timedelta(hours=1))):
         guard.close()
         guard.close()
+
+
+def test_interrupted_close_closes_the_store_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted while it waits for a sweep, it goes on with the store; what is left, a second call does."""
+    guard = SessionGuard.open(f"sqlite:///{tmp_path}/sessions.db", sweep_interval=timedelta(hours=1))
+    guard.create("ada")
+
+    def interrupted(self: Sweeper) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sweeper, "stop", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            guard.close()
+    with pytest.raises(MisuseError):
+        guard._store.identify(Identify())
+    assert guard._sweeper is not None
+    assert guard._sweeper._thread.is_alive()
+    guard.close()
+    assert not guard._sweeper._thread.is_alive()
+
+
+def test_interrupted_store_is_closed_by_the_second_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing is over only when all of it is done."""
+    guard = SessionGuard.open("memory://", sweep_interval=None)
+
+    def interrupted(self: MemoryStore) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            guard.close()
+    guard.close()
+    with pytest.raises(MisuseError):
+        guard._store.identify(Identify())
+
+
+def test_cancelled_close_of_an_async_guard_closes_the_store_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for tasks."""
+
+    async def interrupted(self: AsyncSweeper) -> None:
+        raise asyncio.CancelledError
+
+    async def scene() -> None:
+        guard = AsyncSessionGuard.open("memory://", sweep_interval=timedelta(hours=1))
+        await guard.create("ada")
+        with monkeypatch.context() as patch:
+            patch.setattr(AsyncSweeper, "stop", interrupted)
+            with pytest.raises(asyncio.CancelledError):
+                await guard.close()
+        with pytest.raises(MisuseError):
+            await guard._store.identify(Identify())
+        await guard.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scene())
 
 
 def test_block_closes(open_guard: OpenGuard) -> None:
