@@ -1,5 +1,6 @@
 """`flask.session` over a guard: what is read, what is written, what Flask's users expect."""
 
+import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +10,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from flask import Response, flash, get_flashed_messages, session, stream_with_context
+from flask import Response, flash, get_flashed_messages, request, session, stream_with_context
 from markupsafe import Markup
 
 from sessionguard import current_session
 from sessionguard.adapters.flask import GuardedSession
 from sessionguard.errors import MisuseError, SessionSealedError
+from tests.adapters.conftest import BuildSite
 from tests.adapters.site import Site, token_of
 
 VALUES: dict[str, Any] = {
@@ -493,3 +495,71 @@ def test_t10_work_that_outlives_the_guard_is_told_so(site: Site) -> None:
     closed.set()
     threads[0].join()
     assert len(failures) == 2
+
+
+@pytest.mark.parametrize("is_new_environ", [False, True])
+def test_application_called_with_the_same_environ_keeps_to_its_own_session(
+    build: BuildSite, is_new_environ: bool
+) -> None:
+    """Each of two guarded applications serves, saves and seals its own session, nested or not."""
+    outer, inner = build(), build(SESSIONGUARD_COOKIE_NAME="__Host-inner")
+    seen: list[Any] = []
+
+    @inner.view
+    def nested() -> str:
+        session["inner"] = 1
+        seen.append(current_session())
+        return "from inside"
+
+    @outer.view
+    def call() -> Any:
+        session["outer"] = 1
+        kept, before = raw(session), current_session()
+        environ = dict(request.environ) if is_new_environ else request.environ
+        environ["PATH_INFO"] = "/nested"
+        response = Response.from_app(inner.app.wsgi_app, environ, buffered=True)
+        seen.append(current_session() is before)
+        assert raw(session) is kept
+        session["late"] = 1
+        return response
+
+    client = outer.client()
+    response = client.post("/call")
+    assert response.text == "from inside"
+    assert seen == [None, True]
+    assert current_session() is None
+    (stored,) = outer.guard.sessions()
+    assert stored.data == {"outer": 1, "late": 1}
+    (stored,) = inner.guard.sessions()
+    assert stored.data == {"inner": 1}
+    assert [cookie.partition("=")[0] for cookie in response.headers.getlist("Set-Cookie")] == [
+        "__Host-inner",
+        "__Host-sg",
+    ]
+
+
+def test_outer_session_is_over_after_a_nested_call(build: BuildSite) -> None:
+    """What outlives the outer request is told so, though the inner application was torn down within it."""
+    outer, inner = build(concurrency="serial"), build(concurrency="serial")
+    kept: list[Any] = []
+    contexts: list[contextvars.Context] = []
+
+    @inner.view
+    def nested() -> str:
+        return ""
+
+    @outer.view
+    def call() -> Any:
+        session["outer"] = 1
+        kept.append(raw(session))
+        request.environ["PATH_INFO"] = "/nested"
+        response = Response.from_app(inner.app.wsgi_app, request.environ, buffered=True)
+        contexts.append(contextvars.copy_context())
+        return response
+
+    client = outer.client()
+    assert client.post("/call").status_code == 200
+    with pytest.raises(SessionSealedError):
+        kept[0]["more"] = 1
+    assert contexts[0].run(current_session) is None
+    assert client.post("/call").status_code == 200

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from inspect import iscoroutinefunction
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from flask import Flask, current_app, has_request_context, request
@@ -10,7 +10,7 @@ from flask import session as flask_session
 from werkzeug.local import LocalProxy
 
 from sessionguard.adapters.flask import answers, settings
-from sessionguard.adapters.flask.interface import SESSION_KEY, GuardedSessionInterface, leave, with_safe_headers
+from sessionguard.adapters.flask.interface import GuardedSessionInterface, with_safe_headers
 from sessionguard.adapters.flask.session import GuardedSession
 from sessionguard.adapters.visit import Concurrency, VisitRules
 from sessionguard.core.session import Session
@@ -53,12 +53,12 @@ class SessionGuardExtension:
         cookie = settings.cookie_of(config)
         rules = VisitRules(guard=self._guard or settings.guard_of(config), cookie=cookie, **options)
         app.extensions[_EXTENSION] = rules
-        app.session_interface = GuardedSessionInterface(rules)
-        app.teardown_request(_leave_request)
-        app.wsgi_app = with_safe_headers(app.wsgi_app)  # type: ignore[assignment, method-assign]
+        app.session_interface = interface = GuardedSessionInterface(rules)
+        app.teardown_request(lambda error: interface.leave(request.environ, error))
+        app.wsgi_app = with_safe_headers(app.wsgi_app, interface)  # type: ignore[assignment, method-assign]
         answers.register(app)
         if rules.concurrency == "serial":
-            app.before_request(_wait_for_turn)
+            app.before_request(partial(_wait_for_turn, interface))
 
     @property
     def guard(self) -> SessionGuard:
@@ -109,8 +109,7 @@ class SessionGuardExtension:
 
 
 def _check_guard(guard: object) -> None:
-    load = getattr(guard, "load", None)
-    if load is None or iscoroutinefunction(load):
+    if not isinstance(guard, SessionGuard):
         raise ConfigurationError(
             "guard", type(guard).__name__, "Flask runs views in threads; give a SessionGuard, which blocks"
         )
@@ -125,16 +124,13 @@ def _session() -> GuardedSession:
     return session
 
 
-def _wait_for_turn() -> None:
+def _wait_for_turn(interface: GuardedSessionInterface) -> None:
     """Take the session's lock before the view runs, unless the view may run beside others."""
-    session = request.environ[SESSION_KEY]
+    session = interface.opened_in(request.environ)
+    assert session is not None
     endpoint = request.endpoint or ""
     view = current_app.view_functions.get(endpoint)
     if view is None or getattr(view, _PARALLEL, False) or endpoint.rpartition(".")[2] == "static":
         session.visit.is_parallel = True
     else:
         session.visit.session()
-
-
-def _leave_request(error: BaseException | None) -> None:
-    leave(request.environ, error)

@@ -1,6 +1,6 @@
 """Flask's session interface over a visit: what happens as a request begins, answers and is torn down."""
 
-from typing import Any, Final
+from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Request, Response
@@ -12,28 +12,42 @@ from sessionguard.adapters.flask.session import GuardedSession
 from sessionguard.adapters.visit import Visit, VisitRules
 from sessionguard.errors import SessionGuardError
 
-SESSION_KEY: Final = "sessionguard.session"
-"""Where the WSGI environment carries the session object of its request."""
-_CONTEXT_KEY: Final = "sessionguard.context"
-
 
 class GuardedSessionInterface(SessionInterface):
     """Opens and saves `flask.session` for one application."""
 
     def __init__(self, rules: VisitRules) -> None:
         self.rules = rules
+        # Of these rules alone: an application that calls another one with its own environment keeps its session.
+        self.environ_key = f"sessionguard.session.{id(rules)}"
+        """Where the WSGI environment carries the session object of its request, and its entry as the current one."""
 
     def open_session(self, app: Flask, request: Request) -> GuardedSession:
         """Give the session object of the request; the store is not asked before its first use."""
         environ = request.environ
-        if SESSION_KEY in environ:
+        if self.environ_key in environ:
             # Flask's test client opens a second object for one request; two would hold the lock against each other.
-            leave(environ)
+            self.leave(environ)
         header = environ.get("HTTP_COOKIE")
         visit = Visit(self.rules, () if header is None else (header.encode("latin-1"),))
-        session = environ[SESSION_KEY] = GuardedSession(visit)
-        environ[_CONTEXT_KEY] = context.enter(visit.session)
+        session = GuardedSession(visit)
+        environ[self.environ_key] = session, context.enter(visit.session)
         return session
+
+    def opened_in(self, environ: WSGIEnvironment) -> GuardedSession | None:
+        """Give the session object that `open_session` made for the request; None before and after."""
+        opened = environ.get(self.environ_key)
+        return None if opened is None else opened[0]
+
+    def leave(self, environ: WSGIEnvironment, error: BaseException | None = None) -> None:
+        """Forget the session object of the request, which is over or begins anew."""
+        opened = environ.pop(self.environ_key, None)
+        if opened is not None:
+            session, entry = opened
+            context.leave(entry)
+            session.visit.release()
+            # Without an error it was sealed as it was saved; or the test client goes on to write to it.
+            session.visit.is_sealed |= error is not None
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Store what the request changed, set the headers and seal the session.
@@ -95,17 +109,7 @@ class GuardedSessionInterface(SessionInterface):
         return False
 
 
-def leave(environ: WSGIEnvironment, error: BaseException | None = None) -> None:
-    """Forget the session object of the request, which is over or begins anew."""
-    session = environ.pop(SESSION_KEY, None)
-    if session is not None:
-        context.leave(environ.pop(_CONTEXT_KEY))
-        session.visit.release()
-        # Without an error it was sealed as it was saved; or the test client goes on to write to it.
-        session.visit.is_sealed |= error is not None
-
-
-def with_safe_headers(inner: WSGIApplication) -> WSGIApplication:
+def with_safe_headers(inner: WSGIApplication, interface: GuardedSessionInterface) -> WSGIApplication:
     """Give `inner` with the headers of the session on responses that Flask sends without saving the session.
 
     It does so when a function registered with `after_request` fails: the error page may show who is logged in.
@@ -113,7 +117,7 @@ def with_safe_headers(inner: WSGIApplication) -> WSGIApplication:
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            session = environ.get(SESSION_KEY)
+            session = interface.opened_in(environ)
             if session is not None and not session.visit.is_sealed:
                 session.visit.seal()
                 session.visit.is_used |= session.accessed
