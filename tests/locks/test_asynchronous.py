@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sessionguard import AsyncSessionGuard, LockTimeoutError, Session
+from sessionguard import AsyncSessionGuard, LockTimeoutError, MisuseError, Session
 from sessionguard.core.locking import LEASE_SECONDS
 from sessionguard.errors import LockLostError
 from sessionguard.locks import asynchronous
@@ -248,3 +248,38 @@ def test_failing_beats_do_not_lose_the_lock(monkeypatch: pytest.MonkeyPatch, cap
 
     asyncio.run(scene())
     assert "a beat failed" in caplog.text
+
+
+def test_one_lock_entered_by_two_tasks_is_held_once() -> None:
+    """The second is told of its mistake while the first is still on its way in."""
+
+    async def scene() -> None:
+        async with stage() as on:
+            on.hold_up("acquire_lock")
+            lock = on.guard.lock(on.session, "a")
+            first = asyncio.create_task(lock.__aenter__())
+            await on.arrival()
+            with pytest.raises(MisuseError, match="entered once"):
+                await lock.__aenter__()
+            on.go_on.set()
+            await first
+            assert not await on.is_free()
+            await lock.__aexit__(None, None, None)
+            assert await on.is_free()
+
+    asyncio.run(scene())
+
+
+def test_lock_that_was_not_entered_may_be_tried_again() -> None:
+    """A timeout is no holding."""
+
+    async def scene() -> None:
+        async with stage() as on:
+            again = on.guard.lock(on.session, "a", timeout=AT_ONCE)
+            async with on.guard.lock(on.session, "a"):
+                with pytest.raises(LockTimeoutError):
+                    await again.__aenter__()
+            async with again:
+                assert again.fence > 0
+
+    asyncio.run(scene())

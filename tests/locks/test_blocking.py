@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard import LockTimeoutError, SessionGuard
+from sessionguard import LockTimeoutError, MisuseError, SessionGuard
 from sessionguard.core.locking import LEASE_SECONDS
 from sessionguard.errors import LockLostError
 from sessionguard.locks import blocking
@@ -142,3 +142,31 @@ def test_t69_forked_child_waits_for_its_parents_lock(tmp_path: Path) -> None:
     os.close(writer)
     guard.close()
     guard._store.close()
+
+
+def test_one_lock_entered_by_two_threads_is_held_once() -> None:
+    """The second is told of its mistake, whether the first waits, as here, or holds; a timeout is no holding."""
+    guard = SessionGuard(MemoryStore(), sweep_interval=None)
+    session = guard.create("ada")
+    lock = guard.lock(session, "a", timeout=timedelta(seconds=PATIENCE))
+    again = guard.lock(session, "a", timeout=AT_ONCE)
+    entered = threading.Event()
+
+    def enter() -> None:
+        lock.__enter__()
+        entered.set()
+
+    thread = threading.Thread(target=enter)
+    with guard.lock(session, "a"):
+        thread.start()
+        while next(iter(guard._gates._gates.values()))[1] < 2:
+            entered.wait(0.001)
+        with pytest.raises(MisuseError, match="entered once"):
+            lock.__enter__()
+        with pytest.raises(LockTimeoutError):
+            again.__enter__()
+    assert entered.wait(PATIENCE)
+    thread.join()
+    lock.__exit__(None, None, None)
+    with again:
+        assert again.fence == lock.fence + 1

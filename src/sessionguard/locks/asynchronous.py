@@ -28,6 +28,7 @@ class AsyncSessionLock:
         self._beating: asyncio.Task[None] | None = None
         self._fence: int | None = None
         self._is_lost = False
+        self._is_entered = False
 
     @property
     def fence(self) -> int:
@@ -42,10 +43,21 @@ class AsyncSessionLock:
             raise LockLostError(self._claim.session_id, self._claim.name, self.fence)
 
     async def __aenter__(self) -> Self:
-        if self._fence is not None:
+        if self._is_entered:
             raise MisuseError("a lock is entered once; call guard.lock again for another holding")
+        # Before anything is awaited: the store would take a second task for a repetition of the first.
+        self._is_entered = True
         try:
-            self._fence = await self._run(self._flows.acquire(self._claim))
+            self._fence = await self._acquire()
+        except BaseException:
+            self._is_entered = False
+            raise
+        self._beating = asyncio.create_task(self._beat())
+        return self
+
+    async def _acquire(self) -> int:
+        try:
+            return int(await self._run(self._flows.acquire(self._claim)))
         except (LockTimeoutError, SessionEndedError, MisuseError):
             raise
         except BaseException:
@@ -53,8 +65,6 @@ class AsyncSessionLock:
             with contextlib.suppress(SessionGuardError):
                 await asyncio.shield(asyncio.ensure_future(self._run(self._flows.abandon(self._claim))))
             raise
-        self._beating = asyncio.create_task(self._beat())
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -38,6 +38,8 @@ class SessionLock:
         # A beat that is under way while the block is left must not take the release for a loss.
         self._beating = threading.Lock()
         self._is_left = False
+        # Taken by the first to enter: the store would take a second for a repetition of the first.
+        self._entering = threading.Lock()
 
     @property
     def fence(self) -> int:
@@ -52,8 +54,17 @@ class SessionLock:
             raise LockLostError(self._claim.session_id, self._claim.name, self.fence)
 
     def __enter__(self) -> Self:
-        if self._fence is not None:
+        if not self._entering.acquire(blocking=False):
             raise MisuseError("a lock is entered once; call guard.lock again for another holding")
+        try:
+            self._enter()
+        except BaseException:
+            self._entering.release()
+            raise
+        self._pid = os.getpid()
+        return self
+
+    def _enter(self) -> None:
         timeout = self._claim.timeout_seconds
         started = time.monotonic()
         if not self._gates.enter(self._key, timeout):
@@ -64,8 +75,6 @@ class SessionLock:
         except BaseException:
             self._gates.leave(self._key)
             raise
-        self._pid = os.getpid()
-        return self
 
     def _acquire(self, already_waited: float) -> int:
         try:
