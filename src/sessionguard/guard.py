@@ -31,7 +31,7 @@ from sessionguard.errors import (
 from sessionguard.locks import SessionLock
 from sessionguard.locks.gates import Gates
 from sessionguard.parts import GuardParts, folder
-from sessionguard.stores.contract import Store
+from sessionguard.stores.contract import AsyncStore, Store
 from sessionguard.stores.opening import open_store
 from sessionguard.sweeping import Sweeper
 
@@ -54,7 +54,7 @@ class SessionGuard:
 
     def __init__(
         self,
-        store: Store,
+        store: Store | AsyncStore,
         workspaces: str | os.PathLike[str] | None = None,
         policy: SessionPolicy | Mapping[str, SessionPolicy] | None = None,
         *,

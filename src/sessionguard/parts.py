@@ -40,6 +40,8 @@ class GuardParts(Generic[Files]):
     ) -> None:
         if keys is not None and not isinstance(keys, KeyRing):
             raise ConfigurationError("keys", type(keys).__name__, "give a KeyRing, such as KeyRing({...}, current=...)")
+        if clock is not None and not callable(clock):
+            raise ConfigurationError("clock", clock, "give a function that returns an aware datetime")
         self.files = files
         self.bus = EventBus(_report_failed_subscriber)
         self.setting = Setting(

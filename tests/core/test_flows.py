@@ -1,6 +1,6 @@
 """Flows on a scripted store: what is asked for each answer, without any store that could help."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.locking import LockFlows
 from sessionguard.core.opening import opened_record
 from sessionguard.core.setting import Setting
-from sessionguard.errors import IdentityMismatchError, LockTimeoutError
+from sessionguard.errors import ConfigurationError, IdentityMismatchError, InvalidArgumentError, LockTimeoutError
 from tests.core.making import START, START_US, record, setting
 from tests.core.scripting import ScriptedStore
 
@@ -172,3 +172,23 @@ def test_lock_waits_ever_longer_and_no_longer_than_told() -> None:
     assert sum(paused) == pytest.approx(1.0)
     assert paused[:5] == pytest.approx([0.001, 0.002, 0.004, 0.008, 0.016], rel=0.01)
     assert max(paused) <= 0.025
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda data: data.setdefault("prefs", {}), lambda data: data["prefs"], lambda data: data.pop("prefs")],
+)
+def test_modify_refuses_a_part_of_the_data(function: Any) -> None:
+    """A function that happens to return a field does not replace all the others by it; the store is not asked."""
+    store = ScriptedStore()
+    with pytest.raises(InvalidArgumentError, match="a part of the data"):
+        run(SessionFlows(setting()).modify(Session(record(data='{"keep":1,"prefs":{"c":1}}')), function), store)
+    assert store.asked == []
+
+
+@pytest.mark.parametrize("clock", [lambda: datetime(2026, 1, 1), lambda: 0])  # noqa: DTZ001
+def test_a_clock_without_a_zone_is_named(clock: Any) -> None:
+    """The error names the setting, not an argument that the caller never gave."""
+    flows = SessionFlows(evolve(setting(), clock=clock))
+    with pytest.raises(ConfigurationError, match="clock"):
+        run(flows.touch(Session(record())), ScriptedStore())

@@ -177,7 +177,7 @@ def test_block_closes(open_guard: OpenGuard) -> None:
 def test_blocking_guard_refuses_an_async_store() -> None:
     """The message says which guard to use."""
     with pytest.raises(ConfigurationError, match="AsyncSessionGuard"):
-        SessionGuard(OffloadedStore(MemoryStore()))  # type: ignore[arg-type]
+        SessionGuard(OffloadedStore(MemoryStore()))
 
 
 def test_async_guard_takes_an_async_store() -> None:

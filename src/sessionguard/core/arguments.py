@@ -26,7 +26,9 @@ _FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 def valid_text(argument: str, value: object) -> str:
     """Give `value` if it can name a scope or an owner, else raise `InvalidArgumentError`."""
     if not isinstance(value, str):
-        raise InvalidArgumentError(argument, value, f"give non-empty text; a {type(value).__name__} names nobody")
+        raise InvalidArgumentError(
+            argument, value, f"give non-empty text, such as str(user.id), not {type(value).__name__}"
+        )
     # The common case in one cheap test: printable ASCII, not over the limit.
     if not (value.isascii() and value.isprintable() and len(value) <= MAX_TEXT_BYTES):
         _refuse_unprintable(argument, value)

@@ -188,7 +188,13 @@ class SessionFlows:
         deadline = self._setting.monotonic() + _MODIFY_BOUND_SECONDS
         for delay in delays(self._mint.random_bytes):
             before, after = private_copy(current), private_copy(current)
+            parts = list(after.values())
             returned = function(after)
+            if any(returned is part for part in (*parts, *after.values()) if returned is not None):
+                # A lambda whose last call happens to return a field would silently replace all the others by it.
+                raise InvalidArgumentError(
+                    "function", type(returned).__name__, "it returned a part of the data; return None, or all of it"
+                )
             changes, removed = difference(before, after if returned is None else returned)
             fields = encode_fields(changes, max_depth=policy.max_data_depth, argument="function")
             reply = yield from self._ask_save(session, fields, removed, current.version)

@@ -62,7 +62,8 @@ class LockFlows:
             if reply.outcome is Outcome.DONE:
                 return reply.fence
             if reply.outcome is Outcome.ENDED:
-                raise SessionEndedError(claim.session_id, None)
+                ended = yield from perform(c.Get(claim.session_id, self.setting.at()))
+                raise SessionEndedError(claim.session_id, None if ended is None else ended.reason)
             left = deadline - monotonic()
             if left <= 0:
                 raise LockTimeoutError(claim.session_id, claim.name, claim.timeout_seconds)

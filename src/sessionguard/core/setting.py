@@ -9,7 +9,7 @@ from sessionguard.core import events as e
 from sessionguard.core.policy import PolicyBook
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import Mint
-from sessionguard.errors import InvalidArgumentError
+from sessionguard.errors import ConfigurationError, InvalidArgumentError
 
 Clock = Callable[[], datetime]
 
@@ -28,7 +28,12 @@ class Setting:
 
     def at(self) -> datetime | None:
         """Give the instant to judge by; None leaves that to the engine's clock."""
-        return None if self.clock is None else self.clock()
+        if self.clock is None:
+            return None
+        at = self.clock()
+        if not isinstance(at, datetime) or at.tzinfo is None:
+            raise ConfigurationError("clock", at, "it must give an aware datetime, such as datetime.now(timezone.utc)")
+        return at
 
 
 def valid_session(session: object) -> Session:
