@@ -5,7 +5,8 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks import flask_subject, memory_subject, sqlite_subject
@@ -24,6 +25,18 @@ def measured(effort: Effort, pattern: str = "") -> list[Result]:
     return results
 
 
+@contextmanager
+def only_errors_logged() -> Iterator[None]:
+    """Keep the warning about SQLite's version out of the table, and leave the logger as it was."""
+    logger = logging.getLogger("sessionguard")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
@@ -32,10 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--share", type=float, default=1.0, help="of the usual calls in a round (default: 1)")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose group and name contain TEXT")
     options = parser.parse_args(arguments)
-    # The warning about SQLite's version would stand in the middle of the table.
-    logging.getLogger("sessionguard").setLevel(logging.ERROR)
     began = time.monotonic()
-    results = measured(Effort(options.rounds, options.share), options.only)
+    with only_errors_logged():
+        results = measured(Effort(options.rounds, options.share), options.only)
     print(as_json(results) if options.json else as_table(results))
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
     return 0

@@ -1,6 +1,7 @@
 """The benchmarks run; what they measure is not judged."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def test_the_command_prints_a_table_or_json(form: str, capsys: pytest.CaptureFix
     else:
         assert "SQLite, blocking" in printed
         assert "<= 3x" in printed
+
+
+def test_the_command_leaves_the_log_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever calls it goes on logging warnings afterwards."""
+    main(["--rounds", "1", "--share", "0.01", "--only", "no such case"])
+    assert logging.getLogger("sessionguard").level == logging.NOTSET
 
 
 def test_no_subject_is_forgotten() -> None:
