@@ -2,15 +2,19 @@
 
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sessionguard import ConfigurationError, MisuseError, SessionGuard, open_store
+from sessionguard import ConfigurationError, MisuseError, Session, SessionGuard, open_store
 from sessionguard.core.commands import Identify
 from sessionguard.stores.memory import MemoryStore
+from sessionguard.stores.memory.workers import _warn_about_gunicorn
 from tests.guard.clock import Clock
 
 
@@ -42,6 +46,37 @@ def test_one_worker_is_fine(monkeypatch: pytest.MonkeyPatch, workers: str) -> No
     """And so is what says nothing about how many there are."""
     monkeypatch.setenv("WEB_CONCURRENCY", workers)
     assert isinstance(open_store("memory://"), MemoryStore)
+
+
+@pytest.mark.parametrize("workers, is_refused", [(1, False), (2, True)])
+def test_uwsgi_tells_how_many_workers_it_runs(monkeypatch: pytest.MonkeyPatch, workers: int, is_refused: bool) -> None:
+    """Inside uWSGI its module is loaded; it need not set any variable."""
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(numproc=workers))
+    if is_refused:
+        with pytest.raises(ConfigurationError, match="uwsgi"):
+            MemoryStore()
+    else:
+        MemoryStore()
+    MemoryStore(allow_per_process=True)
+
+
+def test_gunicorn_does_not_tell_which_is_warned_about_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unless WEB_CONCURRENCY says that there is one worker, or the program that each may have its own sessions."""
+    _warn_about_gunicorn.cache_clear()
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setenv("SERVER_SOFTWARE", "gunicorn/23.0.0")
+    MemoryStore(allow_per_process=True)
+    with monkeypatch.context() as known:
+        known.setenv("WEB_CONCURRENCY", "1")
+        MemoryStore()
+    assert caplog.messages == []
+    MemoryStore()
+    MemoryStore()
+    (message,) = caplog.messages
+    assert "gunicorn" in message
+    assert "sqlite://" in message
 
 
 @pytest.mark.parametrize("value", ["true", "1", "yes", "True"])
@@ -98,6 +133,32 @@ def test_t02_fork_with_permission_begins_empty() -> None:
     assert guard.load(session.token) is not None
 
 
+@pytest.mark.processes
+def test_t02_threads_of_a_child_begin_with_one_store() -> None:
+    """Whichever of them is first, none loses what another has put in."""
+
+    def nothing_lost() -> bool:
+        sys.setswitchinterval(1e-6)
+        ready = threading.Barrier(8)
+        made: list[Session] = []
+
+        def create(number: int) -> None:
+            ready.wait()
+            made.append(guard.create(f"owner-{number}"))
+
+        threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return len(made) == 8 and all(guard.load(session.token) is not None for session in made)
+
+    for _ in range(60):
+        guard = SessionGuard(MemoryStore(allow_per_process=True), sweep_interval=None)
+        guard.create("ada")
+        assert in_child(nothing_lost)
+
+
 def test_closed_store_refuses_everything() -> None:
     """Closing twice is fine."""
     store = MemoryStore()
@@ -105,6 +166,24 @@ def test_closed_store_refuses_everything() -> None:
     store.close()
     with pytest.raises(MisuseError, match="closed"):
         store.identify(Identify())
+
+
+def test_forgetting_a_session_does_not_look_at_all_locks() -> None:
+    """A purge of many sessions takes no longer for the locks that others have."""
+    clock = Clock()
+    store = MemoryStore()
+    guard = SessionGuard(store, clock=clock, sweep_interval=None)
+    for number in range(4000):
+        session = guard.create(f"owner-{number}")
+        with guard.lock(session, "a"):
+            pass
+        if number % 2:
+            guard.end(session)
+    clock.advance(days=60)
+    began = time.process_time()
+    assert guard.purge().purged == 2000
+    assert time.process_time() - began < 0.1
+    assert len(store._locks) == 2000
 
 
 def test_nothing_grows_with_sessions_that_come_and_go() -> None:
@@ -120,8 +199,10 @@ def test_nothing_grows_with_sessions_that_come_and_go() -> None:
     clock.advance(days=60)
     guard.sweep()
     assert guard.purge().purged == 200
-    for table in (store._rows, store._tokens, store._slots, store._generations, store._deadlines, store._locks):
-        assert not table
+    assert len(store._locks) == 0
+    kept = {name: table for name, table in vars(store._shelf).items() if name != "_generation_floor"}
+    assert kept
+    assert not any(kept.values())
 
 
 def test_threads_never_meet_half_a_change() -> None:

@@ -1,0 +1,319 @@
+"""Sessions in the memory of one process: the plainest store that keeps every promise, and the reference for the rest.
+
+Nothing survives the process and nothing is shared between processes, so it refuses to work where several
+workers serve one application.
+"""
+
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from datetime import datetime
+
+from attrs import evolve
+
+from sessionguard.core import commands as c
+from sessionguard.core.data import join_fields, merge, size_bytes
+from sessionguard.core.instants import to_us
+from sessionguard.core.lifecycle import (
+    EXPIRED_REASON,
+    REPLACED_REASON,
+    Outcome,
+    State,
+    Verb,
+    allows,
+    refusal_of,
+    settled,
+    state_of,
+    touch_is_due,
+)
+from sessionguard.core.paging import from_cursor, newest_first, to_cursor
+from sessionguard.core.records import SessionRecord
+from sessionguard.errors import MisuseError
+from sessionguard.stores.memory.locks import Locks
+from sessionguard.stores.memory.shelf import Row, Shelf
+from sessionguard.stores.memory.workers import refuse_several_workers
+
+_stores: "weakref.WeakSet[MemoryStore]" = weakref.WeakSet()
+
+
+class MemoryStore:
+    """A `Store` with all abilities, atomic by one lock that is never held while waiting for anything."""
+
+    name = "memory"
+
+    def __init__(self, *, allow_per_process: bool = False) -> None:
+        self._allow_per_process = allow_per_process
+        self._closed = False
+        if not allow_per_process:
+            refuse_several_workers()
+        self._begin_empty()
+        _stores.add(self)
+
+    def _begin_empty(self) -> None:
+        self._pid = os.getpid()
+        self._mutex = threading.Lock()
+        self._deployment_id = secrets.token_hex(16)
+        self._shelf = Shelf()
+        self._locks = Locks()
+
+    def _begin_in_child(self) -> None:
+        # Here, where the child has one thread: of two that began at their first calls, one would lose the other's.
+        if self._allow_per_process:
+            self._begin_empty()
+
+    def _enter(self) -> None:
+        if self._closed:
+            raise MisuseError("the memory store is closed; open a new one")
+        if self._pid != os.getpid():
+            # A copy of the parent's sessions would go on living a life of its own, unseen by anyone.
+            raise MisuseError(
+                "a memory store was carried over a fork, but sessions in memory belong to one process; use "
+                "sqlite:// for several workers, or allow_per_process=true if losing sight of them is acceptable"
+            )
+
+    def answer_inline(self, command: c.Command[c.R]) -> c.R | None:
+        """Give the reply to any command: nothing here ever waits."""
+        reply: c.R = command.apply(self)
+        return reply
+
+    # Opening
+
+    def identify(self, command: c.Identify) -> str:
+        self._enter()
+        return self._deployment_id
+
+    def create(self, command: c.Create) -> c.Opened:
+        self._enter()
+        with self._mutex:
+            known = self._shelf.rows.get(command.new.id)
+            if known is not None:
+                return c.Opened(known.record)
+            return c.Opened(self._shelf.insert(command.new, exclusive=False, now_us=_now_us(command.at)))
+
+    def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            row = self._shelf.in_slot_of(command.new)
+            if row is not None and state_of(row.record, now_us) is State.ACTIVE:
+                touched = touch_is_due(row.record, now_us)
+                if touched:
+                    row.touch(now_us)
+                return c.Opened(row.record, touched=touched)
+            known = self._shelf.rows.get(command.new.id)
+            if known is not None:
+                return c.Opened(known.record)
+            ended = () if row is None else (self._shelf.finish(row, EXPIRED_REASON, now_us, command.operation_id),)
+            return c.Opened(self._shelf.insert(command.new, exclusive=True, now_us=now_us), ended)
+
+    def replace(self, command: c.Replace) -> c.Opened:
+        self._enter()
+        with self._mutex:
+            known = self._shelf.rows.get(command.new.id)
+            if known is not None:
+                return c.Opened(known.record)
+            now_us = _now_us(command.at)
+            row = self._shelf.in_slot_of(command.new)
+            ended: tuple[SessionRecord, ...] = ()
+            if row is not None:
+                expired = state_of(row.record, now_us) is State.EXPIRED
+                reason = EXPIRED_REASON if expired else REPLACED_REASON
+                ended = (self._shelf.finish(row, reason, now_us, command.operation_id),)
+            return c.Opened(self._shelf.insert(command.new, exclusive=True, now_us=now_us), ended)
+
+    # Reading
+
+    def load(self, command: c.Load) -> c.Loaded:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            row = self._shelf.with_token(command.token_hash)
+            if row is None:
+                return c.Loaded(None, refusal="unknown")
+            refusal = refusal_of(row.record, command.token_hash, command.scope, now_us)
+            if refusal is not None:
+                return c.Loaded(None, refusal=refusal, refused_id=row.record.id)
+            touched = touch_is_due(row.record, now_us)
+            if touched:
+                row.touch(now_us)
+            return c.Loaded(row.record, touched)
+
+    def get(self, command: c.Get) -> SessionRecord | None:
+        self._enter()
+        with self._mutex:
+            row = self._shelf.rows.get(command.session_id)
+            return None if row is None else settled(row.record, _now_us(command.at))
+
+    def page(self, command: c.Page) -> c.PageOfRecords:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            found = sorted(self._matching(command, now_us), key=newest_first)
+            after = None if command.cursor is None else from_cursor(command.cursor)
+            rest = [record for record in found if after is None or newest_first(record) > after]
+            page = tuple(rest[: command.limit])
+            cursor = to_cursor(page[-1]) if len(rest) > len(page) else None
+            return c.PageOfRecords(page, cursor)
+
+    def _matching(self, command: c.Page, now_us: int) -> Iterator[SessionRecord]:
+        for row in self._shelf.rows.values():
+            record = settled(row.record, now_us)
+            if (
+                (command.scope is None or record.scope == command.scope)
+                and (command.owner is None or record.owner == command.owner)
+                and (command.status is None or (command.status == "active") == (record.reason is None))
+            ):
+                yield record
+
+    # Changing one session
+
+    def save(self, command: c.Save) -> c.Changed:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            row = self._shelf.rows.get(command.session_id)
+            if row is None:
+                return c.Changed(Outcome.ENDED, None)
+            record = row.record
+            if command.operation_id in row.operations:
+                return c.Changed(Outcome.DONE, settled(record, now_us))
+            if not allows(record, Verb.SAVE, now_us):
+                return c.Changed(Outcome.ENDED, settled(record, now_us))
+            if command.expected_version not in (None, record.version):
+                return c.Changed(Outcome.CONFLICT, record)
+            if not command.changes and not command.remove:
+                return c.Changed(Outcome.DONE, record)
+            data = merge(record.data, join_fields(command.changes), command.remove)
+            if size_bytes(data) > command.limit_bytes:
+                return c.Changed(Outcome.TOO_LARGE, record, size_bytes(data))
+            row.record = evolve(record, data=data, version=record.version + 1)
+            row.operations.append(command.operation_id)
+            return c.Changed(Outcome.DONE, row.record)
+
+    def touch(self, command: c.Touch) -> c.Changed:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            row = self._shelf.rows.get(command.session_id)
+            if row is None or not allows(row.record, Verb.TOUCH, now_us):
+                return _refused(row, now_us)
+            row.touch(now_us)
+            return c.Changed(Outcome.DONE, row.record)
+
+    def rotate(self, command: c.Rotate) -> c.Changed:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            row = self._shelf.rows.get(command.session_id)
+            if row is None or not allows(row.record, Verb.ROTATE, now_us):
+                return _refused(row, now_us)
+            record = row.record
+            if command.token_hash in (record.token_hash, record.previous_hash):
+                return c.Changed(Outcome.DONE, record)
+            if record.token_hash != command.expected_hash:
+                return c.Changed(Outcome.CONFLICT, record)
+            self._shelf.give_token(row, command.token_hash, command.grace_us, now_us)
+            if command.owner is not None:
+                self._shelf.give_owner(row, command.owner)
+            return c.Changed(Outcome.DONE, row.record)
+
+    def end(self, command: c.End) -> c.Changed:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            row = self._shelf.rows.get(command.session_id)
+            if row is not None and command.operation_id in row.operations:
+                return c.Changed(Outcome.DONE, row.record)
+            if row is None or not allows(row.record, Verb.END, now_us):
+                return _refused(row, now_us)
+            return c.Changed(Outcome.DONE, self._shelf.finish(row, command.reason, now_us, command.operation_id))
+
+    # Changing many
+
+    def end_owner(self, command: c.EndOwner) -> c.Ended:
+        self._enter()
+        with self._mutex:
+            repeated = [row.record for row in self._shelf.rows.values() if command.operation_id in row.operations]
+            if repeated:
+                # The owner may have come back since; those sessions are not the ones that were meant.
+                return c.Ended(tuple(repeated))
+            now_us = _now_us(command.at)
+            return c.Ended(
+                tuple(
+                    self._shelf.finish(row, command.reason, now_us, command.operation_id)
+                    for row in list(self._shelf.rows.values())
+                    if row.record.owner == command.owner
+                    and command.scope in (None, row.record.scope)
+                    and row.record.id != command.keep_id
+                    and allows(row.record, Verb.END, now_us)
+                )
+            )
+
+    def sweep(self, command: c.Sweep) -> c.Ended:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            ended: list[SessionRecord] = []
+            while len(ended) < command.limit and (row := self._shelf.longest_expired(now_us)) is not None:
+                ended.append(self._shelf.finish(row, EXPIRED_REASON, now_us, command.operation_id))
+            return c.Ended(tuple(ended), self._shelf.longest_expired(now_us) is not None)
+
+    def purge(self, command: c.Purge) -> c.Purged:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            due = [row for row in self._shelf.rows.values() if row.is_forgettable(command.older_than_us, now_us)]
+            due.sort(key=lambda row: (row.record.ended_us or 0, row.record.id))
+            for row in due[: command.limit]:
+                self._shelf.forget(row)
+                self._locks.forget(row.record.id)
+            return c.Purged(min(len(due), command.limit), len(due) > command.limit)
+
+    # Locks
+
+    def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
+        self._enter()
+        with self._mutex:
+            now_us = _now_us(command.at)
+            row = self._shelf.rows.get(command.session_id)
+            if row is None or state_of(row.record, now_us) is not State.ACTIVE:
+                return c.LockReply(Outcome.ENDED, 0)
+            return self._locks.acquire(command, now_us)
+
+    def renew_lock(self, command: c.RenewLock) -> c.LockReply:
+        self._enter()
+        with self._mutex:
+            return self._locks.renew(command, _now_us(command.at))
+
+    def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
+        self._enter()
+        with self._mutex:
+            return self._locks.release(command)
+
+    # The end
+
+    def distrust(self) -> None:
+        """Nothing to drop: there is no connection."""
+
+    def close(self) -> None:
+        """Forget everything. Closing twice is fine; any other call afterwards raises `MisuseError`."""
+        self._closed = True
+
+
+def _now_us(at: datetime | None) -> int:
+    return time.time_ns() // 1000 if at is None else to_us(at)
+
+
+def _refused(row: Row | None, now_us: int) -> c.Changed:
+    return c.Changed(Outcome.ENDED, None if row is None else settled(row.record, now_us))
+
+
+def _begin_all_in_child() -> None:
+    for store in list(_stores):
+        store._begin_in_child()
+
+
+os.register_at_fork(after_in_child=_begin_all_in_child)
