@@ -1,0 +1,16 @@
+"""Sessions in the memory of one process. Nothing survives it, and nothing is shared with another one."""
+
+from collections.abc import Mapping
+
+from sessionguard.errors import ConfigurationError
+from sessionguard.stores.memory.store import MemoryStore
+
+__all__ = ["MemoryStore", "open_memory"]
+
+
+def open_memory(url: str, options: Mapping[str, str]) -> MemoryStore:
+    """Open `memory://`; the option `allow_per_process=true` lets every worker process keep sessions of its own."""
+    if options.keys() - {"allow_per_process"}:
+        # Not named: behind a question mark inside a password, the rest of the password would be an option.
+        raise ConfigurationError.of_url(url, "memory:// has only the option allow_per_process")
+    return MemoryStore(allow_per_process=options.get("allow_per_process", "").lower() in {"1", "true", "yes"})
