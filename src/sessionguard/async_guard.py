@@ -22,7 +22,7 @@ from sessionguard.core.locking import DEFAULT_TIMEOUT
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
-from sessionguard.errors import IdentityMismatchError, LeaseLostError, SessionEndedError
+from sessionguard.errors import IdentityMismatchError, LeaseLostError, MisuseError, SessionEndedError
 from sessionguard.locks.asynchronous import AsyncSessionLock
 from sessionguard.parts import GuardParts, folder
 from sessionguard.stores.contract import AsyncStore, Store
@@ -36,8 +36,9 @@ _log = logging.getLogger("sessionguard.background")
 
 
 class AsyncSessionGuard:
-    """Opens, finds, changes and ends sessions in one store. For the tasks of an event loop.
+    """Opens, finds, changes and ends sessions in one store. For the tasks of an event loop, or of several.
 
+    Each event loop that uses the guard has one sweeper, which ends with the loop or with the guard.
     `store` is an async store or a blocking one, whose waiting calls then run in a thread. The other
     settings are those of `SessionGuard`. A cancelled call is done, refused or unknown, never half done.
 
@@ -59,9 +60,9 @@ class AsyncSessionGuard:
         self._owns_store = False
         files = None if workspaces is None else AsyncLocalWorkspaces(folder(workspaces))
         self._parts = GuardParts(files, policy, keys, clock, sweep_interval)
-        self._sweeper: AsyncSweeper | None = None
+        # What each loop has, also where nothing sweeps; by process, for a forked child inherits no running loop.
+        self._sweepers: dict[tuple[int, asyncio.AbstractEventLoop], AsyncSweeper | None] = {}
         self._pid: int | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_wound_up = False
 
     @classmethod
@@ -278,8 +279,9 @@ class AsyncSessionGuard:
             return
         self._parts.is_closed = True
         try:
-            if self._sweeper is not None and self._loop is asyncio.get_running_loop():
-                await self._sweeper.stop()
+            for (pid, _), sweeper in list(self._sweepers.items()):
+                if sweeper is not None and pid == os.getpid():
+                    await sweeper.stop()
         finally:
             if self._owns_store:
                 await self._store.close()
@@ -305,20 +307,25 @@ class AsyncSessionGuard:
     async def _ready(self) -> None:
         """Do what is done once per process and event loop, at first use. Tasks may come here together."""
         self._parts.require_open()
-        loop, pid = asyncio.get_running_loop(), os.getpid()
-        if self._loop is loop and self._pid == pid:
+        pid = os.getpid()
+        place = pid, asyncio.get_running_loop()
+        if place in self._sweepers:
             return
         if self._pid != pid:
             self._parts.flows.forget_deployment()
         if self._parts.files is not None:
             await run_async(self._parts.flows.open_workspaces(), self._store, self._parts.files)
         # No await from here on, so only one of the tasks that came together starts the sweeper.
-        if self._loop is loop and self._pid == pid:
+        if place in self._sweepers:
             return
-        self._loop, self._pid = loop, pid
-        if self._parts.sweep_seconds is not None:
-            self._sweeper = AsyncSweeper(_background_pass(weakref.ref(self)), self._parts.sweep_seconds)
-            self._sweeper.start()
+        for former in list(self._sweepers):
+            if former[0] != pid or former[1].is_closed():
+                self._sweepers.pop(former, None)
+        self._pid, self._sweepers[place] = pid, None
+        if self._parts.sweep_seconds is not None and not self._parts.is_closed:
+            sweeper = AsyncSweeper(_background_pass(weakref.ref(self)), self._parts.sweep_seconds)
+            sweeper.start()
+            self._sweepers[place] = sweeper
 
 
 def _background_pass(guard_reference: "weakref.ref[AsyncSessionGuard]") -> Callable[[], Awaitable[bool]]:
@@ -327,8 +334,13 @@ def _background_pass(guard_reference: "weakref.ref[AsyncSessionGuard]") -> Calla
         guard = guard_reference()
         if guard is None or guard._parts.is_closed:
             return False
-        await guard.sweep()
-        await guard.purge()
-        return True
+        try:
+            await guard.sweep()
+            await guard.purge()
+        except MisuseError:
+            # Closed meanwhile, which is no failure worth a line in the log.
+            if not guard._parts.is_closed:
+                raise
+        return not guard._parts.is_closed
 
     return sweep_pass

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
 from itertools import islice, pairwise
 from pathlib import Path
@@ -254,6 +254,84 @@ def test_async_guard_used_in_a_second_loop_sweeps_there() -> None:
     for _ in range(2):
         assert "sessionguard-sweeper" in asyncio.run(scene())
     asyncio.run(guard.close())
+
+
+@pytest.fixture
+def loops() -> Iterator[list[asyncio.AbstractEventLoop]]:
+    """Two event loops, each running in a thread of its own."""
+    opened = [asyncio.new_event_loop() for _ in range(2)]
+    threads = [threading.Thread(target=loop.run_forever) for loop in opened]
+    for thread in threads:
+        thread.start()
+    yield opened
+    for loop, thread in zip(opened, threads, strict=True):
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE)
+        loop.close()
+
+
+async def sweeping_tasks() -> list[asyncio.Task[Any]]:
+    """Give the sweepers of the running loop."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "sessionguard-sweeper"]
+
+
+def test_loops_that_use_one_guard_in_turn_have_one_sweeper_each(loops: list[asyncio.AbstractEventLoop]) -> None:
+    """However often they alternate; closing in one of them, or in a third, ends them all."""
+
+    def result(loop: asyncio.AbstractEventLoop, call: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(call, loop).result(PATIENCE)
+
+    for closing in (asyncio.run, lambda call: result(loops[0], call)):
+        guard = AsyncSessionGuard(MemoryStore(), sweep_interval=SELDOM)
+        for _ in range(20):
+            for loop in loops:
+                result(loop, guard.create("ada"))
+        tasks = [result(loop, sweeping_tasks()) for loop in loops]
+        assert [len(of_loop) for of_loop in tasks] == [1, 1]
+        closing(guard.close())
+        for loop, (task,) in zip(loops, tasks, strict=True):
+
+            async def ends(task: asyncio.Task[Any] = task) -> None:
+                await asyncio.wait([task])
+
+            result(loop, ends())
+
+
+def test_loops_that_are_gone_are_forgotten() -> None:
+    """A guard that is used in one short loop after the other keeps none of them alive."""
+    guard = AsyncSessionGuard(MemoryStore(), sweep_interval=SELDOM)
+    for _ in range(5):
+        asyncio.run(_create(guard))
+    assert len(guard._sweepers) == 1
+    asyncio.run(guard.close())
+
+
+async def _create(guard: AsyncSessionGuard) -> None:
+    await guard.create("ada")
+
+
+def test_closing_an_async_guard_during_a_pass_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """The half of the pass that comes too late is not reported as a failure."""
+
+    async def scene() -> None:
+        guard = AsyncSessionGuard(MemoryStore(), sweep_interval=OFTEN)
+        swept = asyncio.Event()
+
+        async def purge() -> None:
+            guard._parts.is_closed = True
+            swept.set()
+            await guard.get("0" * 34)
+
+        guard.purge = purge  # type: ignore[method-assign, assignment]
+        await guard.create("ada")
+        (task,) = await sweeping_tasks()
+        await asyncio.wait_for(swept.wait(), PATIENCE)
+        await asyncio.wait_for(task, PATIENCE)
+        await guard.close()
+
+    with caplog.at_level(logging.ERROR, logger="sessionguard.background"):
+        asyncio.run(scene())
+    assert caplog.records == []
 
 
 @pytest.mark.processes
