@@ -17,8 +17,11 @@ from sessionguard.stores.sqlite import SQLiteStore
 class Entry:
     """An entry point that a third party might have."""
 
-    def __init__(self, name: str, opener: Callable[[str, Mapping[str, str]], Any]) -> None:
+    def __init__(
+        self, name: str, opener: Callable[[str, Mapping[str, str]], Any], value: str = "acme.stores:open_it"
+    ) -> None:
         self.name = name
+        self.value = value
         self.opener = opener
 
     def load(self) -> Callable[[str, Mapping[str, str]], Any]:
@@ -68,6 +71,16 @@ def test_third_party_store_is_opened_by_its_entry_point(register: Callable[[Entr
     guard = SessionGuard.open(url, sweep_interval=None)
     assert guard.create("ada").token
     assert seen == [(url, {"size": "3", "note": "a b", "empty": ""})]
+
+
+def test_two_packages_with_one_name_are_told_apart_by_nobody(register: Callable[[Entry], None]) -> None:
+    """The message names both; which one counts is not guessed. One package found twice is one."""
+    register(Entry("acme", lambda url, options: MemoryStore()))
+    register(Entry("acme", lambda url, options: MemoryStore()))
+    assert isinstance(open_store("acme://host"), MemoryStore)
+    register(Entry("acme", lambda url, options: MemoryStore(), "other.acme:open_acme"))
+    with pytest.raises(ConfigurationError, match="acme.stores:open_it, other.acme:open_acme"):
+        open_store("acme://host")
 
 
 def test_async_store_by_url_needs_the_async_guard(register: Callable[[Entry], None]) -> None:

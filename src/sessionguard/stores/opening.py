@@ -37,7 +37,13 @@ def open_store(url: str) -> Store | AsyncStore:
     if not found:
         known = ", ".join(sorted({f"{entry.name}://" for entry in entry_points(group=GROUP)}))
         raise ConfigurationError.of_url(url, f"no store is registered for {scheme}://; there are: {known}")
-    opener: Opener = next(iter(found)).load()
+    # One package found twice on the path names the same function twice; two packages are a matter for the developer.
+    different = {entry.value: entry for entry in found}
+    if len(different) > 1:
+        raise ConfigurationError.of_url(
+            url, f"several packages offer {scheme}://: {', '.join(sorted(different))}; uninstall all but one"
+        )
+    opener: Opener = next(iter(different.values())).load()
     return opener(url, _options(url))
 
 
