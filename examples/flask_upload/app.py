@@ -1,6 +1,6 @@
 """A small upload app: every upload is a session of its own, with a private workspace.
 
-    pip install 'sessionguard[flask]'
+    pip install '.[flask]'      # in a checkout of the repository
     flask --app examples/flask_upload/app.py run
 
 Open http://localhost:5000 in several tabs and upload at once: no tab ever sees another's files.
