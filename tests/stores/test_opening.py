@@ -79,7 +79,7 @@ def test_two_packages_with_one_name_are_told_apart_by_nobody(register: Callable[
     register(Entry("acme", lambda url, options: MemoryStore()))
     assert isinstance(open_store("acme://host"), MemoryStore)
     register(Entry("acme", lambda url, options: MemoryStore(), "other.acme:open_acme"))
-    with pytest.raises(ConfigurationError, match="acme.stores:open_it, other.acme:open_acme"):
+    with pytest.raises(ConfigurationError, match=r"acme\.stores:open_it, other\.acme:open_acme"):
         open_store("acme://host")
 
 
