@@ -10,6 +10,7 @@ from flask import Response, abort, redirect, session, stream_with_context
 from werkzeug.exceptions import HTTPException
 
 from sessionguard import current_session
+from sessionguard.adapters.flask import interface
 from sessionguard.core.events import CookieRefused, SessionCreated, TokenRejected
 from sessionguard.errors import SessionGuardError, StoreUnavailableError
 from tests.adapters.conftest import BuildSite
@@ -441,3 +442,24 @@ def test_token_of_another_scope_is_refused(build: BuildSite) -> None:
     assert response.text == ""
     (created,) = (event for event in site.events if isinstance(event, SessionCreated) and event.scope == "shop")
     assert created.owner != "ana"
+
+
+def test_secure_cookie_over_plain_http_is_told_once(build: BuildSite, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever tries an application without HTTPS reads why the cookie does not come back, and what to set."""
+    interface._warn_of_lost_cookie.cache_clear()
+    site, insecure = build(), build(SESSIONGUARD_COOKIE_SECURE=False)
+    for tried in (site, insecure):
+
+        @tried.view
+        def put() -> str:
+            session["cart"] = [1]
+            return ""
+
+    insecure.client().post("/put")
+    site.client().post("/put", base_url="https://localhost")
+    site.client().post("/put", headers={"X-Forwarded-Proto": "https"})
+    assert caplog.messages == []
+    site.client().post("/put")
+    site.client().post("/put")
+    (message,) = caplog.messages
+    assert "SESSIONGUARD_COOKIE_SECURE=False" in message

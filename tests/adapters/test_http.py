@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sessionguard import errors
-from sessionguard.adapters.http import CookieSettings, answer_to, private_headers, read_token
+from sessionguard.adapters.http import CookieSettings, answer_to, is_plain, private_headers, read_token
 from sessionguard.errors import ConfigurationError, SessionGuardError
 
 NAME = b"__Host-sg"
@@ -246,3 +246,20 @@ def test_subclass_of_an_error_is_answered_like_it() -> None:
         pass
 
     assert answer_to(Overloaded("x", "y", "z")).status == 503
+
+
+@pytest.mark.parametrize(
+    "environ, plain",
+    [
+        ({"wsgi.url_scheme": "http"}, True),
+        ({"wsgi.url_scheme": "https"}, False),
+        ({"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "https"}, False),
+        ({"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "HTTPS, http"}, False),
+        ({"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "http"}, True),
+        ({"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_FOR": "192.0.2.1"}, False),
+        ({"wsgi.url_scheme": "http", "HTTP_FORWARDED": "for=192.0.2.1"}, False),
+    ],
+)
+def test_plain_http_is_told_only_where_it_is_sure(environ: dict[str, str], plain: bool) -> None:
+    """Behind a proxy that does not say what it speaks, nobody is warned of a cookie that may be safe."""
+    assert is_plain(environ) is plain

@@ -161,6 +161,22 @@ def _looks_like(pair: bytes, name: bytes) -> bool:
     )
 
 
+# What only a proxy adds. One that does not say what it speaks to the client may speak HTTPS.
+_TRACES_OF_A_PROXY: Final = (
+    "HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_SSL", "HTTP_FRONT_END_HTTPS", "HTTP_VIA",
+)  # fmt: skip
+
+
+def is_plain(environ: Mapping[str, Any]) -> bool:
+    """Tell whether the client surely spoke plain HTTP, so that a Secure cookie is lost. For advice: clients can lie."""
+    if environ.get("wsgi.url_scheme") != "http":
+        return False
+    spoken = environ.get("HTTP_X_FORWARDED_PROTO")
+    if spoken is not None:
+        return "https" not in spoken.lower()
+    return not any(name in environ for name in _TRACES_OF_A_PROXY)
+
+
 # The headers
 
 # What shared caches obey before Cache-Control, or beside it.

@@ -1,16 +1,21 @@
 """Flask's session interface over a visit: what happens as a request begins, answers and is torn down."""
 
+import functools
+import logging
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface, SessionMixin
 
 from sessionguard import context
+from sessionguard.adapters import http
 from sessionguard.adapters.flask import answers
 from sessionguard.adapters.flask.session import GuardedSession
 from sessionguard.adapters.visit import Visit, VisitRules
 from sessionguard.errors import SessionGuardError
+
+_log = logging.getLogger("sessionguard.adapters")
 
 
 class GuardedSessionInterface(SessionInterface):
@@ -77,6 +82,8 @@ class GuardedSessionInterface(SessionInterface):
         if visit.is_used:
             expires = self.get_expiration_time(app, session) if visit.hands_out_token else None
             response.headers[:] = visit.private(response.headers, expires)
+            if visit.hands_out_token and self.rules.cookie.secure and http.is_plain(request.environ):
+                _warn_of_lost_cookie()
 
     # What other extensions ask of an interface. The settings SESSION_COOKIE_* are those of Flask's own cookie.
 
@@ -107,6 +114,15 @@ class GuardedSessionInterface(SessionInterface):
     def get_cookie_partitioned(self, app: Flask) -> bool:
         """Always False."""
         return False
+
+
+# Once per process: it is about how the application is run, not about this request.
+@functools.cache
+def _warn_of_lost_cookie() -> None:
+    _log.warning(
+        "a Secure session cookie was set over plain HTTP, where many clients do not keep it, so that every request "
+        "may be a new visitor; for local trials set SESSIONGUARD_COOKIE_SECURE=False, elsewhere serve over HTTPS"
+    )
 
 
 def with_safe_headers(inner: WSGIApplication, interface: GuardedSessionInterface) -> WSGIApplication:
