@@ -66,7 +66,11 @@ class GuardParts(Generic[Files]):
     def required_files(self) -> Files:
         """Give the workspaces, or raise `ConfigurationError` if there are none."""
         if self.files is None:
-            raise ConfigurationError("workspaces", None, "give the guard a folder: SessionGuard(..., workspaces=...)")
+            raise ConfigurationError(
+                "workspaces",
+                None,
+                "give the guard a folder: SessionGuard(..., workspaces=...), or in Flask SESSIONGUARD_WORKSPACES",
+            )
         return self.files
 
     def quota(self, session: Session) -> "Quota":

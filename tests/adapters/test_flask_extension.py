@@ -159,3 +159,27 @@ def test_other_extensions_learn_the_cookie_from_the_interface() -> None:
     assert interface.get_cookie_secure(app)
     assert interface.get_cookie_httponly(app)
     assert not interface.get_cookie_partitioned(app)
+
+
+@pytest.mark.parametrize(
+    "make, says",
+    [
+        (lambda guard: SessionGuardExtension(guard), "SessionGuardExtension(app, guard)"),
+        (lambda guard: SessionGuardExtension().init_app(guard), "SessionGuardExtension(app, guard)"),
+        (lambda _: SessionGuardExtension(Flask("app"), "memory://"), "SessionGuard.open(url)"),  # type: ignore[arg-type]
+    ],
+)
+def test_misplaced_argument_is_told_where_it_goes(make: Callable[[Any], object], says: str) -> None:
+    """A guard in the place of the application, or a URL in that of the guard, is answered with the right call."""
+    with SessionGuard.open("memory://") as guard, pytest.raises(ConfigurationError) as caught:
+        make(guard)
+    assert says in str(caught.value)
+
+
+def test_missing_workspaces_name_the_setting() -> None:
+    """An application without workspaces is told which setting gives them."""
+    app = Flask("app")
+    app.config["SESSIONGUARD_URL"] = "memory://"
+    extension = SessionGuardExtension(app)
+    with app.test_request_context(), pytest.raises(ConfigurationError, match="SESSIONGUARD_WORKSPACES"):
+        extension.workspace().__enter__()

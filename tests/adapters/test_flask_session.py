@@ -87,8 +87,8 @@ def test_values_that_flask_turns_into_text_are_turned_into_text(site: Site) -> N
     assert seen == {"price": ["1.50"], "keys": {"1": "a"}}
 
 
-def test_value_without_json_is_an_error_and_stores_nothing(site: Site) -> None:
-    """An object that is no JSON fails the request instead of being left out."""
+def test_value_without_json_is_an_error_and_stores_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """An object that is no JSON fails the request instead of being left out, and the log names its field."""
 
     @site.view
     def write() -> str:
@@ -99,6 +99,7 @@ def test_value_without_json_is_an_error_and_stores_nothing(site: Site) -> None:
     assert response.status_code == 500
     assert "Set-Cookie" not in response.headers
     assert site.session_count() == 0
+    assert "flask.session['bad'] cannot be stored" in caplog.text
 
 
 @pytest.mark.parametrize(

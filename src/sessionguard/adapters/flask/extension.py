@@ -33,6 +33,8 @@ class SessionGuardExtension:
     def __init__(
         self, app: Flask | None = None, guard: SessionGuard | None = None, *, concurrency: Concurrency = "merge"
     ) -> None:
+        if app is not None:
+            _check_app(app)
         if guard is not None:
             _check_guard(guard)
         self._guard = guard
@@ -46,6 +48,7 @@ class SessionGuardExtension:
         Raises:
             ConfigurationError: a setting is wrong; the message names it.
         """
+        _check_app(app)
         if _EXTENSION in app.extensions:
             raise MisuseError("sessionguard is already bound to this application; call init_app once")
         config = settings.read(app.config)
@@ -108,7 +111,19 @@ class SessionGuardExtension:
         return view
 
 
+def _check_app(app: object) -> None:
+    if not isinstance(app, Flask):
+        raise ConfigurationError(
+            "app",
+            type(app).__name__,
+            "the Flask application comes first: SessionGuardExtension(app, guard); without one yet, give guard=guard",
+        )
+
+
 def _check_guard(guard: object) -> None:
+    if isinstance(guard, str):
+        remedy = "this is no guard yet; open one with SessionGuard.open(url), or set SESSIONGUARD_URL"
+        raise ConfigurationError.of_url(guard, remedy, setting="guard")
     if not isinstance(guard, SessionGuard):
         raise ConfigurationError(
             "guard", type(guard).__name__, "Flask runs views in threads; give a SessionGuard, which blocks"

@@ -24,12 +24,15 @@ def changed(stored: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
     """Give those of `values`, as they are to be stored, that are not already so in `stored`.
 
     Raises:
-        TypeError: a value is of a type that Flask cannot turn into JSON.
+        TypeError: a value is of a type that Flask cannot turn into JSON; the message names its field.
     """
     tagged = {name: _serializer.tag(value) for name, value in values.items()}
     changes, _ = difference({name: stored[name] for name in tagged if name in stored}, tagged)
-    if not changes:
-        return changes
-    # Through Flask's own encoder: it also takes dates, decimals, dataclasses and keys that are no text.
-    encoded: dict[str, Any] = json.loads(json.dumps(changes))
+    encoded: dict[str, Any] = {}
+    for name, value in changes.items():
+        try:
+            # Through Flask's own encoder: it also takes dates, decimals, dataclasses and keys that are no text.
+            encoded.update(json.loads(json.dumps({name: value})))
+        except TypeError as error:
+            raise TypeError(f"flask.session[{name!r}] cannot be stored: {error}") from error
     return encoded
