@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard.testing.contracts.catalogue import CASES
+from sessionguard.testing.contracts.catalogue import CASES, SUBJECTS
 
 TEMPLATE = """
 import pytest
@@ -173,3 +173,31 @@ def test_a_race_between_processes_needs_no_more(foreign: Foreign, tmp_path: Path
         *foreign.options, "-k", "test_one_end_is_the_first and processes", "test_mine.py"
     )
     assert result.parseoutcomes()["passed"] == 1
+
+
+def test_a_lacking_ability_is_told_with_its_declaration(foreign: Foreign) -> None:
+    """A store that lacks an ability and does not say so is told first which verbs to write, or what to declare."""
+    foreign.pytester.makepyfile(
+        mine="""
+        from sessionguard.testing.model import ModelStore
+        class Unlocked(ModelStore):
+            def __getattribute__(self, name):
+                if name.endswith("_lock"):
+                    raise AttributeError(name)
+                return super().__getattribute__(name)
+        """
+    )
+    result = foreign.run("-x", store="__import__('mine').Unlocked")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*Unlocked lacks acquire_lock, renew_lock, release_lock; write that, or declare Capabilities(locks=False)*"]
+    )
+
+
+def test_cases_come_in_the_order_in_which_a_store_is_built(foreign: Foreign) -> None:
+    """The kit's own checks come first, then opening, loading, saving and so on; the races are among the last."""
+    subjects = [case.subject for case in CASES.values()]
+    assert list(dict.fromkeys(subjects)) == list(SUBJECTS)
+    result = foreign.run("--collect-only", "-q")
+    names = [line.partition("::test_")[2].partition("[")[0] for line in result.outlines if "::" in line]
+    assert list(dict.fromkeys(names)) == ["the_kit_is_whole", "the_capabilities_are_true", *CASES]

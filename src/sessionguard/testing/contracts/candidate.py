@@ -15,14 +15,22 @@ from sessionguard.testing.contracts.stage import Stage
 MakeStore = Callable[[], Any]
 
 
+def _check_factory(candidate: Any, attribute: Any, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(
+            f"{attribute.alias} must give what makes a store, not the store: "
+            f"functools.partial({type(value).__name__}, ...), or the class itself"
+        )
+
+
 @frozen
 class Candidate:
     """A store under test in one place, which is empty when a case begins."""
 
-    make_store: MakeStore | None
+    make_store: MakeStore | None = field(validator=_check_factory)
     """Gives a blocking store; called again, another connection to the same place."""
     capabilities: Capabilities = EVERYTHING
-    own_async: MakeStore | None = field(default=None)
+    own_async: MakeStore | None = field(default=None, validator=_check_factory, alias="make_async_store")
     """Gives an async store of the same place; None: the blocking one is off-loaded."""
 
     def blocking(self) -> Any:

@@ -1,8 +1,13 @@
 """What a store under test says it can do, so that nothing is skipped without a visible reason."""
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from attrs import frozen
+
+from sessionguard.stores.contract import ListingStore, LockingStore, Store
+
+_ABILITIES: Final = {"listing": ListingStore, "locks": LockingStore}
 
 
 @frozen(kw_only=True)
@@ -31,6 +36,22 @@ class Capabilities:
             return None
         declared = ", ".join(f"{need}=False" for need in lacking)
         return f"the store declares Capabilities({declared})"
+
+    def complaints(self, store: Any) -> Iterator[str]:
+        """Give what a blocking store lacks of the contract or of what is declared, and what it has undeclared."""
+        kind = type(store).__name__
+        if lacking := _lacking(store, Store):
+            yield f"{kind} lacks {lacking} of sessionguard.stores.contract.Store"
+        for ability, protocol in _ABILITIES.items():
+            lacking = _lacking(store, protocol)
+            if lacking and getattr(self, ability):
+                yield f"{kind} lacks {lacking}; write that, or declare Capabilities({ability}=False)"
+            elif not lacking and not getattr(self, ability):
+                yield f"{kind} is a {protocol.__name__}; take {ability}=False out of its Capabilities"
+
+
+def _lacking(store: Any, protocol: type) -> str:
+    return ", ".join(name for name in vars(protocol) if not name.startswith("_") and not hasattr(store, name))
 
 
 EVERYTHING: Final = Capabilities()

@@ -46,3 +46,8 @@ SUBJECTS = tuple(
     )
 )
 """What the cases are about; one module each."""
+
+_ordered = sorted(CASES.items(), key=lambda entry: SUBJECTS.index(entry[1].subject))
+# In place: it is filled as the modules are imported, which is by the alphabet.
+CASES.clear()
+CASES.update(_ordered)

@@ -41,6 +41,7 @@ class SessionMachine(RuleBasedStateMachine):
     def __init__(self, candidate: Candidate, mode: str) -> None:
         super().__init__()
         self.runner = asyncio.Runner() if mode == "async" else None
+        self.capabilities = candidate.capabilities
         self.store = candidate.asynchronous() if self.runner else candidate.blocking()
         self.model = FollowingModel()
         # The same ids in every trace, so that Hypothesis can play one again; the teardown makes them unknown.
@@ -112,7 +113,8 @@ class SessionMachine(RuleBasedStateMachine):
     def gets(self, pick: int) -> None:
         self.ask(self.stage.get(self.known(pick)[0], at=self.at))
 
-    @precondition(lambda self: hasattr(self.store, "page"))
+    # As declared, for what off-loads a store has the verbs of every ability.
+    @precondition(lambda self: self.capabilities.listing)
     @rule(
         status=st.sampled_from(("active", "ended", None)),
         owner=st.none() | _PICK,
@@ -182,7 +184,7 @@ class SessionMachine(RuleBasedStateMachine):
         # Unbounded: which go first is not promised.
         self.ask(self.stage.purge(older_than, 100_000, at=self.at))
 
-    @precondition(lambda self: hasattr(self.store, "acquire_lock"))
+    @precondition(lambda self: self.capabilities.locks)
     @rule(verb=st.sampled_from(("acquire", "renew", "release")), pick=_PICK, holder=st.sampled_from(("one", "two")))
     def locks(self, verb: str, pick: int, holder: str) -> None:
         self.ask(getattr(self.stage, verb)(self.known(pick)[0], holder, at=self.at))
