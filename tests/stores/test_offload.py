@@ -12,6 +12,7 @@ import pytest
 
 from sessionguard import AsyncSessionGuard, MisuseError
 from sessionguard.core.commands import Identify
+from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.sqlite import SQLiteStore
@@ -183,8 +184,8 @@ def test_inline_reads_use_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert asyncio.run(scene()) == []
 
 
-def test_one_thread_for_one_store() -> None:
-    """However many tasks write at once."""
+def test_one_thread_writes_and_one_reads() -> None:
+    """However many tasks there are."""
 
     async def scene() -> None:
         watched = WatchedStore(MemoryStore())
@@ -192,10 +193,76 @@ def test_one_thread_for_one_store() -> None:
         before = threads()
         guard = AsyncSessionGuard(watched, sweep_interval=None)
         await asyncio.gather(*(guard.create("ada") for _ in range(20)))
-        assert len(threads()) == len(before) + 1
+        assert len(threads()) == len(before) + 2
         await guard._store.close()
 
     asyncio.run(scene())
+
+
+class StoppedWriter(WatchedStore):
+    """Writes wait until the test lets them go on; reads do not."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.around = self._slowly
+
+    def _slowly(self, command: Any, ask: Callable[[], Any]) -> Any:
+        if command.verb == "save":
+            self.begun.set()
+            assert self.go_on.wait(PATIENCE)
+        return ask()
+
+
+def test_who_waited_too_long_for_the_thread_is_refused() -> None:
+    """With nothing done, and at the same time as all others: patience is not added up from call to call."""
+
+    async def scene() -> None:
+        store = StoppedWriter()
+        async with AsyncSessionGuard(OffloadedStore(store, patience_seconds=0.05), sweep_interval=None) as guard:
+            session = await guard.create("ada")
+            first = asyncio.create_task(guard.save(session, {"first": 1}))
+            assert await asyncio.to_thread(store.begun.wait, PATIENCE)
+            others = [asyncio.create_task(guard.save(session, {str(number): 1})) for number in range(20)]
+            await asyncio.sleep(0.1)
+            store.go_on.set()
+            assert (await first).version == 2
+            for refused in await asyncio.gather(*others, return_exceptions=True):
+                assert isinstance(refused, StoreTimeoutError)
+            assert dict((await guard.save(session, {"next": 1})).data) == {"first": 1, "next": 1}
+
+    asyncio.run(scene())
+
+
+def test_readers_do_not_wait_for_writers() -> None:
+    """A write that waits for another process holds up no list and no look-up."""
+
+    async def scene() -> None:
+        store = StoppedWriter()
+        async with AsyncSessionGuard(store, sweep_interval=None) as guard:
+            session = await guard.create("ada")
+            writing = asyncio.create_task(guard.save(session, {"a": 1}))
+            assert await asyncio.to_thread(store.begun.wait, PATIENCE)
+            assert await asyncio.wait_for(guard.get(session.id), PATIENCE) is not None
+            assert len([found async for found in guard.sessions()]) == 1
+            assert not writing.done()
+            store.go_on.set()
+            await writing
+
+    asyncio.run(scene())
+
+
+def test_patience_is_that_of_the_store() -> None:
+    """Unless it has none of its own, or the caller knows better."""
+
+    class PatientStore(MemoryStore):
+        """Says how long it waits for others."""
+
+        patience_seconds = 0.5
+
+    assert OffloadedStore(PatientStore())._patience_seconds == 0.5
+    assert OffloadedStore(MemoryStore())._patience_seconds == 5.0
+    assert OffloadedStore(MemoryStore(), patience_seconds=0.1)._patience_seconds == 0.1
 
 
 def test_closing_closes_the_store_and_ends_the_thread() -> None:
@@ -203,9 +270,7 @@ def test_closing_closes_the_store_and_ends_the_thread() -> None:
 
     async def scene(store: MemoryStore, offloaded: OffloadedStore) -> None:
         await offloaded.distrust()
-        executor = offloaded._executor
-        assert executor is not None
-        (thread,) = executor._threads
+        (thread,) = offloaded._writer._threads
         await offloaded.close()
         await offloaded.close()
         await asyncio.to_thread(thread.join, PATIENCE)

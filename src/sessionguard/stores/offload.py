@@ -5,43 +5,69 @@ not hold the event loop meanwhile. A call that was handed over is finished befor
 outcome is what the store says, and no thread goes on working for a caller who has gone.
 """
 
-import os
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import Final, TypeVar
 
 from sessionguard.core import commands as c
 from sessionguard.core.records import SessionRecord
+from sessionguard.errors import StoreTimeoutError
+from sessionguard.forking import after_fork
 from sessionguard.offloading import in_thread
 from sessionguard.stores.contract import InlineReads, Store
 
 R = TypeVar("R")
 
+_READS: Final = frozenset({c.Identify, c.Get, c.Page})
+_PATIENCE_SECONDS: Final = 5.0
+
 
 class OffloadedStore:
-    """An `AsyncStore` over `store`, with the optional abilities of `store`."""
+    """An `AsyncStore` over `store`, with the optional abilities of `store`.
 
-    def __init__(self, store: Store) -> None:
+    One thread writes and another reads. A call that had to wait for the thread for longer than `patience_seconds`
+    (None: as long as `store` itself waits for others) is not made: `StoreTimeoutError`.
+    """
+
+    def __init__(self, store: Store, *, patience_seconds: float | None = None) -> None:
         self.blocking = store
         self.name = store.name
         self._inline = store if isinstance(store, InlineReads) else None
-        self._executor: ThreadPoolExecutor | None = None
-        self._pid = os.getpid()
+        if patience_seconds is None:
+            patience_seconds = getattr(store, "patience_seconds", _PATIENCE_SECONDS)
+        self._patience_seconds = patience_seconds
+        # A load that was not answered inline has something to write down.
+        self._reads = _READS if self._inline is not None else _READS | {c.Load}
+        self._start_threads()
+        after_fork(self, OffloadedStore._start_threads)
+
+    def _start_threads(self) -> None:
+        # One to write: a second would only compete with the first for the store's one write lock. None is started
+        # before its first call.
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"sessionguard-{self.name}")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix=f"sessionguard-{self.name}-reader")
 
     async def _ask(self, command: c.Command[R]) -> R:
         if self._inline is not None:
             reply = self._inline.answer_inline(command)
             if reply is not None:
                 return reply
-        answer: R = await self._in_thread(lambda: command.apply(self.blocking))
-        return answer
+        call = partial(self._in_turn, command, time.monotonic() + self._patience_seconds)
+        return await self._in_thread(call, self._reader if type(command) in self._reads else self._writer)
 
-    async def _in_thread(self, call: Callable[[], R]) -> R:
-        if self._executor is None or self._pid != os.getpid():
-            # One thread: a second would only compete with the first for the store's one write lock.
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"sessionguard-{self.name}")
-            self._pid = os.getpid()
-        return await in_thread(call, executor=self._executor)
+    def _in_turn(self, command: c.Command[R], deadline: float) -> R:
+        # Whoever comes first may wait for the store as long as allowed, and those behind it have waited as long then:
+        # with a patience of its own each, the last would wait for the sum.
+        if time.monotonic() > deadline:
+            waited = f"calls that came before kept it waiting for {self._patience_seconds:g} s"
+            raise StoreTimeoutError(self.name, command.verb, waited)
+        reply: R = command.apply(self.blocking)
+        return reply
+
+    async def _in_thread(self, call: Callable[[], R], executor: Executor) -> R:
+        return await in_thread(call, executor=executor)
 
     async def identify(self, command: c.Identify) -> str:
         return await self._ask(command)
@@ -96,11 +122,13 @@ class OffloadedStore:
 
     async def distrust(self) -> None:
         """Drop every open connection of the blocking store."""
-        await self._in_thread(self.blocking.distrust)
+        await self._in_thread(self.blocking.distrust, self._writer)
 
     async def close(self) -> None:
-        """Close the blocking store and end the thread."""
-        await self._in_thread(self.blocking.close)
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
-            self._executor = None
+        """Close the blocking store and end the threads."""
+        await self._in_thread(self.blocking.close, self._writer)
+        former = self._writer, self._reader
+        # What is asked from now on is refused by the store itself.
+        self._start_threads()
+        for executor in former:
+            executor.shutdown(wait=False)
