@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from sessionguard import Session
 from sessionguard.adapters.flask import SessionGuardExtension
+from sessionguard.errors import PathEscapeError, SessionGuardError
 
 PAGE = """
 <!doctype html>
@@ -51,12 +52,23 @@ def home() -> str:
 
 
 def upload() -> Response:
-    """Store the files of one form in a session of their own."""
+    """Store the files of one form in a session of their own; 400 says what is wrong with a name, or that none came."""
+    files = request.files.getlist("file")
+    # What a browser sends when no file was chosen is a file without a name.
+    if not files or not all(file.filename for file in files):
+        abort(400, "choose a file first; each file needs a name")
     fresh = extension.new_session("upload")
-    with extension.workspace(fresh) as workspace:
-        for file in request.files.getlist("file"):
-            # The name comes from the client. A name that would lead out of the workspace is refused: 400.
-            workspace.write(file.filename or "unnamed", file.read())
+    try:
+        with extension.workspace(fresh) as workspace:
+            for file in files:
+                # The name comes from the client. One that could lead out of the workspace is refused.
+                workspace.write(file.filename or "", file.read())
+    except SessionGuardError as error:
+        # All or nothing: no session stays behind that nobody was told of.
+        extension.guard.end(fresh)
+        if isinstance(error, PathEscapeError):
+            abort(400, f"the file name {error.name} cannot be used: {error.problem}")
+        raise
     session["uploads"] = [*session.get("uploads", []), fresh.id]
     return redirect(url_for("show", upload_id=fresh.id), 303)
 
@@ -70,7 +82,10 @@ def show(upload_id: str) -> dict[str, list[str]]:
 def download(upload_id: str, name: str) -> tuple[bytes, dict[str, str]]:
     """Give one file, as something to save and not to show: it may be HTML."""
     with extension.workspace(own_upload(upload_id)) as workspace:
-        content: bytes = workspace.read(name)
+        try:
+            content: bytes = workspace.read(name)
+        except FileNotFoundError:
+            abort(404)
     return content, {
         "Content-Type": "application/octet-stream",
         "Content-Disposition": "attachment",

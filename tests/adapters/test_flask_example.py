@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from sessionguard import Session, SessionGuard
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flask_upload" / "app.py"
 
 
@@ -44,6 +46,31 @@ def test_tabs_and_visitors_stay_apart(app: Flask) -> None:
 
 
 def test_name_that_leads_out_is_refused(app: Flask) -> None:
-    """The name that a browser sends cannot choose where the file goes."""
-    response = app.test_client().post("/uploads", data={"file": (BytesIO(b"x"), "../../evil.txt")})
+    """The name that a browser sends cannot choose where the file goes; it is told so, and no session stays behind."""
+    good = (BytesIO(b"x"), "good.txt")
+    response = app.test_client().post("/uploads", data={"file": [good, (BytesIO(b"x"), "../../evil.txt")]})
     assert response.status_code == 400
+    assert "may not start with a dot" in response.text
+    assert uploads_of(app) == []
+
+
+@pytest.mark.parametrize("data", [{}, {"file": (BytesIO(b""), "")}])
+def test_form_without_a_file_is_refused(app: Flask, data: dict[str, Any]) -> None:
+    """A form that was sent before a file was chosen is told so, and opens no session."""
+    response = app.test_client().post("/uploads", data=data, content_type="multipart/form-data")
+    assert response.status_code == 400
+    assert "choose a file" in response.text
+    assert uploads_of(app) == []
+
+
+def test_missing_file_is_not_found(app: Flask) -> None:
+    """A name that no file of the upload has is 404."""
+    visitor = app.test_client()
+    place = visitor.post("/uploads", data={"file": (BytesIO(b"x"), "a.txt")}).headers["Location"]
+    assert visitor.get(f"{place}/b.txt").status_code == 404
+
+
+def uploads_of(app: Flask) -> list[Session]:
+    """Give the active uploads of all visitors."""
+    guard: SessionGuard = app.extensions["sessionguard"].guard
+    return list(guard.sessions(scope="upload"))
