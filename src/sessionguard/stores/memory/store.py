@@ -8,7 +8,6 @@ import os
 import secrets
 import threading
 import time
-import weakref
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -32,11 +31,10 @@ from sessionguard.core.lifecycle import (
 from sessionguard.core.paging import from_cursor, newest_first, to_cursor
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import MisuseError
+from sessionguard.forking import after_fork
 from sessionguard.stores.memory.locks import Locks
 from sessionguard.stores.memory.shelf import Row, Shelf
 from sessionguard.stores.memory.workers import refuse_several_workers
-
-_stores: "weakref.WeakSet[MemoryStore]" = weakref.WeakSet()
 
 
 class MemoryStore:
@@ -45,12 +43,12 @@ class MemoryStore:
     name = "memory"
 
     def __init__(self, *, allow_per_process: bool = False) -> None:
-        self._allow_per_process = allow_per_process
         self._closed = False
-        if not allow_per_process:
-            refuse_several_workers()
         self._begin_empty()
-        _stores.add(self)
+        if allow_per_process:
+            after_fork(self, MemoryStore._begin_empty)
+        else:
+            refuse_several_workers()
 
     def _begin_empty(self) -> None:
         self._pid = os.getpid()
@@ -58,11 +56,6 @@ class MemoryStore:
         self._deployment_id = secrets.token_hex(16)
         self._shelf = Shelf()
         self._locks = Locks()
-
-    def _begin_in_child(self) -> None:
-        # Here, where the child has one thread: of two that began at their first calls, one would lose the other's.
-        if self._allow_per_process:
-            self._begin_empty()
 
     def _enter(self) -> None:
         if self._closed:
@@ -309,11 +302,3 @@ def _now_us(at: datetime | None) -> int:
 
 def _refused(row: Row | None, now_us: int) -> c.Changed:
     return c.Changed(Outcome.ENDED, None if row is None else settled(row.record, now_us))
-
-
-def _begin_all_in_child() -> None:
-    for store in list(_stores):
-        store._begin_in_child()
-
-
-os.register_at_fork(after_in_child=_begin_all_in_child)
