@@ -39,7 +39,7 @@ def open_connections(guard: SessionGuard) -> int:
     """How many connections the pool of this process has."""
     store = guard._store
     assert isinstance(store, SQLiteStore)
-    return len(store._connections._open)
+    return len(store._connections.living)
 
 
 def test_children_and_parent_work_on_side_by_side(guard: SessionGuard) -> None:

@@ -42,5 +42,5 @@ def test_a_full_database_names_the_remedy(store: SQLiteStore, stage: Stage) -> N
 def limit_pages(store: SQLiteStore, pages: str) -> None:
     """Let the database hold so many pages, or what it has already."""
     connection = store._connections.take()
-    connection.execute(f"PRAGMA max_page_count = {pages}")
+    connection.sqlite.execute(f"PRAGMA max_page_count = {pages}")
     store._connections.give_back(connection)

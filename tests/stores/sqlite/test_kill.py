@@ -40,7 +40,7 @@ def test_every_connection_waits_for_the_disk(path: Path, journal_mode: str) -> N
     store = SQLiteStore(path, journal_mode=journal_mode)
     for connection in [store._connections.take(), store._connections.take()]:
         settings = [
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            connection.sqlite.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "busy_timeout")
         ]
         assert settings == [journal_mode, 2, 0]

@@ -11,9 +11,10 @@ import pytest
 
 from sessionguard.core import commands as c
 from sessionguard.errors import StoreError, StoreUnavailableError
-from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.stores.sqlite import SQLiteStore, placement
 from sessionguard.testing.contracts.stage import Stage
 from tests.stores.sqlite.children import Child
+from tests.stores.sqlite.conftest import OpenStore
 from tests.stores.sqlite.workers import change_elsewhere, hold_open
 
 
@@ -109,7 +110,7 @@ def test_a_file_that_our_process_opened_and_closed_is_noticed(
         elsewhere.hear()
     assert not path.with_name(f"{path.name}-wal").exists()
     # A reader looks only now and then.
-    store._connections._log_check_due = 0.0
+    store._connections._watch.log_check_due = 0.0
     command: c.Load | c.Save = stage.load(opened) if call == "load" else stage.save(opened, {"lost": 1})
     with pytest.raises(StoreUnavailableError, match="never open, copy or delete"):
         command.apply(store)
@@ -139,6 +140,60 @@ def test_a_file_that_was_moved_away_keeps_what_was_acknowledged(path: Path, stor
     former = SQLiteStore(elsewhere)
     assert former.get(stage.get(opened)) == opened
     former.close()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("let_go", ["close_before_fork", "drop", "lose the only connection"])
+def test_nothing_is_removed_by_the_identity_of_a_file_that_is_not_held(
+    path: Path, store: SQLiteStore, stage: Stage, let_go: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no connection of ours is open, the next file may have got the inodes of the last: its logs stay."""
+    removed: list[str] = []
+    monkeypatch.setattr(placement, "remove_logs", lambda path, former: removed.append(path))
+    pool = store._connections
+    if let_go == "close_before_fork":
+        pool.close_before_fork()
+        pool.resume_after_fork()
+    elif let_go == "drop":
+        pool.drop()
+    else:
+        pool.take()
+    path.rename(path.with_name("former.db"))
+    with Child(hold_open, str(path)) as other:
+        other.hear()
+        assert store.create(stage.create("after")).record.owner == "after"
+        other.tell("create")
+        assert isinstance(other.hear(), str)
+    assert removed == []
+    assert in_the_file(path, "holder")
+    assert in_the_file(path, "after")
+
+
+def test_a_rollback_journal_is_never_taken_for_one_of_the_former_file(path: Path, open_store: OpenStore) -> None:
+    """A journal lives as long as a transaction, and the next has its inode: it is not removed with a lost file."""
+    store = open_store(journal_mode="delete")
+    journal = path.with_name(f"{path.name}-journal")
+    journal.touch()
+    assert placement.log_identities(str(path)) == frozenset()
+    store.identify(c.Identify())
+    path.unlink()
+    journal.write_text("of another database")
+    with pytest.raises(StoreUnavailableError, match="replaced or deleted"):
+        store.identify(c.Identify())
+    assert journal.read_text() == "of another database"
+
+
+def test_a_connection_that_comes_back_as_the_others_are_dropped_is_not_used(
+    path: Path, store: SQLiteStore, stage: Stage
+) -> None:
+    """Even if it slips in among the idle ones: it may be to another file."""
+    lent = store._connections.take()
+    store.distrust()
+    store._connections._idle.append(lent)
+    replace(path)
+    assert store.create(stage.create("after")).record.owner == "after"
+    assert lent not in store._connections.living
+    assert in_the_file(path, "after")
 
 
 @pytest.mark.processes

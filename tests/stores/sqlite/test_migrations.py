@@ -8,6 +8,7 @@ import pytest
 from sessionguard.core import commands as c
 from sessionguard.errors import StoreUnavailableError
 from sessionguard.stores.sqlite import SQLiteStore, schema
+from sessionguard.stores.sqlite.retrying import Deadline
 from sessionguard.testing import Profile
 from sessionguard.testing.contracts.stage import Stage
 from tests.stores.sqlite.children import play_all
@@ -107,7 +108,7 @@ def test_a_migration_is_one_transaction(path: Path, monkeypatch: pytest.MonkeyPa
     connection = sqlite3.connect(path, isolation_level=None, timeout=0)
     seen: list[set[str]] = []
     connection.set_trace_callback(lambda statement: seen.append(tables(path)))
-    schema.migrate(connection, patience_seconds=1)
+    schema.migrate(connection, Deadline(1.0))
     # The trace of COMMIT is heard before it is done.
     assert seen
     assert all("sg_note" not in names for names in seen)

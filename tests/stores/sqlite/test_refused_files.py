@@ -10,7 +10,7 @@ import pytest
 
 from sessionguard.core import commands as c
 from sessionguard.errors import ConfigurationError, SessionGuardError, StoreDataError, StoreUnavailableError
-from sessionguard.stores.sqlite import SQLiteStore, connections, versions
+from sessionguard.stores.sqlite import SQLiteStore, connecting, versions
 from sessionguard.testing.contracts.stage import Stage
 from tests.stores.sqlite.children import Child
 
@@ -19,7 +19,7 @@ from tests.stores.sqlite.children import Child
 def test_a_too_old_sqlite_is_refused(path: Path, version: versions.Version, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is made, a SQLite without STRICT tables raises and names the version that is needed."""
     with monkeypatch.context() as there:
-        there.setattr(connections, "refuse_too_old", lambda: versions.refuse_too_old(version))
+        there.setattr(connecting, "refuse_too_old", lambda: versions.refuse_too_old(version))
         store = SQLiteStore(path)
         with pytest.raises(ConfigurationError, match=r"SQLite 3\.37 or newer"):
             store.identify(c.Identify())

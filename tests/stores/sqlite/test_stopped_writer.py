@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_writers_time_out_and_nothing_was_done(store: SQLiteStore, stage: Stage,
     writer.tell("leave")
     assert writer.hear() == "outside"
     assert store.create(stage.create(new)).record.id == new.id
+
+
+def test_the_waits_of_one_call_have_one_patience(store: SQLiteStore, stage: Stage, writer: Child) -> None:
+    """Many writers of one process give up together: the wait for their turn and the wait for SQLite are one."""
+    store.load(stage.load(b"unknown"))
+
+    def wait(number: int) -> float:
+        began = time.monotonic()
+        with pytest.raises(StoreTimeoutError):
+            store.create(stage.create(f"owner {number}"))
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(8) as threads:
+        assert max(threads.map(wait, range(8))) < PATIENCE_SECONDS * 1.9
 
 
 def test_readers_go_on(store: SQLiteStore, stage: Stage) -> None:

@@ -23,14 +23,15 @@ MINUTE = timedelta(minutes=1)
 def filled(path: Path, live: int) -> SQLiteStore:
     """Give a store with so many live sessions among which a hundred expire at the beginning of the case."""
     store, stage = SQLiteStore(path), Stage("0" * 32)
-    connection = store._connections.take()
+    lent = store._connections.take()
+    connection = lent.sqlite
     connection.execute("BEGIN")
     for number in range(live + DUE):
         instant_us = stage.us(timedelta(0)) + number
         expires_us = instant_us + (10**10 if number % (live // DUE + 1) else 0)
         connection.execute(STATEMENTS["insert"], _row(f"{number:034x}", instant_us, expires_us, LIFETIME))
     connection.execute("COMMIT")
-    store._connections.give_back(connection)
+    store._connections.give_back(lent)
     return store
 
 
@@ -50,9 +51,10 @@ def steps_of(store: SQLiteStore, work: Callable[[], object]) -> int:
         nonlocal steps
         steps += 1
 
-    connection = store._connections.take()
+    lent = store._connections.take()
+    connection = lent.sqlite
     connection.set_progress_handler(count, 100)
-    store._connections.give_back(connection)
+    store._connections.give_back(lent)
     work()
     connection.set_progress_handler(None, 100)
     return steps

@@ -9,7 +9,8 @@ import pytest
 
 from sessionguard.core import commands as c
 from sessionguard.errors import MisuseError, StoreTimeoutError
-from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.stores.sqlite import SQLiteStore, transactions
+from sessionguard.stores.sqlite.retrying import Deadline, Turn, wait_for
 from sessionguard.testing import Profile
 from sessionguard.testing.contracts.stage import Stage
 from tests.stores.sqlite.conftest import OpenStore
@@ -54,34 +55,35 @@ def test_queueing_writers_hold_no_connections(
 ) -> None:
     """However many threads wait to write, they take one connection, so that file descriptors do not run out."""
     pool, all_queue = store._connections, threading.Barrier(33)
-    begin_writing = pool.begin_writing
 
-    def queue(operation: str) -> None:
+    def queue(turn: Turn, operation: str, deadline: Deadline, others: str) -> None:
         all_queue.wait(10)
-        begin_writing(operation)
+        wait_for(turn, operation, deadline, others)
 
-    monkeypatch.setattr(pool, "begin_writing", queue)
+    monkeypatch.setattr(transactions, "wait_for", queue)
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     with ThreadPoolExecutor(32) as threads:
         calls = [threads.submit(store.create, stage.create(f"owner {number}")) for number in range(32)]
         all_queue.wait(10)
-        held = len(pool._open)
+        held = len(pool.living)
         blocker.execute("ROLLBACK")
         assert len({call.result(timeout=30).record.id for call in calls}) == 32
     blocker.close()
     assert held <= 1
-    assert len(pool._open) == 1
+    assert len(pool.living) == 1
 
 
 def test_waiting_for_other_threads_is_bounded(open_store: OpenStore, stage: Stage) -> None:
     """A thread whose turn does not come within the patience gets a timeout, and nothing was done."""
     store = open_store(patience_seconds=0.05)
     store.identify(c.Identify())
-    store._connections.begin_writing("test")
-    with pytest.raises(StoreTimeoutError, match="other threads kept writing"):
-        store.create(stage.create())
-    store._connections.end_writing()
+    with ThreadPoolExecutor(1) as other:
+        turn = store._connections.writers_turn
+        assert other.submit(turn.acquire, timeout=1).result()
+        with pytest.raises(StoreTimeoutError, match="other threads kept writing"):
+            store.create(stage.create())
+        other.submit(turn.release).result()
     assert store.sweep(stage.sweep()).records == ()
     assert store.create(stage.create()).record.owner == "ana"
 
@@ -95,7 +97,7 @@ def test_a_store_closed_amid_calls_closes_what_comes_back(open_store: OpenStore)
         return int(connection.execute("SELECT 1").fetchone()[0])
 
     assert store._run.read(work, c.Identify()) == 1
-    assert store._connections._open == set()
+    assert store._connections.living == []
     with pytest.raises(MisuseError, match="closed"):
         store.identify(c.Identify())
     with pytest.raises(MisuseError, match="closed"):
@@ -104,12 +106,12 @@ def test_a_store_closed_amid_calls_closes_what_comes_back(open_store: OpenStore)
 
 def test_distrusted_connections_are_closed_even_when_lent(store: SQLiteStore) -> None:
     """After `distrust` no connection that was open before is used again."""
-    lent, before = store._connections.take(), set(store._connections._open)
+    lent, before = store._connections.take(), set(store._connections.living)
     store.distrust()
     store._connections.give_back(lent)
     store.identify(c.Identify())
-    assert store._connections._open
-    assert before.isdisjoint(store._connections._open)
+    assert store._connections.living
+    assert before.isdisjoint(store._connections.living)
 
 
 def test_a_transaction_that_raises_leaves_nothing(store: SQLiteStore, stage: Stage) -> None:

@@ -1,7 +1,11 @@
 """What the child processes of these tests do; kept apart from the tests, so that a child imports little."""
 
+import contextlib
 import itertools
+import os
+import random
 import resource
+import signal
 import sqlite3
 import threading
 import time
@@ -191,3 +195,64 @@ def _known(session_id: str) -> Any:
         id: str
 
     return Known(session_id)
+
+
+# Interrupted anywhere
+
+
+class Interrupted(BaseException):
+    """What the signal handler of `be_interrupted` raises."""
+
+
+@frozen
+class Aftermath:
+    """How many calls were interrupted, what else they raised, and what is left of them."""
+
+    interrupted: int
+    failures: list[str]
+    lent: int
+    open: int
+    saved: bool
+    fork_seconds: float
+    recovered: bool
+
+
+def be_interrupted(pipe: Connection, path: str, seconds: float) -> Aftermath:
+    """Save and load for so long, while a signal handler raises at random instants; then use the store as ever."""
+    guard = guard_on(path, patience_seconds=1.0)
+    session = guard.get_or_create("ana")
+    interrupted, failures = 0, []
+    signal.signal(signal.SIGALRM, _interrupt)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.0005))
+                guard.load(session.token)
+                guard.save(session, {"a": interrupted})
+                guard.get_or_create("ana")
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except Interrupted:
+            interrupted += 1
+        except StoreError as error:
+            failures.append(str(error))
+    pool = guard._store._connections  # type: ignore[attr-defined]
+    open_count = len(pool.living)
+    lent = open_count - len(pool._idle)
+    saved = guard.save(session, {"done": 1}).data["done"] == 1
+    began = time.monotonic()
+    if (pid := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    fork_seconds = time.monotonic() - began
+    guard.get(session.id)
+    os.rename(path, f"{path}.former")
+    with contextlib.suppress(StoreError):
+        guard.get(session.id)
+    recovered = guard.get(session.id) is None
+    return Aftermath(interrupted, failures, lent, open_count, saved, fork_seconds, recovered)
+
+
+def _interrupt(signal_number: int, frame: object) -> None:
+    raise Interrupted

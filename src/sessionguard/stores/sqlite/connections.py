@@ -1,4 +1,9 @@
-"""Connections to one database file: lent to one caller at a time, never across a fork, never to a file that is gone."""
+"""Connections to one database file: lent to one caller at a time, never across a fork, never to a file that is gone.
+
+A signal handler may raise at any line here. A connection that is lost so on its way is closed when another is asked
+for, for the pool sees that nobody has it any more; and a lock is released by the first call of a `finally`, before
+which no handler runs.
+"""
 
 import contextlib
 import logging
@@ -9,31 +14,20 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
-from sessionguard.errors import ConfigurationError, MisuseError, StoreTimeoutError, StoreUnavailableError
-from sessionguard.stores.sqlite import placement, rows, schema
-from sessionguard.stores.sqlite.retrying import until_free
-from sessionguard.stores.sqlite.versions import refuse_too_old, warn_of_known_bugs
+from sessionguard.errors import MisuseError, StoreUnavailableError
+from sessionguard.stores.sqlite import schema, watching
+from sessionguard.stores.sqlite.connecting import Connection, configure, connect, prepare_file
+from sessionguard.stores.sqlite.retrying import Deadline, Turn, wait_for
+from sessionguard.stores.sqlite.watching import FileWatch
 
 _log = logging.getLogger("sessionguard.sqlite")
-
-
-_LOG_CHECK_SECONDS: Final = 0.1
-
-
-class Connection(sqlite3.Connection):
-    """A connection that knows to which epoch of its pool it belongs, and which write-ahead log it writes."""
-
-    epoch: object = None
-    log: placement.FileIdentity | None = None
-
 
 # Connections inherited over a fork that did not run Python's fork hooks. They are neither used nor closed in
 # the child: closing one there may reset the write-ahead log under the parent (https://sqlite.org/howtocorrupt.html
 # section 2.6).
-_inherited: Final[list[Connection]] = []
+_inherited: Final[list[sqlite3.Connection]] = []
 
 
 class Connections:
@@ -42,8 +36,8 @@ class Connections:
     def __init__(self, path: str, *, journal_mode: str, patience_seconds: float) -> None:
         self.path = path
         self._journal_mode = journal_mode
-        self._log_path = f"{path}-wal" if journal_mode == "wal" else ""
         self._patience_seconds = patience_seconds
+        self._watch = FileWatch(path, has_log=journal_mode == "wal")
         self._closed = False
         self._begin()
         with _pools_lock:
@@ -51,58 +45,88 @@ class Connections:
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        # Writers of one process queue here, so that they do not compete by retrying.
-        self._writing = threading.Lock()
-        self._opening = threading.Lock()
+        # Locks that know their thread: releasing one that was not acquired after all does nothing but raise.
+        self._writing = threading.RLock()
+        self._opening = threading.RLock()
         self._idle: list[Connection] = []
-        self._open: set[Connection] = set()
-        self._is_paused = False
-        self._identity: placement.FileIdentity | None = None
+        self._open: dict[weakref.ref[Connection], sqlite3.Connection] = {}
         # What is lent outlives its epoch and is closed when it comes back.
         self._epoch = object()
-        self._log_check_due = 0.0
-        self._logs: frozenset[placement.FileIdentity] = frozenset()
 
     @property
-    def is_ready(self) -> bool:
-        """Whether the file was opened and migrated, so that one more connection waits for nobody."""
-        return self._identity is not None
-
-    def begin_writing(self, operation: str) -> None:
-        """Wait for the other writers of this process; `end_writing` must follow."""
+    def writers_turn(self) -> Turn:
+        """The lock in which the writers of this process queue, so that they do not compete by retrying."""
         self._require_usable()
-        if not self._writing.acquire(timeout=self._patience_seconds):
-            raise StoreTimeoutError("sqlite", operation, f"other threads kept writing for {self._patience_seconds:g} s")
+        return self._writing
 
-    def end_writing(self) -> None:
-        """Let the next writer of this process go on."""
-        self._writing.release()
+    @property
+    def living(self) -> list[Connection]:
+        """All the connections that are open in this process, idle or lent; those that got lost are closed first."""
+        living = []
+        for known, sqlite in tuple(self._open.items()):
+            connection = known()
+            if connection is not None:
+                living.append(connection)
+            else:
+                sqlite.close()
+                self._open.pop(known, None)
+        return living
 
-    def take(self, *, for_writing: bool = False) -> Connection:
-        """Give a connection of this process to the file that is at the path now; it must be given back."""
+    def take(self, deadline: Deadline | None = None) -> Connection:
+        """Give a connection of this process to the file that is at the path now; it must be given back.
+
+        With the deadline of a write, it also has the log that others read.
+        """
         self._require_usable()
-        epoch = self._epoch
-        if self._identity is not None and placement.identity_of(self.path) != self._identity:
-            self._leave_former_file(epoch)
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._connect(deadline or Deadline(self._patience_seconds))
+            if connection.epoch is self._epoch:
+                break
+            # It came back while another thread dropped what was idle.
+            self._close(connection)
+        loss = self._watch.loss_of(connection, for_writing=deadline is not None)
+        if loss is None:
+            return connection
+        if loss is watching.FILE_LOST:
+            watching.checkpoint(connection)
+        error = self._lost(connection, loss)
+        self._close(connection)
+        raise error
+
+    def take_idle(self) -> Connection | None:
+        """Give an idle connection to the file that is at the path now, to be given back; None if there is none.
+
+        Unlike `take` it opens, closes and waits for nothing.
+        """
+        self._require_usable()
         try:
             connection = self._idle.pop()
         except IndexError:
-            return self._connect()
-        if for_writing or time.monotonic() >= self._log_check_due:
-            self._check_log(connection)
-        return connection
+            return None
+        if connection.epoch is self._epoch and self._watch.loss_of(connection, for_writing=False) is None:
+            return connection
+        self._idle.append(connection)
+        self._watch.log_check_due = 0.0
+        return None
 
     def give_back(self, connection: Connection) -> None:
         """Take a lent connection back, for the next caller. A transaction that it left open is rolled back."""
-        if connection.in_transaction:
-            connection.rollback()
-        if connection.epoch is self._epoch:
-            self._idle.append(connection)
-            if not self._closed:
-                return
-            self._close_idle()
-        else:
+        try:
+            if connection.sqlite.in_transaction:
+                connection.sqlite.rollback()
+        except sqlite3.Error:
+            # What its caller came for is settled; closing undoes the rest.
             self._close(connection)
+            return
+        if connection.epoch is not self._epoch:
+            self._close(connection)
+            return
+        self._idle.append(connection)
+        if self._closed:
+            self._close_idle()
 
     @contextmanager
     def apart(self) -> Iterator[sqlite3.Connection]:
@@ -111,7 +135,7 @@ class Connections:
         with self._opening:
             connection = self._opened("ro")
         try:
-            yield connection
+            yield connection.sqlite
         finally:
             self._close(connection)
 
@@ -138,8 +162,69 @@ class Connections:
                 self._close(self._idle.pop())
 
     def _close(self, connection: Connection) -> None:
-        connection.close()
-        self._open.discard(connection)
+        connection.sqlite.close()
+        self._open.pop(weakref.ref(connection), None)
+
+    # Opening
+
+    def _connect(self, deadline: Deadline) -> Connection:
+        opening = self._opening
+        try:
+            wait_for(opening, "connect", deadline, "other threads kept opening the database")
+            return self._connect_now(deadline)
+        finally:
+            try:  # noqa: SIM105 - a signal handler may raise as suppress() is called, with the lock held
+                opening.release()
+            except RuntimeError:
+                pass
+
+    def _connect_now(self, deadline: Deadline) -> Connection:
+        living = self.living
+        self._require_no_former(living)
+        is_first = not any(connection.is_migrated for connection in living)
+        if is_first:
+            prepare_file(self.path, self._journal_mode)
+        connection = self._opened("rw")
+        try:
+            configure(connection, self.path, self._journal_mode, deadline)
+            if is_first:
+                schema.migrate(connection.sqlite, deadline)
+            self._watch.note_logs(connection)
+            connection.is_migrated = True
+        except BaseException:
+            self._close(connection)
+            raise
+        return connection
+
+    def _opened(self, mode: str) -> Connection:
+        file = self._watch.note_file()
+        connection = Connection(connect(self.path, mode), self._epoch, file)
+        self._open[weakref.ref(connection)] = connection.sqlite
+        return connection
+
+    def _require_no_former(self, living: list[Connection]) -> None:
+        """Raise `StoreUnavailableError` while some of `living` have another file open than the one at the path."""
+        file = self._watch.note_file()
+        former = [connection for connection in living if connection.file != file]
+        for connection in former:
+            if connection.epoch is self._epoch:
+                raise self._lost(connection, watching.FILE_LOST)
+        if former:
+            raise StoreUnavailableError("sqlite", "connect", "calls to the former file are not done yet")
+
+    def _lost(self, former: Connection, loss: str) -> StoreUnavailableError:
+        """Begin a new epoch, unless another thread has, and give the error that says why."""
+        with self._opening:
+            is_first_to_see = self._epoch is former.epoch
+            if is_first_to_see:
+                if loss is watching.FILE_LOST:
+                    self._watch.remove_logs_of(former)
+                self.drop()
+        if is_first_to_see:
+            _log.error("%s: %s", self.path, loss)
+        return StoreUnavailableError(
+            "sqlite", "connect", f"{self.path}: {loss}. What was written to the former file is not in this one"
+        )
 
     # Around a fork
 
@@ -150,23 +235,22 @@ class Connections:
         the child opens to a file in that table never locks it, so that others delete the write-ahead log under
         the child and its acknowledged writes are lost.
         """
-        deadline = time.monotonic() + self._patience_seconds
-        self._is_paused = self._opening.acquire(timeout=self._patience_seconds)
+        deadline = Deadline(self._patience_seconds)
+        self._opening.acquire(timeout=deadline.seconds_left)
         self._close_idle()
-        while self._open and time.monotonic() < deadline:
+        while self.living and deadline.seconds_left:
             time.sleep(0.0005)
             self._close_idle()
 
     def resume_after_fork(self) -> None:
         """In the parent: let connections be opened again."""
-        if self._is_paused:
-            self._is_paused = False
+        with contextlib.suppress(RuntimeError):
             self._opening.release()
 
     def start_anew_after_fork(self) -> None:
         """In the child: forget whatever was the parent's."""
         if self._open:
-            _inherited.extend(self._open)
+            _inherited.extend(self._open.values())
             _log.warning(
                 "forked with open connections to %s; fork by os.fork, or use the store only afterwards",
                 self.path,
@@ -174,120 +258,9 @@ class Connections:
         # The parent's locks may have been held by threads that do not exist here.
         self._begin()
 
-    # Opening
-
-    def _check_log(self, connection: Connection) -> None:
-        """Raise `StoreUnavailableError` if others no longer read the log that `connection` writes."""
-        self._log_check_due = time.monotonic() + _LOG_CHECK_SECONDS
-        if connection.log is not None and placement.identity_of(self._log_path) != connection.log:
-            self.give_back(connection)
-            raise self._lost(
-                connection.epoch,
-                "its write-ahead log was deleted while it was in use; never open, copy or delete the database's "
-                "files by other means than SQLite while this process runs",
-            )
-
-    def _leave_former_file(self, epoch: object) -> NoReturn:
-        with self._opening:
-            if self._epoch is epoch:
-                self._checkpoint_former_file()
-                with contextlib.suppress(OSError):
-                    placement.remove_logs(self.path, self._logs)
-        raise self._lost(epoch, "the file was replaced or deleted while it was in use")
-
-    def _checkpoint_former_file(self) -> None:
-        # It may live on under another name: let it have what is still in its log.
-        with contextlib.suppress(IndexError, sqlite3.Error):
-            connection = self._idle.pop()
-            try:
-                connection.execute("PRAGMA wal_checkpoint")
-            finally:
-                self._close(connection)
-
-    def _lost(self, epoch: object, loss: str) -> StoreUnavailableError:
-        """Begin a new epoch, unless another thread has, and give the error that says why."""
-        with self._opening:
-            is_first_to_see = self._epoch is epoch
-            if is_first_to_see:
-                self._identity = None
-                self.drop()
-        if is_first_to_see:
-            _log.error("%s: %s", self.path, loss)
-        return StoreUnavailableError(
-            "sqlite", "connect", f"{self.path}: {loss}. What was written to the former file is not in this one"
-        )
-
-    def _connect(self) -> Connection:
-        with self._opening:
-            first = self._identity is None
-            if first:
-                if self._open:
-                    raise StoreUnavailableError("sqlite", "connect", "calls to the former file are not done yet")
-                self._prepare_file()
-            # Looked up before the file is opened: if another takes its place in between, the next caller will see it.
-            identity = placement.identity_of(self.path)
-            connection = self._opened("rw")
-            try:
-                self._configure(connection)
-                if first:
-                    schema.migrate(connection, self._patience_seconds)
-                    self._identity = identity
-                if self._log_path:
-                    connection.log = placement.identity_of(self._log_path)
-                    self._logs = placement.log_identities(self.path)
-            except BaseException:
-                self._close(connection)
-                raise
-            return connection
-
-    def _opened(self, mode: str) -> Connection:
-        # By URI, for it alone has a mode that never makes a file: only `create_privately` may.
-        connection = sqlite3.connect(
-            f"{Path(self.path).as_uri()}?mode={mode}",
-            uri=True,
-            timeout=0,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=64,
-            factory=Connection,
-        )
-        connection.epoch = self._epoch
-        self._open.add(connection)
-        return connection
-
-    def _prepare_file(self) -> None:
-        refuse_too_old()
-        try:
-            placement.create_privately(self.path)
-        except OSError as error:
-            raise ConfigurationError(
-                "sqlite path", self.path, f"it cannot be created ({error.strerror}); name a folder you may write to"
-            ) from error
-        placement.refuse_network_file_system(self.path, placement.current_file_system(self.path))
-        if self._journal_mode == "wal":
-            warn_of_known_bugs()
-
-    def _configure(self, connection: Connection) -> None:
-        connection.create_function("sg_merge", 3, rows.sg_merge, deterministic=True)
-        connection.create_function("sg_size", 4, rows.sg_size, deterministic=True)
-        try:
-            until_free("connect", lambda: self._set_pragmas(connection), self._patience_seconds)
-        except StoreTimeoutError as error:
-            (found,) = connection.execute("PRAGMA journal_mode").fetchone()
-            if found == self._journal_mode:
-                raise
-            raise ConfigurationError(
-                "journal", self._journal_mode, f"others use {self.path} with journal={found}; give all the same setting"
-            ) from error
-
-    def _set_pragmas(self, connection: Connection) -> None:
-        connection.execute(f"PRAGMA journal_mode = {self._journal_mode}")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA trusted_schema = OFF")
-
 
 _pools: Final["weakref.WeakSet[Connections]"] = weakref.WeakSet()
-_pools_lock = threading.Lock()
+_pools_lock = threading.RLock()
 
 
 def _before_fork() -> None:
@@ -299,11 +272,13 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for pool in _pools:
         pool.resume_after_fork()
-    _pools_lock.release()
+    with contextlib.suppress(RuntimeError):
+        _pools_lock.release()
 
 
 def _after_fork_in_child() -> None:
-    _pools_lock.release()
+    with contextlib.suppress(RuntimeError):
+        _pools_lock.release()
     for pool in _pools:
         pool.start_anew_after_fork()
 

@@ -12,6 +12,8 @@ from sessionguard.errors import ConfigurationError, StoreUnavailableError
 FileIdentity = tuple[int, int]
 
 _LOGS: Final = ("-wal", "-shm", "-journal")
+# A rollback journal is not: nobody keeps it open, so that another may soon have its identity.
+_HELD_LOGS: Final = ("-wal", "-shm")
 
 # File systems reached over a network, as Linux names them. WAL needs shared memory between all its users, and locks
 # there are advisory at best: https://sqlite.org/wal.html, https://sqlite.org/howtocorrupt.html section 2.
@@ -55,8 +57,8 @@ def create_privately(path: str) -> None:
 
 
 def log_identities(path: str) -> frozenset[FileIdentity]:
-    """Give the identities of the logs that are beside the file."""
-    return frozenset(filter(None, (identity_of(path + suffix) for suffix in _LOGS)))
+    """Give the identities of those logs beside the file that every connection in WAL mode keeps open."""
+    return frozenset(filter(None, (identity_of(path + suffix) for suffix in _HELD_LOGS)))
 
 
 def remove_logs(path: str, former: frozenset[FileIdentity]) -> None:
@@ -65,7 +67,7 @@ def remove_logs(path: str, former: frozenset[FileIdentity]) -> None:
     SQLite would apply them to the file that is there now, and damage it.
     """
     with _folder_locked(path):
-        for suffix in _LOGS:
+        for suffix in _HELD_LOGS:
             if identity_of(path + suffix) in former:
                 Path(path + suffix).unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from sessionguard.errors import StoreTimeoutError
 
@@ -22,24 +22,53 @@ _LONGEST_DELAY: Final = 0.005
 _jitter = random.uniform
 
 
-def is_busy(error: sqlite3.Error) -> bool:
+class Deadline:
+    """When the patience of one call is over, whatever it waits for and however often."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        self.patience_seconds = patience_seconds
+        self._at = time.monotonic() + patience_seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the call may still wait; 0 if its patience is over."""
+        return max(0.0, self._at - time.monotonic())
+
+
+class Turn(Protocol):
+    """A lock that knows its thread: `threading.RLock`."""
+
+    def acquire(self, *, timeout: float) -> bool: ...
+    def release(self) -> None: ...
+
+
+def wait_for(turn: Turn, operation: str, deadline: Deadline, others: str) -> None:
+    """Acquire `turn`, which is to be released whether or not this raises.
+
+    Raises:
+        StoreTimeoutError: it did not come in time; nothing was done.
+    """
+    if not turn.acquire(timeout=deadline.seconds_left):
+        raise StoreTimeoutError("sqlite", operation, f"{others} for {deadline.patience_seconds:g} s")
+
+
+def is_busy(error: Exception) -> bool:
     """Tell whether `error` means that another connection holds the lock and nothing was done."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def until_free(operation: str, attempt: Callable[[], R], patience_seconds: float) -> R:
+def until_free(operation: str, attempt: Callable[[], R], deadline: Deadline) -> R:
     """Give the result of `attempt`, called again while the database is busy.
 
     Raises:
-        StoreTimeoutError: it was busy for `patience_seconds`; nothing was done.
+        StoreTimeoutError: it was busy until the deadline; nothing was done.
     """
     try:
         return attempt()
     except sqlite3.OperationalError as error:
         if not is_busy(error):
             raise
-    deadline = time.monotonic() + patience_seconds
     delay = _FIRST_DELAY
     while True:
         time.sleep(_jitter(delay / 4, delay))
@@ -49,7 +78,9 @@ def until_free(operation: str, attempt: Callable[[], R], patience_seconds: float
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise
-            if time.monotonic() >= deadline:
+            if not deadline.seconds_left:
                 raise StoreTimeoutError(
-                    "sqlite", operation, f"another process kept the database locked for {patience_seconds:g} s"
+                    "sqlite",
+                    operation,
+                    f"another process kept the database locked, for {deadline.patience_seconds:g} s with all waits",
                 ) from error

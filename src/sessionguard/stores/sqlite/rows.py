@@ -6,6 +6,7 @@ from typing import Any
 
 from sessionguard.core.data import merge, size_bytes
 from sessionguard.core.records import Lifetime, SessionRecord
+from sessionguard.errors import StoreDataError
 
 Row = Sequence[Any]
 
@@ -34,7 +35,12 @@ def to_row(record: SessionRecord, lifetime: Lifetime) -> Row:
 
 def sg_merge(data: str, changes: str, remove: str) -> str:
     """SQL function: replace top-level fields and remove others. json_patch would take null for "remove"."""
-    return merge(data, changes, json.loads(remove))
+    try:
+        return merge(data, changes, json.loads(remove))
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise StoreDataError(
+            "sqlite", "save", "the stored data of a session is not a JSON object; another program must have changed it"
+        ) from error
 
 
 def sg_size(data: str, changes: str, remove: str, limit_bytes: int) -> int:

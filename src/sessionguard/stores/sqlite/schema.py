@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Final
 
 from sessionguard.errors import StoreDataError
-from sessionguard.stores.sqlite.retrying import until_free
+from sessionguard.stores.sqlite.retrying import Deadline, until_free
 
 
 def _migrations() -> tuple[tuple[int, str, str], ...]:
@@ -43,14 +43,14 @@ def due(connection: sqlite3.Connection) -> list[str]:
     return [name for number, name, _ in MIGRATIONS if number > version]
 
 
-def migrate(connection: sqlite3.Connection, patience_seconds: float) -> list[str]:
+def migrate(connection: sqlite3.Connection, deadline: Deadline) -> list[str]:
     """Bring the database to the newest schema and name what was applied; several processes may try at once."""
 
     def attempt() -> list[str]:
         if not due(connection):
             return []
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             # Read again under the lock: another process may have migrated while this one waited.
             applied = due(connection)
             _apply(connection, applied)
@@ -60,7 +60,7 @@ def migrate(connection: sqlite3.Connection, patience_seconds: float) -> list[str
             raise
         return applied
 
-    return until_free("migrate", attempt, patience_seconds)
+    return until_free("migrate", attempt, deadline)
 
 
 def _apply(connection: sqlite3.Connection, names: list[str]) -> None:

@@ -17,7 +17,7 @@ from sessionguard.stores.contract import Finding
 from sessionguard.stores.sqlite import changes, cleaning, examination, lock_rows, openings
 from sessionguard.stores.sqlite.connections import Connections
 from sessionguard.stores.sqlite.queries import read_page
-from sessionguard.stores.sqlite.transactions import Transactions, Work
+from sessionguard.stores.sqlite.transactions import Transactions, Work, in_transaction
 
 Change = TypeVar("Change", c.Save, c.Touch, c.Rotate, c.End)
 
@@ -26,9 +26,9 @@ class SQLiteStore:
     """A `Store` with all abilities over one database file; usable from any thread, and again after a fork.
 
     Acknowledged changes survive the death of any process (synchronous=FULL). Every call may raise:
-    `StoreTimeoutError`, other processes kept the database locked for `patience_seconds` and nothing was
-    done; `StoreUnavailableError`, disk full, file gone or permission lost; `StoreDataError`, the file is
-    damaged or its schema newer than this release.
+    `StoreTimeoutError`, other threads or processes kept the database locked until all that the call waited took
+    about `patience_seconds`, and nothing was done; `StoreUnavailableError`, disk full, file gone or permission
+    lost; `StoreDataError`, the file or a session in it is damaged, or the schema newer than this release.
     """
 
     name = "sqlite"
@@ -40,6 +40,7 @@ class SQLiteStore:
             raise ConfigurationError("journal", journal_mode, 'use "wal", or "delete" where WAL cannot be trusted')
         # Absolute, for the process may change its working directory.
         self.path = os.path.abspath(os.fspath(path))
+        self.patience_seconds = patience_seconds
         self._connections = Connections(self.path, journal_mode=journal_mode, patience_seconds=patience_seconds)
         self._run = Transactions(self._connections, patience_seconds)
 
@@ -84,8 +85,7 @@ class SQLiteStore:
         return self._change(changes.touch, changes.judge_ended, command)
 
     def rotate(self, command: c.Rotate) -> c.Changed:
-        in_transaction = command.owner is not None
-        return self._change(changes.rotate, changes.judge_rotation, command, in_transaction=in_transaction)
+        return self._change(changes.rotate, changes.judge_rotation, command, in_one=command.owner is not None)
 
     def end(self, command: c.End) -> c.Changed:
         return self._change(changes.end, changes.judge_ended, command)
@@ -96,17 +96,19 @@ class SQLiteStore:
         judge: Work[Change, c.Changed],
         command: Change,
         *,
-        in_transaction: bool = False,
+        in_one: bool = False,
     ) -> c.Changed:
-        changed = None if in_transaction else self._run.write(attempt, command)
-        if changed is not None:
-            return c.Changed(Outcome.DONE, changed)
-
         def decide(connection: sqlite3.Connection, command: Change) -> c.Changed:
             changed = attempt(connection, command)
             return judge(connection, command) if changed is None else c.Changed(Outcome.DONE, changed)
 
-        return self._run.transact(decide, command)
+        whole = in_transaction(decide)
+
+        def change(connection: sqlite3.Connection, command: Change) -> c.Changed:
+            changed = attempt(connection, command)
+            return whole(connection, command) if changed is None else c.Changed(Outcome.DONE, changed)
+
+        return self._run.write(whole if in_one else change, command)
 
     # Changing many
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sessionguard.core.commands import Command
 from sessionguard.stores.sqlite.connections import Connections
-from sessionguard.stores.sqlite.retrying import is_busy, until_free
+from sessionguard.stores.sqlite.retrying import Deadline, is_busy, until_free, wait_for
 from sessionguard.stores.sqlite.translation import translated
 
 C = TypeVar("C", bound=Command[Any])
@@ -28,58 +28,80 @@ class Transactions:
         try:
             connection = connections.take()
             try:
-                return work(connection, command)
+                return work(connection.sqlite, command)
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                return until_free(command.verb, lambda: work(connection, command), self._patience_seconds)
+                return until_free(
+                    command.verb, lambda: work(connection.sqlite, command), Deadline(self._patience_seconds)
+                )
             finally:
                 connections.give_back(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             raise translated(command.verb, error) from error
 
     def read_at_once(self, work: Work[C, R | None], command: C) -> R | None:
-        """Run `work`, which only reads; None if it would have to wait."""
+        """Run `work`, which only reads; None if it would have to wait, or to open the file first."""
         connections = self._connections
-        if not connections.is_ready:
-            return None
         try:
-            connection = connections.take()
+            connection = connections.take_idle()
+            if connection is None:
+                return None
             try:
-                return work(connection, command)
+                return work(connection.sqlite, command)
             finally:
                 connections.give_back(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             if is_busy(error):
                 return None
             raise translated(command.verb, error) from error
 
     def write(self, work: Work[C, R], command: C) -> R:
-        """Run `work`, whose one writing statement is a transaction of its own."""
-        connections = self._connections
-        connections.begin_writing(command.verb)
+        """Run `work`, each of whose writing statements is a transaction of its own, or is in one.
+
+        While the database is busy it is run again from its beginning.
+        """
+        connections, deadline = self._connections, Deadline(self._patience_seconds)
+        turn = connections.writers_turn
         try:
-            connection = connections.take(for_writing=True)
+            wait_for(turn, command.verb, deadline, "other threads kept writing")
+            connection = connections.take(deadline)
+            connection.raised.clear()
             try:
-                return until_free(command.verb, lambda: work(connection, command), self._patience_seconds)
+                return until_free(command.verb, lambda: work(connection.sqlite, command), deadline)
+            except sqlite3.OperationalError:
+                connection.raise_what_a_function_raised()
+                raise
             finally:
                 connections.give_back(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             raise translated(command.verb, error) from error
         finally:
-            connections.end_writing()
+            try:  # noqa: SIM105 - a signal handler may raise as suppress() is called, with the turn still ours
+                turn.release()
+            except RuntimeError:
+                pass
 
     def transact(self, work: Work[C, R], command: C) -> R:
         """Run `work` with the write lock held from before its first statement until its last is durable."""
+        return self.write(in_transaction(work), command)
 
-        def whole(connection: sqlite3.Connection, command: C) -> R:
+
+def in_transaction(work: Work[C, R]) -> Work[C, R]:
+    """Give work that runs `work` with the write lock held, and leaves nothing of it if it raises."""
+
+    def whole(connection: sqlite3.Connection, command: C) -> R:
+        try:
             connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(connection, command)
-                connection.execute("COMMIT")
-            except BaseException:
+            result = work(connection, command)
+            connection.execute("COMMIT")
+        except BaseException:
+            # The pool closes a connection that cannot be rolled back; the error that came first says more.
+            try:  # noqa: SIM105 - a signal handler may raise as suppress() is called, with the write lock held
                 connection.rollback()
-                raise
-            return result
+            except sqlite3.Error:
+                pass
+            raise
+        return result
 
-        return self.write(whole, command)
+    return whole

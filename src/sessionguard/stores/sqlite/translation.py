@@ -3,7 +3,14 @@
 import sqlite3
 from typing import Final
 
-from sessionguard.errors import MisuseError, SessionGuardError, StoreDataError, StoreTimeoutError, StoreUnavailableError
+from sessionguard.errors import (
+    InvalidArgumentError,
+    MisuseError,
+    SessionGuardError,
+    StoreDataError,
+    StoreTimeoutError,
+    StoreUnavailableError,
+)
 from sessionguard.stores.sqlite.retrying import is_busy
 
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -15,8 +22,10 @@ _REMEDIES: Final = {
 }
 
 
-def translated(operation: str, error: sqlite3.Error) -> SessionGuardError:
+def translated(operation: str, error: sqlite3.Error | OverflowError) -> SessionGuardError:
     """Give our error for one of the driver's. Messages of SQLite name tables and files, never values."""
+    if isinstance(error, OverflowError):
+        return InvalidArgumentError(f"a number of {operation}", "beyond 64 bits", "give one that SQLite can hold")
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
         return MisuseError("the sqlite store is closed; open a new one")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
