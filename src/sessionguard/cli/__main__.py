@@ -1,16 +1,19 @@
 """The command `sessionguard`: finds the command asked for, runs it, and turns errors into one line and a status."""
 
+import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn, Protocol
 
 from sessionguard import __version__
 from sessionguard.cli import doctor, end, listing, migrate, show, stats, status, sweep
 from sessionguard.cli.demo import command as demo
 from sessionguard.cli.demo.failure import DemoError
-from sessionguard.errors import SessionGuardError
+from sessionguard.cli.failure import CommandError
+from sessionguard.errors import SessionGuardError, StoreError
 
 
 class CommandModule(Protocol):
@@ -40,8 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = _parser().parse_args(arguments)
         module, _ = COMMANDS[parsed.command]
-        return module.run(parsed)
-    except (SessionGuardError, DemoError) as error:
+        with _quiet_store():
+            return module.run(parsed)
+    except StoreError as error:
+        # Which verb of the store it was means nothing to whoever typed a command.
+        message = str(error).removeprefix(f"{error.store} store, {error.operation}: ")
+        print(f"sessionguard: {error.store} store: {message}", file=sys.stderr)
+        return status.UNUSABLE
+    except (SessionGuardError, CommandError, DemoError) as error:
         print(f"sessionguard: {error}", file=sys.stderr)
         return status.UNUSABLE
     except KeyboardInterrupt:
@@ -56,8 +65,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status.UNUSABLE
 
 
+@contextmanager
+def _quiet_store() -> Iterator[None]:
+    """Keep the store's log off standard error: cron would mail it at every run, and `doctor` reports the same."""
+    logger = logging.getLogger("sessionguard.sqlite")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """End with one line instead of the whole usage."""
+        self.exit(status.UNUSABLE, f"sessionguard: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="sessionguard", description="Look after sessions, and prove that they are isolated.")
+    parser = _Parser(prog="sessionguard", description="Look after sessions, and prove that they are isolated.")
     parser.add_argument("--version", action="version", version=f"sessionguard {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     for name, (module, purpose) in COMMANDS.items():

@@ -16,7 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Examine and report; the status says whether there is a problem. Warnings alone are no problem."""
-    with opened_examined_store(arguments) as store:
+    with opened_examined_store(arguments, must_exist=True) as store:
         findings = store.examine()
     if arguments.json:
         print_json([asdict(finding) for finding in findings])

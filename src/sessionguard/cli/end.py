@@ -5,8 +5,8 @@ from argparse import ArgumentParser, Namespace
 
 from sessionguard import SessionGuard
 from sessionguard.cli import status
-from sessionguard.cli.output import print_json, visible
-from sessionguard.cli.target import add_store_arguments, open_guard
+from sessionguard.cli.output import counted, print_json, visible
+from sessionguard.cli.target import add_store_arguments, opened_guard
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """End it or them; the status says whether anything was ended."""
-    with open_guard(arguments) as guard:
+    with opened_guard(arguments) as guard:
         return _end_owner(guard, arguments) if arguments.owner is not None else _end_one(guard, arguments)
 
 
@@ -44,7 +44,7 @@ def _end_one(guard: SessionGuard, arguments: Namespace) -> int:
             }
         )
     else:
-        files = "files are in use and go later" if removed.deferred else f"{removed.files} files removed"
+        files = "files are in use and go later" if removed.deferred else f"{counted(removed.files, 'file')} removed"
         print(f"ended {ended.id} ({visible(ended.reason)}), {files}")
     return status.OK
 
@@ -54,5 +54,5 @@ def _end_owner(guard: SessionGuard, arguments: Namespace) -> int:
     if arguments.json:
         print_json({"owner": arguments.owner, "ended": count})
     else:
-        print(f"ended {count} sessions of {visible(arguments.owner)}")
+        print(f"ended {counted(count, 'session')} of {visible(arguments.owner)}")
     return status.OK if count else status.FAILED

@@ -10,7 +10,17 @@ from sessionguard import Session
 
 def print_json(value: object) -> None:
     """Print `value` as indented JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print("\n".join(_visible_json(line) for line in json.dumps(value, indent=2, ensure_ascii=False).split("\n")))
+
+
+def json_line(value: object) -> str:
+    """Give `value` as JSON of one line that is fit for a terminal."""
+    return _visible_json(json.dumps(value, ensure_ascii=False))
+
+
+def _visible_json(line: str) -> str:
+    # Not by `visible`, which writes \x9b, and JSON has no such escape.
+    return "".join(mark if mark.isprintable() else json.dumps(mark)[1:-1] for mark in line)
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -28,10 +38,17 @@ def print_fields(fields: Mapping[str, object]) -> None:
         print(f"{name.ljust(width)}  {visible(value)}")
 
 
+def counted(count: int, noun: str) -> str:
+    """Give "1 session" or "2 sessions"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def visible(value: object) -> str:
     """Give `value` as text of one line; owners and scopes may hold anything, also what would steer a terminal."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%SZ")
     return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in str(value))

@@ -4,8 +4,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from sessionguard.cli import status
-from sessionguard.cli.output import as_plain, print_fields, print_json, session_fields
-from sessionguard.cli.target import add_store_arguments, open_guard
+from sessionguard.cli.output import as_plain, json_line, print_fields, print_json, session_fields
+from sessionguard.cli.target import add_store_arguments, opened_guard
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Show it; the status says whether there is such a session."""
-    with open_guard(arguments) as guard:
+    with opened_guard(arguments) as guard:
         session = guard.get(arguments.session_id)
     if session is None:
         print("sessionguard: there is no session with that id", file=sys.stderr)
@@ -27,5 +27,5 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print_json(as_plain(fields) | {"data": data if arguments.data else sorted(data)})
     else:
-        print_fields(fields | {"data": data if arguments.data else ", ".join(sorted(data)) or None})
+        print_fields(fields | {"data": json_line(data) if arguments.data else ", ".join(sorted(data)) or None})
     return status.OK

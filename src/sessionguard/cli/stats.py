@@ -4,8 +4,8 @@ from argparse import ArgumentParser, Namespace
 from collections import Counter
 
 from sessionguard.cli import status
-from sessionguard.cli.output import print_json, print_table
-from sessionguard.cli.target import add_store_arguments, open_guard
+from sessionguard.cli.output import counted, print_json, print_table
+from sessionguard.cli.target import add_store_arguments, opened_guard
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def run(arguments: Namespace) -> int:
     """Count them; the status says whether every slot holds at most one active session."""
     counts: Counter[tuple[str, str, str]] = Counter()
     slots: Counter[tuple[str, str, str | None]] = Counter()
-    with open_guard(arguments) as guard:
+    with opened_guard(arguments) as guard:
         for session in guard.sessions(scope=arguments.scope, status=None):
             counts[session.scope, session.status, session.reason or ""] += 1
             if session.exclusive and session.status == "active":
@@ -38,6 +38,7 @@ def run(arguments: Namespace) -> int:
     else:
         print_table(["scope", "status", "reason", "count"], [(s, t, r or None, str(n)) for s, t, r, n in rows])
         print(
-            f"{counts.total()} sessions; {len(slots)} slots in use, {crowded_count} with more than one active session"
+            f"{counted(counts.total(), 'session')}; {counted(len(slots), 'slot')} in use, "
+            f"{crowded_count} with more than one active session"
         )
     return status.FAILED if crowded_count else status.OK

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from sessionguard.cli import status
 from sessionguard.cli.output import print_fields, print_json
-from sessionguard.cli.target import add_store_arguments, open_guard
+from sessionguard.cli.target import add_store_arguments, opened_guard
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -15,7 +15,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Sweep once and report; `has more` says that another run would find work."""
-    with open_guard(arguments) as guard:
+    with opened_guard(arguments) as guard:
         report = guard.sweep(limit=arguments.limit)
     names = ("ended", "skipped_in_use", "workspaces_removed", "bytes_freed", "has_more")
     fields = {name: getattr(report, name) for name in names}

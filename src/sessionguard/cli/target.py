@@ -3,14 +3,17 @@
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sessionguard import SessionGuard
-from sessionguard.errors import ConfigurationError
+from sessionguard.cli.failure import CommandError
+from sessionguard.cli.output import visible
+from sessionguard.errors import ConfigurationError, StoreError
 from sessionguard.stores.contract import ExaminedStore, Store
 from sessionguard.stores.opening import open_store
 from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.stores.sqlite.schema import MIGRATIONS
 
 URL_VARIABLE = "SESSIONGUARD_URL"
 WORKSPACES_VARIABLE = "SESSIONGUARD_WORKSPACES"
@@ -32,46 +35,70 @@ def store_url(arguments: Namespace) -> str:
     """Give the URL of the store.
 
     Raises:
-        ConfigurationError: neither the option nor the environment names one.
+        CommandError: neither the option nor the environment names one.
     """
     url = arguments.store or os.environ.get(URL_VARIABLE)
     if not url:
-        raise ConfigurationError("--store", None, f"name the store, as in sqlite:///sessions.db, or set {URL_VARIABLE}")
+        raise CommandError(f"give --store URL, such as sqlite:///var/sessions.db, or set {URL_VARIABLE}")
     return str(url)
 
 
-def open_guard(arguments: Namespace) -> SessionGuard:
-    """Open a guard over a store that is already there; it sweeps only when asked to.
+@contextmanager
+def opened_guard(arguments: Namespace) -> Iterator[SessionGuard]:
+    """Open a guard over a store that is already there, and close it afterwards; it sweeps only when asked to.
 
     Raises:
-        ConfigurationError: no store is named, or there is none at that place.
+        CommandError: no store is named, or the folder of the workspaces does not exist.
+        ConfigurationError: there is no store of this release at that place. Nothing there was changed.
     """
     url = store_url(arguments)
-    if url.startswith("sqlite:"):
-        _require_database(url)
-    workspaces = getattr(arguments, "workspaces", None) or os.environ.get(WORKSPACES_VARIABLE)
-    return SessionGuard.open(url, workspaces=workspaces, sweep_interval=None)
+    workspaces = _workspaces(arguments)
+    store = open_store(url)
+    if isinstance(store, Store) and isinstance(store, ExaminedStore):
+        with closing(store):
+            _require_schema(url, store)
+    with SessionGuard.open(url, workspaces=workspaces, sweep_interval=None) as guard:
+        yield guard
 
 
 @contextmanager
-def opened_examined_store(arguments: Namespace) -> Iterator[ExaminedStore]:
+def opened_examined_store(arguments: Namespace, *, must_exist: bool = False) -> Iterator[ExaminedStore]:
     """Open a store that can examine and migrate itself, and close it afterwards.
 
     Raises:
-        ConfigurationError: no store is named, or it cannot do that.
+        CommandError: no store is named.
+        ConfigurationError: it cannot do that, or it must exist and there is none at that place.
     """
     url = store_url(arguments)
     store = open_store(url)
     if not isinstance(store, Store) or not isinstance(store, ExaminedStore):
         raise ConfigurationError.of_url(url, f"the {store.name} store cannot examine itself", setting="--store")
-    try:
+    with closing(store):
+        if must_exist:
+            # What is damaged or out of date is for the examination to tell.
+            with suppress(StoreError):
+                _require_schema(url, store, up_to_date=False)
         yield store
-    finally:
-        store.close()
 
 
-def _require_database(url: str) -> None:
-    store = open_store(url)
-    # A mistyped path must not become a new, empty database that has nothing to complain about.
-    if isinstance(store, SQLiteStore) and not Path(store.path).exists():
+def _require_schema(url: str, store: ExaminedStore, *, up_to_date: bool = True) -> None:
+    # Asked first, for at its first use a store makes its file and its tables: a mistyped path must not become a new,
+    # empty database that has nothing to complain about, nor another application's database one of ours.
+    if isinstance(store, SQLiteStore) and not Path(store.path).is_file():
         raise ConfigurationError.of_url(url, "there is no database at that path", setting="--store")
+    due = store.migrate(dry_run=True)
+    if isinstance(store, SQLiteStore) and len(due) == len(MIGRATIONS):
+        remedy = "no sessionguard schema there; run `sessionguard migrate`"
+        raise ConfigurationError.of_url(url, remedy, setting="--store")
+    if due and up_to_date:
+        raise ConfigurationError.of_url(url, "its schema is out of date; run `sessionguard migrate`", setting="--store")
+
+
+def _workspaces(arguments: Namespace) -> str | None:
+    if "workspaces" not in arguments:
+        return None
+    folder = arguments.workspaces or os.environ.get(WORKSPACES_VARIABLE)
+    if folder and not Path(folder).is_dir():
+        # The library would make it, and then there would be no files in it to remove.
+        raise CommandError(f"the folder of the workspaces does not exist: {visible(folder)}")
+    return folder or None
