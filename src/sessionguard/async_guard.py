@@ -251,6 +251,9 @@ class AsyncSessionGuard:
             await asyncio.sleep(self._parts.beat_seconds(session))
             try:
                 await self.touch(session)
+            except (SessionEndedError, MisuseError):
+                # The session has ended or the guard was closed, and neither is ever undone.
+                return
             except Exception:
                 _log.warning("keeping a session alive failed; the next beat tries again", exc_info=True)
 

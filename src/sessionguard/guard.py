@@ -286,6 +286,7 @@ class SessionGuard:
         try:
             if self._sweeper is not None and self._pid == os.getpid():
                 self._sweeper.stop()
+            self._heart.close()
         finally:
             if self._owns_store:
                 self._store.close()

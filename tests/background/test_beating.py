@@ -9,6 +9,7 @@ import time
 import pytest
 
 from sessionguard.beating import Heart
+from sessionguard.errors import SessionEndedError
 
 PATIENCE = 30.0
 SOON = 0.001
@@ -95,6 +96,91 @@ def test_thread_ends_when_nothing_is_left_and_starts_again(heart: Heart) -> None
         heart.remove(number)
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+def test_action_removed_while_another_runs_is_not_begun(heart: Heart) -> None:
+    """Although both were due at the same time."""
+    begun, finish, after = threading.Event(), threading.Event(), threading.Event()
+    ran: list[int] = []
+
+    def slowly() -> None:
+        begun.set()
+        finish.wait(PATIENCE)
+
+    with heart._changed:
+        slow = heart.add(slowly, -1.0)
+        removed = heart.add(lambda: ran.append(1), -1.0)
+    assert begun.wait(PATIENCE)
+    heart.remove(slow)
+    heart.remove(removed)
+    last = heart.add(after.set, SOON)
+    finish.set()
+    assert after.wait(PATIENCE)
+    assert ran == []
+    heart.remove(last)
+
+
+def test_longest_due_comes_first(heart: Heart) -> None:
+    """An action that is always due starves no other."""
+    event = threading.Event()
+    numbers = [heart.add(lambda: None, 0.0), heart.add(event.set, SOON)]
+    assert event.wait(PATIENCE)
+    for number in numbers:
+        heart.remove(number)
+
+
+def test_action_of_an_ended_session_is_not_run_again(heart: Heart, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor is it a failure."""
+    times: list[int] = []
+
+    def find_it_ended() -> None:
+        times.append(1)
+        raise SessionEndedError("0" * 34, "revoked")
+
+    with caplog.at_level(logging.WARNING, logger="sessionguard.background"):
+        with heart._changed:
+            heart.add(find_it_ended, SOON)
+            thread = heart._thread
+        assert thread is not None
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert times == [1]
+    assert caplog.records == []
+
+
+def test_closed_heart_stands_still() -> None:
+    """Its thread ends at once, after the action that is running; nothing is run any more."""
+    heart = Heart()
+    begun, finish = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        begun.set()
+        finish.wait(PATIENCE)
+        raise RuntimeError("closed meanwhile")
+
+    heart.add(slowly, SOON)
+    assert begun.wait(PATIENCE)
+    thread = heart._thread
+    assert thread is not None
+    threading.Timer(0.01, finish.set).start()
+    heart.close()
+    assert not thread.is_alive()
+    heart.close()
+    heart.remove(heart.add(slowly, SOON))
+    assert heart._thread is None
+
+
+def test_action_can_close_its_own_heart() -> None:
+    """It does not wait for itself."""
+    heart = Heart()
+    closed = threading.Event()
+
+    def close() -> None:
+        heart.close()
+        closed.set()
+
+    heart.add(close, SOON)
+    assert closed.wait(PATIENCE)
 
 
 def test_removing_what_is_not_there_is_fine(heart: Heart) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sessionguard import AsyncSessionGuard, Session, SessionGuard, SessionPolicy
-from sessionguard.core.events import SessionTouched
+from sessionguard.core.events import ChangeRefused, SessionTouched
 from sessionguard.core.session import record_of
 from sessionguard.parts import GuardParts
 from sessionguard.stores.memory import MemoryStore
@@ -112,6 +112,65 @@ def test_beat_that_fails_is_tried_again(tmp_path: Path, clock: Clock, caplog: py
 
     asyncio.run(scene())
     assert "keeping a session alive failed" in caplog.text
+
+
+@pytest.mark.usefixtures("fast_beats")
+def test_ended_session_is_not_kept_alive(tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Ended while its files are in use, it is left alone from then on, without a line in the log."""
+    guard = SessionGuard(MemoryStore(), tmp_path, POLICY, clock=clock, sweep_interval=None)
+    refused = threading.Semaphore(0)
+    guard.subscribe(lambda event: refused.release() if isinstance(event, ChangeRefused) else None)
+    session = guard.create("ada")
+    with caplog.at_level("WARNING"), guard.workspace(session):
+        guard.end(session)
+        assert refused.acquire(timeout=PATIENCE)
+        assert not refused.acquire(timeout=0.05)
+    guard.close()
+    assert caplog.records == []
+
+
+@pytest.mark.usefixtures("fast_beats")
+def test_ended_session_is_not_kept_alive_by_a_task(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same for the async guard."""
+
+    async def scene() -> None:
+        async with AsyncSessionGuard(MemoryStore(), tmp_path, POLICY, clock=clock, sweep_interval=None) as guard:
+            session = await guard.create("ada")
+            async with guard.workspace(session):
+                (beating,) = asyncio.all_tasks() - {asyncio.current_task()}
+                await guard.end(session)
+                await asyncio.wait_for(beating, PATIENCE)
+
+    with caplog.at_level("WARNING"):
+        asyncio.run(scene())
+    assert caplog.records == []
+
+
+@pytest.mark.usefixtures("fast_beats")
+def test_guard_closed_inside_the_block_stops_the_beats(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody can keep anything alive any more, which is not told at every beat."""
+
+    async def scene() -> None:
+        guard = AsyncSessionGuard(MemoryStore(), tmp_path, POLICY, clock=clock, sweep_interval=None)
+        session = await guard.create("ada")
+        async with guard.workspace(session):
+            (beating,) = asyncio.all_tasks() - {asyncio.current_task()}
+            await guard.close()
+            await asyncio.wait_for(beating, PATIENCE)
+
+    guard = SessionGuard(MemoryStore(), tmp_path, POLICY, clock=clock, sweep_interval=None)
+    with caplog.at_level("WARNING"):
+        asyncio.run(scene())
+        with guard.workspace(guard.create("ada")):
+            thread = guard._heart._thread
+            assert thread is not None
+            guard.close()
+            assert not thread.is_alive()
+    assert caplog.records == []
 
 
 def test_beats_come_often_enough(tmp_path: Path, clock: Clock) -> None:

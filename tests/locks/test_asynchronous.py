@@ -283,3 +283,22 @@ def test_lock_that_was_not_entered_may_be_tried_again() -> None:
                 assert again.fence > 0
 
     asyncio.run(scene())
+
+
+def test_guard_closed_inside_the_block_ends_the_renewing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody can renew any more, which is not told at every beat."""
+    monkeypatch.setattr(asynchronous, "BEAT_SECONDS", 0.001)
+
+    async def scene() -> None:
+        async with stage() as on:
+            lock = on.guard.lock(on.session, "a")
+            await lock.__aenter__()
+            await on.guard.close()
+            assert lock._beating is not None
+            await asyncio.wait_for(lock._beating, PATIENCE)
+
+    with caplog.at_level("WARNING"):
+        asyncio.run(scene())
+    assert caplog.records == []

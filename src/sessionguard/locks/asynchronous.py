@@ -86,6 +86,9 @@ class AsyncSessionLock:
             await asyncio.sleep(BEAT_SECONDS)
             try:
                 self._is_lost = not await self._run(self._flows.renew(self._claim, self.fence))
+            except MisuseError:
+                # The guard was closed inside the block: nobody can renew any more.
+                return
             except Exception as error:
                 # Whether the lock is lost is known only when the store answers again; the next beat asks.
                 _log.warning("lock %s: a beat failed: %s", self._claim.name, error)
