@@ -1,8 +1,9 @@
 """Queues within one process, in front of the store's locks: threads hand over at once instead of polling."""
 
-import os
 import threading
 from collections.abc import Hashable
+
+from sessionguard.forking import after_fork
 
 
 class Gates:
@@ -10,17 +11,15 @@ class Gates:
 
     def __init__(self) -> None:
         self._start_empty()
+        # Whoever stands at a gate of the parent will never open it in the child; the store tells the processes apart.
+        after_fork(self, Gates._start_empty)
 
     def _start_empty(self) -> None:
         self._mutex = threading.Lock()
         self._gates: dict[Hashable, tuple[threading.Lock, int]] = {}
-        self._pid = os.getpid()
 
     def enter(self, key: Hashable, timeout_seconds: float) -> bool:
         """Wait for the gate of `key`; False if it stayed closed for the whole time."""
-        if self._pid != os.getpid():
-            # Whoever stands at a gate of the parent will never open it here; the store tells the processes apart.
-            self._start_empty()
         with self._mutex:
             gate, count = self._gates.get(key, (threading.Lock(), 0))
             self._gates[key] = (gate, count + 1)
