@@ -252,15 +252,9 @@ def test_readers_do_not_wait_for_writers() -> None:
     asyncio.run(scene())
 
 
-def test_patience_is_that_of_the_store() -> None:
+def test_patience_is_that_of_the_store(tmp_path: Path) -> None:
     """Unless it has none of its own, or the caller knows better."""
-
-    class PatientStore(MemoryStore):
-        """Says how long it waits for others."""
-
-        patience_seconds = 0.5
-
-    assert OffloadedStore(PatientStore())._patience_seconds == 0.5
+    assert OffloadedStore(SQLiteStore(tmp_path / "s.db", patience_seconds=0.5))._patience_seconds == 0.5
     assert OffloadedStore(MemoryStore())._patience_seconds == 5.0
     assert OffloadedStore(MemoryStore(), patience_seconds=0.1)._patience_seconds == 0.1
 
