@@ -25,6 +25,8 @@ class Connection:
     file: placement.FileIdentity | None
     log: placement.FileIdentity | None = None
     logs: frozenset[placement.FileIdentity] = frozenset()
+    folder_changed_ns: int = 0
+    """When the folder had last changed as its log was last found in place."""
     is_migrated: bool = False
     raised: list[BaseException] = field(factory=list)
 

@@ -39,6 +39,14 @@ def identity_of(path: str) -> FileIdentity | None:
     return found.st_dev, found.st_ino
 
 
+def folder_changed_ns(folder: str) -> int:
+    """Give when a name in `folder` was last made, removed or replaced; 0 if that cannot be told."""
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def create_privately(path: str) -> None:
     """Make the file and its folders, readable by this user alone, if it does not exist."""
     # One by one: with parents=True all but the last would be open to whomever the umask lets in.
