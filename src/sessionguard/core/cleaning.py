@@ -40,11 +40,11 @@ class SweepReport:
 
 
 @frozen
-class PurgeReport:
-    """What a pass of `purge` did."""
+class PurgeReport(SweepReport):
+    """What a pass of `purge` did. It ends nothing, so of a sweep's counts only `has_more` can differ from zero."""
 
     purged: int = 0
-    has_more: bool = False
+    """Ended sessions that are forgotten now."""
 
 
 class _Tally:
@@ -126,7 +126,7 @@ class CleaningFlows:
             operation = self._setting.mint.operation_id()
             reply = yield from perform(c.Purge(older_than_us, batch, self._setting.at(), operation))
             purged, has_more = purged + reply.count, reply.has_more
-        return PurgeReport(purged, has_more)
+        return PurgeReport(purged=purged, has_more=has_more)
 
     def clear_up(self, session_id: str, deployment_id: str) -> Flow[None]:
         """Remove what a lease made for a session that has ended, if the store that said so is of this deployment."""
