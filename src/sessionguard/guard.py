@@ -342,8 +342,11 @@ def _background_pass(guard_reference: "weakref.ref[SessionGuard]") -> Callable[[
         if guard is None or guard._parts.is_closed:
             return False
         try:
-            guard.sweep()
-            guard.purge()
+            # Batch by batch until nothing is due, so that no crowd of expired sessions outlives the next intervals.
+            while (swept := guard.sweep()).has_more and swept.ended:
+                pass
+            while (purged := guard.purge()).has_more and purged.purged:
+                pass
         except MisuseError:
             # Closed meanwhile, which is no failure worth a line in the log.
             if not guard._parts.is_closed:

@@ -17,6 +17,7 @@ import pytest
 
 from sessionguard import AsyncSessionGuard, MisuseError, SessionGuard
 from sessionguard.async_sweeping import AsyncSweeper
+from sessionguard.guard import _background_pass
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
 from sessionguard.sweeping import Sweeper, waits
@@ -181,6 +182,18 @@ def test_guard_sweeps_and_purges_by_itself() -> None:
     assert guard.get(session.id) is None
     guard.close()
     assert sweepers() == []
+
+
+def test_one_pass_ends_all_that_is_due() -> None:
+    """However many expired at once, they do not wait for further intervals."""
+    clock = Clock()
+    with SessionGuard(MemoryStore(), clock=clock, sweep_interval=None) as guard:
+        for _ in range(2300):
+            guard.create("ada")
+        clock.advance(hours=2)
+        assert _background_pass(weakref.ref(guard))()
+        assert not list(guard.sessions(owner="ada"))
+        assert guard.sweep().ended == 0
 
 
 def test_async_guard_sweeps_by_itself() -> None:

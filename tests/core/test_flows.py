@@ -8,7 +8,18 @@ from attrs import evolve
 
 from sessionguard import Session, SessionConflictError, SessionEndedError, SessionTooLargeError
 from sessionguard.core.cleaning import CleaningFlows
-from sessionguard.core.commands import Changed, Command, Create, Ended, GetOrCreate, Loaded, LockReply, Opened, Save
+from sessionguard.core.commands import (
+    Changed,
+    Command,
+    Create,
+    Ended,
+    GetOrCreate,
+    Loaded,
+    LockReply,
+    Opened,
+    Purged,
+    Save,
+)
 from sessionguard.core.driving import run
 from sessionguard.core.events import ChangeRefused, Event, SaveConflicted
 from sessionguard.core.flows import SessionFlows
@@ -192,3 +203,10 @@ def test_a_clock_without_a_zone_is_named(clock: Any) -> None:
     flows = SessionFlows(evolve(setting(), clock=clock))
     with pytest.raises(ConfigurationError, match="clock"):
         run(flows.touch(Session(record())), ScriptedStore())
+
+
+def test_a_store_that_gets_no_further_is_not_asked_for_ever() -> None:
+    """A sweep that ended nothing and a purge that forgot nothing are over, whatever the store says is left."""
+    store = ScriptedStore(Ended((), has_more=True), Purged(0, has_more=True))
+    assert run(CleaningFlows(setting()).sweep(10), store).has_more
+    assert run(CleaningFlows(setting()).purge(None, 10), store).has_more

@@ -111,6 +111,9 @@ class CleaningFlows:
             ended, has_more = ended + len(reply.records), reply.has_more
             for record in reply.records:
                 tally.count(record.id, (yield from self._sweep_away(record)))
+            if not reply.records:
+                # A store that gets no further must not be asked for ever.
+                break
         yield from self._collect_garbage(limit, tally)
         return SweepReport(ended, len(tally.in_use), tally.removed, tally.bytes, has_more)
 
@@ -126,6 +129,8 @@ class CleaningFlows:
             operation = self._setting.mint.operation_id()
             reply = yield from perform(c.Purge(older_than_us, batch, self._setting.at(), operation))
             purged, has_more = purged + reply.count, reply.has_more
+            if not reply.count:
+                break
         return PurgeReport(purged=purged, has_more=has_more)
 
     def clear_up(self, session_id: str, deployment_id: str) -> Flow[None]:
