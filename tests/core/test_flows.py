@@ -207,6 +207,7 @@ def test_a_clock_without_a_zone_is_named(clock: Any) -> None:
 
 def test_a_store_that_gets_no_further_is_not_asked_for_ever() -> None:
     """A sweep that ended nothing and a purge that forgot nothing are over, whatever the store says is left."""
+    flows = CleaningFlows(setting(), SessionFlows(setting()).open_workspaces)
     store = ScriptedStore(Ended((), has_more=True), Purged(0, has_more=True))
-    assert run(CleaningFlows(setting()).sweep(10), store).has_more
-    assert run(CleaningFlows(setting()).purge(None, 10), store).has_more
+    assert run(flows.sweep(10), store).has_more
+    assert run(flows.purge(None, 10), store).has_more
