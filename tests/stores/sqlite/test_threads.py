@@ -1,5 +1,6 @@
 """Threads that share one store."""
 
+import gc
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -124,3 +125,14 @@ def test_a_transaction_that_raises_leaves_nothing(store: SQLiteStore, stage: Sta
     with pytest.raises(KeyboardInterrupt):
         store._run.transact(work, c.Identify())
     assert store.get_or_create(stage.get_or_create()).record.generation == 1
+
+
+def test_a_dropped_store_leaves_nothing_open(path: Path, stage: Stage) -> None:
+    """Without `close`, the last reference closes: the log of a file that nobody has open is gone."""
+    store = SQLiteStore(path)
+    store.create(stage.create())
+    log = path.with_name(f"{path.name}-wal")
+    assert log.exists()
+    del store
+    gc.collect()
+    assert not log.exists()

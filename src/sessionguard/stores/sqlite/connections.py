@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -52,6 +52,12 @@ class Connections:
         self._open: dict[weakref.ref[Connection], sqlite3.Connection] = {}
         # What is lent outlives its epoch and is closed when it comes back.
         self._epoch = object()
+
+    def __del__(self, current_pid: Callable[[], int] = os.getpid) -> None:
+        # A store that is dropped without close leaves nothing open. What a forked child has of it is its parent's.
+        if self._pid == current_pid():
+            while self._idle:
+                self._idle.pop().sqlite.close()
 
     @property
     def writers_turn(self) -> Turn:
