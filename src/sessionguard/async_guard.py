@@ -18,14 +18,14 @@ from sessionguard.core.driving import Flow, run_async
 from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
 from sessionguard.core.listing import list_page
-from sessionguard.core.locking import DEFAULT_TIMEOUT
+from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import IdentityMismatchError, LeaseLostError, MisuseError, SessionEndedError
 from sessionguard.locks.asynchronous import AsyncSessionLock
-from sessionguard.parts import GuardParts, folder
-from sessionguard.stores.contract import AsyncStore, Store
+from sessionguard.parts import DEFAULT_PATIENCE, GuardParts, folder
+from sessionguard.stores.contract import AsyncStore, AsyncTwin, Store
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.opening import open_store
 from sessionguard.workspaces.async_local import AsyncLocalWorkspaces, AsyncWorkspace
@@ -55,11 +55,12 @@ class AsyncSessionGuard:
         keys: KeyRing | None = None,
         clock: Callable[[], datetime] | None = None,
         sweep_interval: timedelta | None = timedelta(minutes=1),
+        patience: timedelta = DEFAULT_PATIENCE,
     ) -> None:
         self._store: Any = valid_store(store) if is_async_store(store) else OffloadedStore(valid_store(store))
         self._owns_store = False
         files = None if workspaces is None else AsyncLocalWorkspaces(folder(workspaces))
-        self._parts = GuardParts(files, policy, keys, clock, sweep_interval)
+        self._parts = GuardParts(files, policy, keys, clock, sweep_interval, patience)
         # What each loop has, also where nothing sweeps; by process, for a forked child inherits no running loop.
         self._sweepers: dict[tuple[int, asyncio.AbstractEventLoop], AsyncSweeper | None] = {}
         self._pid: int | None = None
@@ -75,9 +76,19 @@ class AsyncSessionGuard:
         keys: KeyRing | None = None,
         clock: Callable[[], datetime] | None = None,
         sweep_interval: timedelta | None = timedelta(minutes=1),
+        patience: timedelta = DEFAULT_PATIENCE,
     ) -> Self:
         """Give a guard over the store that `url` names; it connects at first use and is closed with the guard."""
-        guard = cls(open_store(url), workspaces, policy, keys=keys, clock=clock, sweep_interval=sweep_interval)
+        store = open_store(url)
+        guard = cls(
+            store.as_async() if isinstance(store, AsyncTwin) else store,
+            workspaces,
+            policy,
+            keys=keys,
+            clock=clock,
+            sweep_interval=sweep_interval,
+            patience=patience,
+        )
         guard._owns_store = True
         return guard
 
@@ -161,21 +172,24 @@ class AsyncSessionGuard:
         *,
         remove: tuple[str, ...] | list[str] = (),
         expected_version: int | None = None,
+        lock: HeldLock | None = None,
     ) -> Session:
         """Replace the fields of `changes` whole, remove those in `remove`, and give the session as it is stored then.
 
         Fields that others saved meanwhile stay. Raises `SessionEndedError` if the session is over, and
-        `SessionConflictError` if `expected_version` is given and not the stored one.
+        `SessionConflictError` if `expected_version` is given and not the stored one. With a `lock` of this session that
+        is held, `LockLostError` if it lapsed and another holds it or has held it since.
         """
-        return await self._run(self._parts.flows.save(session, changes, remove, expected_version))
+        return await self._run(self._parts.flows.save(session, changes, remove, expected_version, lock))
 
-    async def modify(self, session: Session, function: Modifier) -> Session:
+    async def modify(self, session: Session, function: Modifier, *, lock: HeldLock | None = None) -> Session:
         """Let `function` change a private copy of the data and store it, if no one else stored meanwhile.
 
         Otherwise `function` is called again with the newer data; after about ten seconds of that
-        `SessionConflictError` is raised. `function` may return the new data, or None if it changed the copy.
+        `SessionConflictError` is raised. `function` may return the new data, or None if it changed the copy. `lock` is
+        that of `save`.
         """
-        return await self._run(self._parts.flows.modify(session, function))
+        return await self._run(self._parts.flows.modify(session, function, lock))
 
     async def touch(self, session: Session) -> Session:
         """Give the session with its idle time begun anew, up to its absolute timeout.
@@ -302,7 +316,7 @@ class AsyncSessionGuard:
     async def _run(self, flow: Flow[R]) -> R:
         await self._ready()
         try:
-            return await run_async(flow, self._store, self._parts.files, asyncio.sleep)
+            return await run_async(flow, self._store, self._parts.files, asyncio.sleep, self._parts.patience)
         except IdentityMismatchError as error:
             self._parts.tell_mismatch(error)
             raise
@@ -317,7 +331,9 @@ class AsyncSessionGuard:
         if self._pid != pid:
             self._parts.flows.forget_deployment()
         if self._parts.files is not None:
-            await run_async(self._parts.flows.open_workspaces(), self._store, self._parts.files)
+            await run_async(
+                self._parts.flows.open_workspaces(), self._store, self._parts.files, asyncio.sleep, self._parts.patience
+            )
         # No await from here on, so only one of the tasks that came together starts the sweeper.
         if place in self._sweepers:
             return

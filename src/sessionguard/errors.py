@@ -12,7 +12,7 @@
     │  ├─ SessionTooLargeError             limit_bytes, size_bytes
     │  └─ SessionLimitError                limit
     ├─ StoreError                          store, operation, retryable
-    │  ├─ StoreUnavailableError            the outcome is unknown; safe to repeat
+    │  ├─ StoreUnavailableError            the outcome is unknown; safe to repeat: transient
     │  ├─ StoreTimeoutError (TimeoutError) nothing was done in the time allowed
     │  ├─ StoreDataError                   what the store holds cannot be read
     │  └─ IdentityMismatchError            the reply is not for what was asked
@@ -223,10 +223,18 @@ class StoreError(SessionGuardError):
 
 
 class StoreUnavailableError(StoreError):
-    """The store could not be asked or did not answer: a change may or may not have happened. Safe to repeat."""
+    """The store could not be asked or did not answer: a change may or may not have happened. Safe to repeat.
+
+    `transient` tells whether it may soon be otherwise, as when a server restarts; a guard then repeats the call by
+    itself for as long as its patience lasts.
+    """
 
     code = "store_unavailable"
     retryable = True
+
+    def __init__(self, store: str, operation: str, message: str, *, transient: bool = False) -> None:
+        self.transient = transient
+        super().__init__(store, operation, message)
 
 
 class StoreTimeoutError(StoreError, TimeoutError):

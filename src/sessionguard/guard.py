@@ -17,7 +17,7 @@ from sessionguard.core.driving import Flow, run
 from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
 from sessionguard.core.listing import list_page
-from sessionguard.core.locking import DEFAULT_TIMEOUT
+from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
@@ -30,7 +30,7 @@ from sessionguard.errors import (
 )
 from sessionguard.locks import SessionLock
 from sessionguard.locks.gates import Gates
-from sessionguard.parts import GuardParts, folder
+from sessionguard.parts import DEFAULT_PATIENCE, GuardParts, folder
 from sessionguard.stores.contract import AsyncStore, Store
 from sessionguard.stores.opening import open_store
 from sessionguard.sweeping import Sweeper
@@ -46,7 +46,8 @@ class SessionGuard:
 
     `workspaces` is the folder in which sessions get private directories; without it `workspace` cannot be
     used. `keys` are the secrets under which token hashes are stored. `clock` replaces the engine's clock, for
-    tests. `sweep_interval` is how often expired sessions are ended in the background; None turns that off.
+    tests. `sweep_interval` is how often expired sessions are ended in the background; None turns that off. `patience`
+    is how long a call goes on asking a store that cannot answer for the moment.
 
     Every call may raise `StoreUnavailableError` (the outcome is unknown; safe to repeat), and
     `MisuseError` after `close`.
@@ -61,12 +62,13 @@ class SessionGuard:
         keys: KeyRing | None = None,
         clock: Callable[[], datetime] | None = None,
         sweep_interval: timedelta | None = timedelta(minutes=1),
+        patience: timedelta = DEFAULT_PATIENCE,
     ) -> None:
         if is_async_store(store):
             raise ConfigurationError("store", type(store).__name__, "it is an async store; use AsyncSessionGuard")
         self._store: Store = valid_store(store)
         self._owns_store = False
-        self._parts = GuardParts(_local_workspaces(workspaces), policy, keys, clock, sweep_interval)
+        self._parts = GuardParts(_local_workspaces(workspaces), policy, keys, clock, sweep_interval, patience)
         self._gates = Gates()
         self._heart = Heart()
         self._sweeper: Sweeper | None = None
@@ -84,12 +86,13 @@ class SessionGuard:
         keys: KeyRing | None = None,
         clock: Callable[[], datetime] | None = None,
         sweep_interval: timedelta | None = timedelta(minutes=1),
+        patience: timedelta = DEFAULT_PATIENCE,
     ) -> Self:
         """Give a guard over the store that `url` names; it connects at first use and is closed with the guard."""
         store: Any = open_store(url)
         if is_async_store(store):
             raise ConfigurationError("store URL", url.partition("://")[0], "it is async only; use AsyncSessionGuard")
-        guard = cls(store, workspaces, policy, keys=keys, clock=clock, sweep_interval=sweep_interval)
+        guard = cls(store, workspaces, policy, keys=keys, clock=clock, sweep_interval=sweep_interval, patience=patience)
         guard._owns_store = True
         return guard
 
@@ -172,21 +175,24 @@ class SessionGuard:
         *,
         remove: tuple[str, ...] | list[str] = (),
         expected_version: int | None = None,
+        lock: HeldLock | None = None,
     ) -> Session:
         """Replace the fields of `changes` whole, remove those in `remove`, and give the session as it is stored then.
 
         Fields that others saved meanwhile stay. Raises `SessionEndedError` if the session is over, and
-        `SessionConflictError` if `expected_version` is given and not the stored one.
+        `SessionConflictError` if `expected_version` is given and not the stored one. With a `lock` of this session that
+        is held, `LockLostError` if it lapsed and another holds it or has held it since.
         """
-        return self._run(self._parts.flows.save(session, changes, remove, expected_version))
+        return self._run(self._parts.flows.save(session, changes, remove, expected_version, lock))
 
-    def modify(self, session: Session, function: Modifier) -> Session:
+    def modify(self, session: Session, function: Modifier, *, lock: HeldLock | None = None) -> Session:
         """Let `function` change a private copy of the data and store it, if no one else stored meanwhile.
 
         Otherwise `function` is called again with the newer data; after about ten seconds of that
-        `SessionConflictError` is raised. `function` may return the new data, or None if it changed the copy.
+        `SessionConflictError` is raised. `function` may return the new data, or None if it changed the copy. `lock` is
+        that of `save`.
         """
-        return self._run(self._parts.flows.modify(session, function))
+        return self._run(self._parts.flows.modify(session, function, lock))
 
     def touch(self, session: Session) -> Session:
         """Give the session with its idle time begun anew, up to its absolute timeout.
@@ -305,7 +311,7 @@ class SessionGuard:
         if self._parts.is_closed or self._pid != os.getpid():
             self._ready()
         try:
-            return run(flow, self._store, self._parts.files, time.sleep)
+            return run(flow, self._store, self._parts.files, time.sleep, self._parts.patience)
         except IdentityMismatchError as error:
             self._parts.tell_mismatch(error)
             raise
@@ -318,7 +324,7 @@ class SessionGuard:
             return
         self._parts.flows.forget_deployment()
         if self._parts.files is not None:
-            run(self._parts.flows.open_workspaces(), self._store, self._parts.files)
+            run(self._parts.flows.open_workspaces(), self._store, self._parts.files, time.sleep, self._parts.patience)
         me = object()
         if self._parts.sweep_seconds is not None and self._sweeping.setdefault(pid, me) is me:
             self._sweeper = Sweeper(_background_pass(weakref.ref(self)), self._parts.sweep_seconds)

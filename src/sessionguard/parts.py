@@ -6,23 +6,27 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from sessionguard.core.checking import interval_seconds
+from sessionguard.core.checking import interval_seconds, patience_seconds
 from sessionguard.core.cleaning import CleaningFlows
-from sessionguard.core.events import EventBus, IdentityMismatched, Subscriber
+from sessionguard.core.commands import Command
+from sessionguard.core.events import CallRepeated, EventBus, IdentityMismatched, Subscriber
 from sessionguard.core.flows import SessionFlows
 from sessionguard.core.locking import LockFlows
 from sessionguard.core.policy import PolicyBook, SessionPolicy
+from sessionguard.core.repeating import Patience
 from sessionguard.core.session import Session, record_of
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.tokens import KeyRing, Mint
-from sessionguard.errors import ConfigurationError, IdentityMismatchError, MisuseError
+from sessionguard.errors import ConfigurationError, IdentityMismatchError, MisuseError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from sessionguard.workspaces import Quota
 
 Files = TypeVar("Files")
+
+DEFAULT_PATIENCE: Final = timedelta(seconds=5)
 
 _log = logging.getLogger("sessionguard")
 
@@ -37,6 +41,7 @@ class GuardParts(Generic[Files]):
         keys: KeyRing | None,
         clock: Callable[[], datetime] | None,
         sweep_interval: timedelta | None,
+        patience: timedelta,
     ) -> None:
         if keys is not None and not isinstance(keys, KeyRing):
             raise ConfigurationError("keys", type(keys).__name__, "give a KeyRing, such as KeyRing({...}, current=...)")
@@ -56,7 +61,13 @@ class GuardParts(Generic[Files]):
         self.cleaning = CleaningFlows(self.setting, self.flows.open_workspaces)
         self.locking = LockFlows(self.setting)
         self.sweep_seconds = interval_seconds("sweep_interval", sweep_interval)
+        self.patience = Patience(
+            patience_seconds("patience", patience), time.monotonic, secrets.token_bytes, self._tell_repetition
+        )
         self.is_closed = False
+
+    def _tell_repetition(self, command: Command[Any], error: StoreUnavailableError) -> None:
+        self.bus.publish(CallRepeated(error.store, command.verb, str(error)))
 
     def require_open(self) -> None:
         """Raise `MisuseError` after the guard was closed."""

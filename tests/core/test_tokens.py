@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sessionguard.core.tokens import KeyRing, Mint, hash_token, is_anonymous, parse_token, shard_tag
+from sessionguard.core.tokens import KeyRing, Mint, hash_token, is_anonymous, parse_token, shard_of, shard_tag
 from sessionguard.errors import ConfigurationError
 from sessionguard.testing import Profile
 from tests.core.making import counted_bytes
@@ -113,11 +113,23 @@ def test_t28_nothing_predictable_is_asked_while_minting(monkeypatch: pytest.Monk
 
 
 def test_stored_hash_is_not_the_token() -> None:
-    """What a store keeps cannot be turned back: without keys SHA-256, with keys an HMAC that differs by key."""
+    """What a store keeps cannot be turned back: the shard, and SHA-256 without keys or an HMAC that differs by key."""
     token = mint().new(DEPLOYMENT, "ada").token
     hashes = {hash_token(token, None), hash_token(token, KEY_ONE.encode()), hash_token(token, KEY_TWO.encode())}
     assert len(hashes) == 3
-    assert all(len(each) == 32 and token.encode() not in each for each in hashes)
+    assert all(len(each) == 33 and token.encode() not in each for each in hashes)
+    assert {shard_of(each) for each in hashes} == {shard_tag(DEPLOYMENT, "ada")}
+
+
+def test_a_renewed_token_stays_in_the_shard_of_its_session() -> None:
+    """A rotated token leads to where its session is, whoever owns that by then."""
+    maker = mint()
+    session_id = maker.new(DEPLOYMENT, "ada").session_id
+    renewed = maker.renewed(session_id)
+    assert renewed.session_id == session_id
+    assert shard_of(renewed.token_hash) == shard_of(session_id) == shard_tag(DEPLOYMENT, "ada")
+    assert maker.hash_of(renewed.token) == renewed.token_hash
+    assert renewed.token != maker.renewed(session_id).token
 
 
 def test_t30_every_flipped_bit_leads_elsewhere() -> None:

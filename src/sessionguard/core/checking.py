@@ -33,6 +33,13 @@ def interval_seconds(setting: str, interval: timedelta | None) -> float | None:
     return interval.total_seconds()
 
 
+def patience_seconds(setting: str, patience: timedelta) -> float:
+    """Give `patience` in seconds; zero is none."""
+    if not isinstance(patience, timedelta) or patience < timedelta(0):
+        raise ConfigurationError(setting, patience, "give a timedelta of zero or more")
+    return patience.total_seconds()
+
+
 def required_ability(store: Any, verb: str, call: str) -> None:
     """Raise `MisuseError` if `store` lacks the optional ability behind `call`."""
     # A store behind threads has the methods of every ability; what it can do is what is behind it.

@@ -2,8 +2,8 @@
 
 One command is one atomic store operation. Every command carries `at`, the instant at which it is to be
 judged; None means the engine's own clock. Every command that changes something carries an `operation_id`:
-a store that gets the same one again does nothing more, and answers with the session as it is then. (Who
-was ended on the way may be told only once.)
+a store that gets the same one again, because a reply was lost, does nothing more and gives the first answer, with the
+sessions as they are then. How long it can is said in `sessionguard.core.records`.
 
 `verify` compares a reply with what was asked. It is pure and may be called by a store while it still
 holds the connection; the drivers call it in any case, so that no caller is ever handed another's session.
@@ -220,8 +220,19 @@ class _Change(Command[Changed]):
 
 
 @frozen
+class Fence:
+    """The number with which a lock of the session is held, so that whoever lost it can change nothing more."""
+
+    name: str
+    number: int
+
+
+@frozen
 class Save(_Change):
-    """Replace whole top-level fields and remove others; the rest stays as it is stored, whoever wrote it."""
+    """Replace whole top-level fields and remove others; the rest stays as it is stored, whoever wrote it.
+
+    FENCED: the lock of `fence` was given out with a higher number.
+    """
 
     verb: ClassVar[str] = "save"
     changes: Mapping[str, str] = field(repr=False)
@@ -229,6 +240,7 @@ class Save(_Change):
     remove: tuple[str, ...]
     expected_version: int | None
     limit_bytes: int
+    fence: Fence | None = field(default=None, kw_only=True)
 
 
 @frozen
@@ -366,7 +378,7 @@ class RenewLock(_LockCommand):
 
 @frozen
 class ReleaseLock(_LockCommand):
-    """Give the lock back. CONFLICT: it was not this holder's any more, and nothing changed."""
+    """Give the lock back. CONFLICT: it lapsed and was given to another, and nothing changed."""
 
     verb: ClassVar[str] = "release_lock"
 

@@ -2,14 +2,16 @@
 
 A flow is a generator that yields commands and is sent their replies. What goes wrong, cancellation too, is thrown into
 the flow where it waits, and the flow is closed in every case. A reply that is not for what was asked makes the
-store drop its connections before anything else can use them.
+store drop its connections before anything else can use them. A command that the store could not answer for the moment
+is asked again, as `sessionguard.core.repeating` decides.
 """
 
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
 from sessionguard.core.commands import Command, FileCommand, Pause
-from sessionguard.errors import IdentityMismatchError
+from sessionguard.core.repeating import Patience, Repetitions
+from sessionguard.errors import IdentityMismatchError, StoreError, StoreUnavailableError
 
 R = TypeVar("R")
 
@@ -22,8 +24,18 @@ def perform(command: Command[R]) -> Flow[R]:
     return reply
 
 
-def run(flow: Flow[R], store: Any, files: Any = None, pause: Callable[[float], object] | None = None) -> R:
-    """Run `flow` to its end on a blocking store, blocking workspaces and a blocking way to let seconds pass."""
+def run(
+    flow: Flow[R],
+    store: Any,
+    files: Any = None,
+    pause: Callable[[float], object] | None = None,
+    patience: Patience | None = None,
+) -> R:
+    """Run `flow` to its end on a blocking store, blocking workspaces and a blocking way to let seconds pass.
+
+    With `patience`, which needs `pause`, commands are repeated while the store is unavailable.
+    """
+    began = 0.0 if patience is None else patience.monotonic()
     try:
         command = next(flow)
         while True:
@@ -33,7 +45,12 @@ def run(flow: Flow[R], store: Any, files: Any = None, pause: Callable[[float], o
                 elif isinstance(command, Pause):
                     reply = pause and pause(command.seconds)
                 else:
-                    reply = command.apply(store)
+                    try:
+                        reply = command.apply(store)
+                    except StoreUnavailableError as error:
+                        if patience is None or pause is None:
+                            raise
+                        reply = _asked_again(Repetitions(patience, began, command, error), store, pause)
                     command.verify(reply, store.name)
             except BaseException as error:
                 command = flow.throw(error)
@@ -49,10 +66,28 @@ def run(flow: Flow[R], store: Any, files: Any = None, pause: Callable[[float], o
         flow.close()
 
 
+def _asked_again(repetitions: Repetitions, store: Any, pause: Callable[[float], object]) -> Any:
+    error: StoreError = repetitions.first
+    while True:
+        pause(repetitions.pause_after(error))
+        try:
+            return repetitions.command.apply(store)
+        except StoreError as again:
+            error = again
+
+
 async def run_async(
-    flow: Flow[R], store: Any, files: Any = None, pause: Callable[[float], Awaitable[object]] | None = None
+    flow: Flow[R],
+    store: Any,
+    files: Any = None,
+    pause: Callable[[float], Awaitable[object]] | None = None,
+    patience: Patience | None = None,
 ) -> R:
-    """Run `flow` to its end on an async store, async workspaces and an async way to let seconds pass."""
+    """Run `flow` to its end on an async store, async workspaces and an async way to let seconds pass.
+
+    With `patience`, which needs `pause`, commands are repeated while the store is unavailable.
+    """
+    began = 0.0 if patience is None else patience.monotonic()
     try:
         command = next(flow)
         while True:
@@ -62,7 +97,12 @@ async def run_async(
                 elif isinstance(command, Pause):
                     reply = pause and await pause(command.seconds)
                 else:
-                    reply = await command.apply(store)
+                    try:
+                        reply = await command.apply(store)
+                    except StoreUnavailableError as error:
+                        if patience is None or pause is None:
+                            raise
+                        reply = await _asked_again_async(Repetitions(patience, began, command, error), store, pause)
                     command.verify(reply, store.name)
             except BaseException as error:
                 command = flow.throw(error)
@@ -76,3 +116,13 @@ async def run_async(
         raise
     finally:
         flow.close()
+
+
+async def _asked_again_async(repetitions: Repetitions, store: Any, pause: Callable[[float], Awaitable[object]]) -> Any:
+    error: StoreError = repetitions.first
+    while True:
+        await pause(repetitions.pause_after(error))
+        try:
+            return await repetitions.command.apply(store)
+        except StoreError as again:
+            error = again

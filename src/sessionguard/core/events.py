@@ -122,6 +122,15 @@ class IdentityMismatched(Event):
 
 
 @frozen
+class CallRepeated(Event):
+    """The store could not answer `verb` for the moment; the same command is sent again."""
+
+    store: str
+    verb: str
+    error: str
+
+
+@frozen
 class WorkspaceRemoved(Event):
     """The files of an ended session are gone, or wait for their last lease (`is_deferred`)."""
 

@@ -12,6 +12,7 @@ from sessionguard.core.arguments import is_session_id, valid_external_id, valid_
 from sessionguard.core.data import EMPTY, difference, encode_fields, field_names, join_fields, size_bytes
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.locking import HeldLock, fence_of
 from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.core.removing import remove_workspace
 from sessionguard.core.retrying import delays
@@ -20,6 +21,7 @@ from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.tokens import Minted, is_anonymous, parse_token
 from sessionguard.errors import (
     InvalidArgumentError,
+    LockLostError,
     MisuseError,
     SessionConflictError,
     SessionEndedError,
@@ -143,7 +145,14 @@ class SessionFlows:
 
     # Changing
 
-    def save(self, session: Session, changes: object, remove: object, expected_version: int | None) -> Flow[Session]:
+    def save(
+        self,
+        session: Session,
+        changes: object,
+        remove: object,
+        expected_version: int | None,
+        lock: HeldLock | None = None,
+    ) -> Flow[Session]:
         """Change and remove top-level fields."""
         policy = self._policies.rules(valid_session(session).scope).policy
         fields = encode_fields(changes, max_depth=policy.max_data_depth, argument="changes")
@@ -153,21 +162,29 @@ class SessionFlows:
             raise InvalidArgumentError("remove", sorted(both)[0], "a field is either changed or removed, not both")
         if expected_version is not None and not _is_version(expected_version):
             raise InvalidArgumentError("expected_version", expected_version, "give the version of a Session")
-        reply = yield from self._ask_save(session, fields, removed, expected_version)
+        reply = yield from self._ask_save(session, fields, removed, expected_version, fence_of(lock, session))
         record = self._changed(session, "save", reply)
         if reply.outcome is Outcome.CONFLICT:
             raise SessionConflictError(record.id, expected_version or 0, record.version)
         return self._saved(session, record, len(fields), len(removed))
 
     def _ask_save(
-        self, session: Session, fields: Mapping[str, str], removed: tuple[str, ...], expected_version: int | None
+        self,
+        session: Session,
+        fields: Mapping[str, str],
+        removed: tuple[str, ...],
+        expected_version: int | None,
+        fence: c.Fence | None,
     ) -> Flow[c.Changed]:
         limit = self._policies.rules(session.scope).policy.max_data_bytes
         operation = self._mint.operation_id()
         at = self._setting.at()
         meant = record_of(session)
-        save = c.Save(session.id, at, operation, fields, removed, expected_version, limit, meant=meant)
+        save = c.Save(session.id, at, operation, fields, removed, expected_version, limit, meant=meant, fence=fence)
         reply = yield from perform(save)
+        if reply.outcome is Outcome.FENCED and fence is not None:
+            self._bus.publish(e.LockLost(session.id, fence.name, fence.number))
+            raise LockLostError(session.id, fence.name, fence.number)
         if reply.outcome is Outcome.TOO_LARGE:
             raise SessionTooLargeError(session.id, limit, reply.size_bytes)
         if reply.outcome is Outcome.CONFLICT and reply.record is not None and self._bus.subscribers:
@@ -181,7 +198,7 @@ class SessionFlows:
             self._bus.publish(e.SessionSaved(*about, record.version, changed, removed))
         return _seen_anew(session, record)
 
-    def modify(self, session: Session, function: Modifier) -> Flow[Session]:
+    def modify(self, session: Session, function: Modifier, lock: HeldLock | None = None) -> Flow[Session]:
         """Read, let `function` change, and write if no one else wrote meanwhile; again until it succeeds."""
         policy = self._policies.rules(valid_session(session).scope).policy
         current = session
@@ -197,7 +214,7 @@ class SessionFlows:
                 )
             changes, removed = difference(before, after if returned is None else returned)
             fields = encode_fields(changes, max_depth=policy.max_data_depth, argument="function")
-            reply = yield from self._ask_save(session, fields, removed, current.version)
+            reply = yield from self._ask_save(session, fields, removed, current.version, fence_of(lock, session))
             record = self._changed(session, "modify", reply)
             if reply.outcome is Outcome.DONE:
                 return self._saved(session, record, len(fields), len(removed))
@@ -223,12 +240,11 @@ class SessionFlows:
         if is_in_grace(session):
             self._tell_rotation_lost(session)
             return session
-        deployment_id = yield from self.deployment_id()
-        minted = self._mint.new(deployment_id, owner or session.owner)
+        minted = self._mint.renewed(session.id)
         rotate = c.Rotate(
             session.id,
             self._setting.at(),
-            minted.session_id,
+            self._mint.operation_id(),
             record_of(session).token_hash,
             minted.token_hash,
             self._policies.rules(session.scope).grace_us,

@@ -53,6 +53,8 @@ class Outcome(Enum):
     """The session has ended or expired, or is not known."""
     CONFLICT = "conflict"
     """Another change came first: the expected version or token is not the stored one."""
+    FENCED = "fenced"
+    """The lock under which the change was made has been given to another since."""
     TOO_LARGE = "too large"
     """The data would exceed the limit."""
 

@@ -6,7 +6,7 @@ is no longer alone; a resource that refuses lower fences can.
 """
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import frozen
 
@@ -37,6 +37,33 @@ class Claim:
     name: str
     holder: str
     timeout_seconds: float
+
+
+class HeldLock(Protocol):
+    """What `guard.lock` gives, inside its block."""
+
+    @property
+    def session_id(self) -> str:
+        """The session that it is a lock of."""
+
+    @property
+    def name(self) -> str:
+        """Its name within the session."""
+
+    @property
+    def fence(self) -> int:
+        """The number with which it is held."""
+
+
+def fence_of(lock: HeldLock | None, session: Session) -> c.Fence | None:
+    """Give what a change of `session` made under `lock` must carry. Raises `MisuseError` if it is not held."""
+    if lock is None:
+        return None
+    if not all(hasattr(type(lock), part) for part in ("session_id", "name", "fence")):
+        raise InvalidArgumentError("lock", type(lock).__name__, "give what guard.lock(session, name) gave")
+    if lock.session_id != valid_session(session).id:
+        raise InvalidArgumentError("lock", lock.session_id, f"it is a lock of another session than {session.id}")
+    return c.Fence(lock.name, lock.fence)
 
 
 @frozen

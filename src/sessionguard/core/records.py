@@ -1,6 +1,13 @@
-"""What a store keeps of one session, as frozen values."""
+"""What a store keeps of one session, as frozen values, and how much of what was done it remembers."""
+
+from typing import Final
 
 from attrs import frozen
+
+REMEMBERED_OPERATIONS: Final = 32
+"""A store knows at least this many of the last operations on each session again when they are repeated."""
+REMEMBERED_US: Final = 600_000_000
+"""It knows operations on many sessions again for at least this long: far longer than anyone repeats a call."""
 
 
 @frozen

@@ -3,10 +3,11 @@
 A token is `sg1_` + key id + `_` + shard tag (2) + 43 random characters: 256 random bits in base64url.
 A session id is the shard tag (2) + 32 hexadecimal digits: 128 random bits. The shard tag is a keyed hash of the
 owner, so that a sharded store can keep everything of one owner together; it follows from the deployment
-id, which never changes, and not from the token keys, which do.
+id, which never changes, and not from the token keys, which do. A session stays in its shard for life, whoever owns it.
 
-Only a hash of a token is ever stored: plain SHA-256 without a key ring, which is safe because the input is
-uniformly random, or HMAC-SHA-256 under a named key.
+Only a hash of a token is ever stored, and in front of it one byte, the shard, so that whatever names a session
+leads to it: plain SHA-256 without a key ring, which is safe because the input is uniformly random, or HMAC-SHA-256
+under a named key.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from sessionguard.errors import ConfigurationError
 
 RandomBytes = Callable[[int], bytes]
 
-_TOKEN: Final = re.compile(r"sg1_([a-z0-9]{1,16})_([0-9a-f]{2})[A-Za-z0-9_-]{43}")
+_TOKEN: Final = re.compile(r"sg1_([a-z0-9]{1,16})_[0-9a-f]{2}[A-Za-z0-9_-]{43}")
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _KEY_ID: Final = re.compile(r"[a-z0-9]{1,16}")
 _KEYLESS: Final = "0"
@@ -96,10 +97,16 @@ def parse_token(token: object) -> str | None:
 
 
 def hash_token(token: str, key: bytes | None) -> bytes:
-    """Give the 32 bytes by which a store finds the session of `token`."""
+    """Give the 33 bytes by which a store finds the session of the well-formed `token`: its shard, then the hash."""
+    shard = bytes.fromhex(token[-45:-43])
     if key is None:
-        return hashlib.sha256(token.encode("ascii")).digest()
-    return hmac.digest(key, b"sessionguard token 1\0" + token.encode("ascii"), "sha256")
+        return shard + hashlib.sha256(token.encode("ascii")).digest()
+    return shard + hmac.digest(key, b"sessionguard token 1\0" + token.encode("ascii"), "sha256")
+
+
+def shard_of(name: str | bytes) -> str:
+    """Give the shard tag of what names a session: its id, or the hash of one of its tokens."""
+    return name[:2] if isinstance(name, str) else name[:1].hex()
 
 
 def is_anonymous(owner: str) -> bool:
@@ -134,9 +141,16 @@ class Mint:
         """Give a session id and a token that never existed before."""
         tag = shard_tag(deployment_id, owner)
         random = self.random_bytes(48)
-        secret = b2a_base64(random[16:], newline=False).translate(_URL_SAFE)[:43].decode("ascii")
-        token = self._prefix + tag + secret
+        token = self._token(tag, random[16:])
         return Minted(tag + random[:16].hex(), token, hash_token(token, self._key))
+
+    def renewed(self, session_id: str) -> Minted:
+        """Give a token that never existed before to the session with this id."""
+        token = self._token(shard_of(session_id), self.random_bytes(32))
+        return Minted(session_id, token, hash_token(token, self._key))
+
+    def _token(self, tag: str, random: bytes) -> str:
+        return self._prefix + tag + b2a_base64(random, newline=False).translate(_URL_SAFE)[:43].decode("ascii")
 
     def anonymous_owner(self) -> str:
         """Give an owner of its own for a visitor without a name."""

@@ -31,6 +31,16 @@ class AsyncSessionLock:
         self._is_entered = False
 
     @property
+    def session_id(self) -> str:
+        """The session that it is a lock of."""
+        return self._claim.session_id
+
+    @property
+    def name(self) -> str:
+        """Its name within the session."""
+        return self._claim.name
+
+    @property
     def fence(self) -> int:
         """The number of this holding: higher than that of every earlier holder. Pass it to what the lock protects."""
         if self._fence is None:

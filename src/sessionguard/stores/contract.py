@@ -8,6 +8,8 @@ What a command asks, what absence means and what the reply says is written at th
 * Nothing a store returns shares memory with what it keeps.
 * A driver's errors are translated at one place, always `from` their cause: `StoreUnavailableError` if the
   outcome is unknown, `StoreTimeoutError` if nothing happened, `StoreDataError` if what is stored cannot be read.
+* A store does not repeat by itself what failed: it says whether the failure is transient, and the drivers
+  (`sessionguard.core.driving`) repeat the same command with its operation id.
 * An outage is never reported as absence.
 * Opening does no I/O; the store connects at first use, and anew in a forked child.
 """
@@ -85,6 +87,13 @@ class ExaminedStore(Protocol):
 
 
 @runtime_checkable
+class ForgetfulStore(Protocol):
+    """A store that may lose acknowledged changes and go on, as in a failover to a replica that lagged behind."""
+
+    may_forget: bool
+
+
+@runtime_checkable
 class InlineReads(Protocol):
     """A store that can answer some commands at once, without waiting for any writer."""
 
@@ -119,3 +128,11 @@ class AsyncStore(Protocol):
 
     async def close(self) -> None:
         """Release everything. Closing twice is fine; any other call afterwards raises `MisuseError`."""
+
+
+@runtime_checkable
+class AsyncTwin(Protocol):
+    """A blocking store with a native async one beside it."""
+
+    def as_async(self) -> AsyncStore:
+        """Give an async store with the same settings; it has connections of its own and is closed on its own."""

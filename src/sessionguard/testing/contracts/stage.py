@@ -169,7 +169,7 @@ class Stage:
         at: timedelta = START,
     ) -> c.Rotate:
         """Ask for a new token in the place of the one that `session` shows."""
-        fresh = self.mint.new(self.deployment_id, session.owner).token_hash
+        fresh = self.mint.renewed(session.id).token_hash
         return c.Rotate(
             session.id, self.instant(at), self.operation(), session.token_hash, fresh, duration_us(grace), owner
         )
