@@ -12,17 +12,49 @@ if TYPE_CHECKING:
     from sessionguard.testing.contracts.contract import StoreContract
     from sessionguard.testing.contracts.verdicts import Verdict, verdicts
     from sessionguard.testing.profile import CI, DEEP, Profile
+    from sessionguard.testing.servers import (
+        EngineMissingError,
+        PostgresServer,
+        RedisCluster,
+        RedisSentinel,
+        RedisServer,
+        find_postgres,
+        find_redis,
+    )
 
-__all__ = ["CI", "DEEP", "PER_PROCESS", "Capabilities", "Profile", "StoreContract", "Verdict", "verdicts"]
+__all__ = [
+    "CI",
+    "DEEP",
+    "PER_PROCESS",
+    "Capabilities",
+    "EngineMissingError",
+    "PostgresServer",
+    "Profile",
+    "RedisCluster",
+    "RedisSentinel",
+    "RedisServer",
+    "StoreContract",
+    "Verdict",
+    "find_postgres",
+    "find_redis",
+    "verdicts",
+]
 
 _HOMES = {
     "CI": "profile",
     "DEEP": "profile",
     "PER_PROCESS": "contracts.capabilities",
     "Capabilities": "contracts.capabilities",
+    "EngineMissingError": "servers",
+    "PostgresServer": "servers",
     "Profile": "profile",
+    "RedisCluster": "servers",
+    "RedisSentinel": "servers",
+    "RedisServer": "servers",
     "StoreContract": "contracts.contract",
     "Verdict": "contracts.verdicts",
+    "find_postgres": "servers",
+    "find_redis": "servers",
     "verdicts": "contracts.verdicts",
 }
 

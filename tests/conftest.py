@@ -1,0 +1,58 @@
+"""Servers for every test: started when first asked for, one of each kind per test process."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+import pytest
+
+from sessionguard.testing.servers import EngineMissingError, PostgresServer, RedisCluster, RedisServer
+
+Kind = TypeVar("Kind", bound=AbstractContextManager[object])
+
+_numbers = itertools.count(1)
+
+
+def installed(make: Callable[[], Kind]) -> Kind:
+    """Give what `make` makes; where its program is missing the test is skipped, and in continuous integration fails."""
+    try:
+        return make()
+    except EngineMissingError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis that all tests of this process share; use `key_prefix`, and leave it running."""
+    with installed(RedisServer) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """A cluster of three masters that all tests of this process share; use `key_prefix`, and leave it running."""
+    with installed(RedisCluster) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that all tests of this process share; use `schema_name`, and leave it running."""
+    with installed(PostgresServer) as server:
+        yield server
+
+
+@pytest.fixture
+def key_prefix() -> str:
+    """A prefix of Redis keys that no other test of this process has."""
+    return f"t{next(_numbers)}"
+
+
+@pytest.fixture
+def schema_name() -> str:
+    """The name of a PostgreSQL schema that no other test of this process has; nothing of it exists yet."""
+    return f"t{next(_numbers)}"
