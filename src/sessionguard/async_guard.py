@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sessionguard.async_sweeping import AsyncSweeper
-from sessionguard.core.checking import is_async_store, required_ability, valid_store
+from sessionguard.core.checking import is_async_store, may_forget, required_ability, valid_store
 from sessionguard.core.cleaning import PurgeReport, SweepReport
-from sessionguard.core.commands import Create, GetOrCreate, Replace, Status
+from sessionguard.core.commands import Create, Fence, GetOrCreate, Replace, Status
 from sessionguard.core.driving import Flow, run_async
 from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
 from sessionguard.core.listing import list_page
-from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock
+from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock, fence_of
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
@@ -60,7 +60,9 @@ class AsyncSessionGuard:
         self._store: Any = valid_store(store) if is_async_store(store) else OffloadedStore(valid_store(store))
         self._owns_store = False
         files = None if workspaces is None else AsyncLocalWorkspaces(folder(workspaces))
-        self._parts = GuardParts(files, policy, keys, clock, sweep_interval, patience)
+        self._parts = GuardParts(
+            files, policy, keys, clock, sweep_interval, patience, may_forget=may_forget(self._store)
+        )
         # What each loop has, also where nothing sweeps; by process, for a forked child inherits no running loop.
         self._sweepers: dict[tuple[int, asyncio.AbstractEventLoop], AsyncSweeper | None] = {}
         self._pid: int | None = None
@@ -226,12 +228,13 @@ class AsyncSessionGuard:
     # Workspaces and locks
 
     @contextlib.asynccontextmanager
-    async def workspace(self, session: Session) -> AsyncIterator[AsyncWorkspace]:
+    async def workspace(self, session: Session, *, lock: HeldLock | None = None) -> AsyncIterator[AsyncWorkspace]:
         """Lend the private directory of `session`; it is not removed, and the session kept alive, inside the block.
 
-        Raises `SessionEndedError` if the session is over.
+        Raises `SessionEndedError` if the session is over. Under a `lock` of this session that is held, what is written
+        after another took the lock raises `LockLostError` and leaves what was there.
         """
-        lease = await self._leased(session)
+        lease = await self._leased(session, fence_of(lock, session))
         beating = asyncio.create_task(self._beat(session))
         try:
             yield lease
@@ -239,12 +242,12 @@ class AsyncSessionGuard:
             beating.cancel()
             await lease.close()
 
-    async def _leased(self, session: Session) -> AsyncWorkspace:
+    async def _leased(self, session: Session, fence: Fence | None) -> AsyncWorkspace:
         files, quota = self._parts.required_files(), self._parts.quota(session)
         # Asked each time: files that are put where another deployment's are would be lost to everyone else.
         deployment_id = await self._run(self._parts.flows.open_workspaces())
         try:
-            lease = await files.lease(session.id, quota)
+            lease = await files.lease(session.id, quota, fence)
         except LeaseLostError:
             # Being removed, because the session has ended: then touch says so.
             await self.touch(session)

@@ -10,14 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sessionguard.beating import Heart
-from sessionguard.core.checking import is_async_store, required_ability, valid_store
+from sessionguard.core.checking import is_async_store, may_forget, required_ability, valid_store
 from sessionguard.core.cleaning import PurgeReport, SweepReport
-from sessionguard.core.commands import Create, GetOrCreate, Replace, Status
+from sessionguard.core.commands import Create, Fence, GetOrCreate, Replace, Status
 from sessionguard.core.driving import Flow, run
 from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
 from sessionguard.core.listing import list_page
-from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock
+from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock, fence_of
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
@@ -68,7 +68,15 @@ class SessionGuard:
             raise ConfigurationError("store", type(store).__name__, "it is an async store; use AsyncSessionGuard")
         self._store: Store = valid_store(store)
         self._owns_store = False
-        self._parts = GuardParts(_local_workspaces(workspaces), policy, keys, clock, sweep_interval, patience)
+        self._parts = GuardParts(
+            _local_workspaces(workspaces),
+            policy,
+            keys,
+            clock,
+            sweep_interval,
+            patience,
+            may_forget=may_forget(self._store),
+        )
         self._gates = Gates()
         self._heart = Heart()
         self._sweeper: Sweeper | None = None
@@ -229,12 +237,13 @@ class SessionGuard:
     # Workspaces and locks
 
     @contextlib.contextmanager
-    def workspace(self, session: Session) -> "Iterator[Workspace]":
+    def workspace(self, session: Session, *, lock: HeldLock | None = None) -> "Iterator[Workspace]":
         """Lend the private directory of `session`; it is not removed, and the session kept alive, inside the block.
 
-        Raises `SessionEndedError` if the session is over.
+        Raises `SessionEndedError` if the session is over. Under a `lock` of this session that is held, what is written
+        after another took the lock raises `LockLostError` and leaves what was there.
         """
-        lease = self._leased(session)
+        lease = self._leased(session, fence_of(lock, session))
         try:
             beat = self._heart.add(lambda: self.touch(session), self._parts.beat_seconds(session))
             try:
@@ -244,12 +253,12 @@ class SessionGuard:
         finally:
             lease.close()
 
-    def _leased(self, session: Session) -> "Workspace":
+    def _leased(self, session: Session, fence: Fence | None) -> "Workspace":
         files, quota = self._parts.required_files(), self._parts.quota(session)
         # Asked each time: files that are put where another deployment's are would be lost to everyone else.
         deployment_id = self._run(self._parts.flows.open_workspaces())
         try:
-            lease = files.lease(session.id, quota)
+            lease = files.lease(session.id, quota, fence)
         except LeaseLostError:
             # Being removed, because the session has ended: then touch says so.
             self.touch(session)

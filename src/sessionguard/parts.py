@@ -42,6 +42,8 @@ class GuardParts(Generic[Files]):
         clock: Callable[[], datetime] | None,
         sweep_interval: timedelta | None,
         patience: timedelta,
+        *,
+        may_forget: bool,
     ) -> None:
         if keys is not None and not isinstance(keys, KeyRing):
             raise ConfigurationError("keys", type(keys).__name__, "give a KeyRing, such as KeyRing({...}, current=...)")
@@ -56,6 +58,7 @@ class GuardParts(Generic[Files]):
             clock,
             time.monotonic,
             has_files=files is not None,
+            may_forget=may_forget,
         )
         self.flows = SessionFlows(self.setting)
         self.cleaning = CleaningFlows(self.setting, self.flows.open_workspaces)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sessionguard.core.commands import Fence
 from sessionguard.errors import LeaseLostError, QuotaExceededError
 from sessionguard.offloading import in_thread
 from sessionguard.workspaces import LocalWorkspaces, Quota, Removal, Usage, Workspace
@@ -127,9 +128,9 @@ def test_t70_a_lease_taken_for_a_cancelled_caller_is_given_back(
     kept: list[Workspace] = []
 
     async def lease(pause: Callable[[], None]) -> object:
-        def slow(self: LocalWorkspaces, session_id: str, quota: Quota) -> Workspace:
+        def slow(self: LocalWorkspaces, session_id: str, quota: Quota, fence: Fence | None) -> Workspace:
             pause()
-            kept.append(real(self, session_id, quota))
+            kept.append(real(self, session_id, quota, fence))
             return kept[0]
 
         monkeypatch.setattr(LocalWorkspaces, "lease", slow)

@@ -40,6 +40,11 @@ def patience_seconds(setting: str, patience: timedelta) -> float:
     return patience.total_seconds()
 
 
+def may_forget(store: Any) -> bool:
+    """Tell whether `store` may lose what it acknowledged; see `sessionguard.stores.contract.ForgetfulStore`."""
+    return bool(getattr(getattr(store, "blocking", store), "may_forget", False))
+
+
 def required_ability(store: Any, verb: str, call: str) -> None:
     """Raise `MisuseError` if `store` lacks the optional ability behind `call`."""
     # A store behind threads has the methods of every ability; what it can do is what is behind it.

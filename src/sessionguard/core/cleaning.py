@@ -17,7 +17,7 @@ from sessionguard.core.driving import Flow, perform
 from sessionguard.core.instants import duration_us
 from sessionguard.core.lifecycle import REVOKED_REASON, Outcome
 from sessionguard.core.records import SessionRecord
-from sessionguard.core.removing import remove_workspace
+from sessionguard.core.removing import remove_workspace, tell_lost
 from sessionguard.core.session import Removed, Session, record_of
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.errors import InvalidArgumentError
@@ -135,7 +135,11 @@ class CleaningFlows:
 
     def clear_up(self, session_id: str, deployment_id: str) -> Flow[None]:
         """Remove what a lease made for a session that has ended, if the store that said so is of this deployment."""
-        if (yield from perform(c.Identify())) == deployment_id:
+        if (yield from perform(c.Identify())) != deployment_id:
+            return
+        if self._setting.may_forget and (yield from perform(c.Get(session_id, self._setting.at()))) is None:
+            yield from tell_lost(self._setting, session_id)
+        else:
             yield from remove_workspace(self._setting, session_id)
 
     def _sweep_away(self, record: SessionRecord) -> Flow[Removed]:
@@ -152,18 +156,22 @@ class CleaningFlows:
             # What was ended stays ended and is reported; the next pass looks for garbage again.
             self._tell(e.CleanupFailed(None, f"{type(error).__name__}: {error}"))
             return
-        garbage = []
+        garbage, lost = [], []
         for session_id in found:
             record = yield from perform(c.Get(session_id, self._setting.at()))
             # A workspace outlives its session only by accident or by a lease; ids are never used again.
-            if record is None or record.reason is not None:
+            if record is None and self._setting.may_forget:
+                lost.append(session_id)
+            elif record is None or record.reason is not None:
                 garbage.append(session_id)
         # Asked last: to a store that took the place of another meanwhile, every session of that is unknown.
-        if garbage and (yield from perform(c.Identify())) != deployment_id:
+        if garbage + lost and (yield from perform(c.Identify())) != deployment_id:
             self._tell(e.CleanupFailed(None, "the store became another one meanwhile, so no garbage was removed"))
             return
         for session_id in garbage:
             tally.count(session_id, (yield from remove_workspace(self._setting, session_id)))
+        for session_id in lost:
+            yield from tell_lost(self._setting, session_id)
 
     def _tell(self, event: e.Event) -> None:
         self._setting.bus.publish(event)

@@ -412,6 +412,17 @@ class RemoveWorkspace(FileCommand[Any]):
 
 
 @frozen
+class QuarantineWorkspace(FileCommand[bool]):
+    """Put the workspace of a session that the store has lost out of reach; False if it is in use or there is none."""
+
+    verb: ClassVar[str] = "quarantine"
+    session_id: str
+
+    def apply(self, store: Any) -> Any:
+        return store.quarantine(self.session_id)
+
+
+@frozen
 class FindGarbage(FileCommand[list[str]]):
     """Name up to `limit` sessions of this deployment, and of no other, whose workspaces may have outlived them."""
 

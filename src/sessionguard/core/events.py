@@ -131,6 +131,13 @@ class CallRepeated(Event):
 
 
 @frozen
+class SessionLost(Event):
+    """The store no longer knows a session that it had acknowledged, as after a failover; its files are kept apart."""
+
+    session_id: str
+
+
+@frozen
 class WorkspaceRemoved(Event):
     """The files of an ended session are gone, or wait for their last lease (`is_deferred`)."""
 

@@ -13,8 +13,9 @@ from sessionguard.core.data import EMPTY, difference, encode_fields, field_names
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.locking import HeldLock, fence_of
+from sessionguard.core.losing import Mark, Marks, Slot, lost_session
 from sessionguard.core.records import NewSession, SessionRecord
-from sessionguard.core.removing import remove_workspace
+from sessionguard.core.removing import remove_workspace, tell_lost
 from sessionguard.core.retrying import delays
 from sessionguard.core.session import Session, is_in_grace, private_copy, record_of
 from sessionguard.core.setting import Setting, valid_session
@@ -45,6 +46,7 @@ class SessionFlows:
         self._policies = setting.policies
         self._bus = setting.bus
         self._mint = setting.mint
+        self._marks = Marks()
         self._deployment_id: str | None = None
 
     def deployment_id(self) -> Flow[str]:
@@ -83,12 +85,23 @@ class SessionFlows:
         if len(text) * 4 > limit and size_bytes(text) > limit:
             raise SessionTooLargeError(minted.session_id, limit, size_bytes(text))
         new = NewSession(minted.session_id, scope, owner, external_id, minted.token_hash, text, rules.lifetime)
+        slot = (scope, owner, external_id)
+        before = self._marks.seen(slot) if self._setting.may_forget and kind is not c.Create else None
         opened: c.Opened = yield kind(new, self._setting.at(), new.id)
+        if self._setting.may_forget and opened.record.exclusive:
+            yield from self._note_generation(slot, before, opened.record)
         # Told before anything is removed: events come in the order in which things happened.
         session = self._opened(kind.verb, opened, minted)
         if opened.ended:
             yield from self._clear_up(opened.ended)
         return session
+
+    def _note_generation(self, slot: Slot, before: Mark | None, record: SessionRecord) -> Flow[None]:
+        lost = lost_session(before, record)
+        if lost is not None:
+            self._marks.forget(slot)
+            yield from tell_lost(self._setting, lost)
+        self._marks.note(record)
 
     def _opened(self, verb: str, opened: c.Opened, minted: Minted) -> Session:
         record = opened.record
@@ -280,6 +293,8 @@ class SessionFlows:
             reason = None if record is None else record.reason
             if self._bus.subscribers:
                 self._bus.publish(e.ChangeRefused(session.id, session.scope, session.owner, verb, reason))
+                if record is None and self._setting.may_forget:
+                    self._bus.publish(e.SessionLost(session.id))
             raise SessionEndedError(session.id, reason)
         return record
 

@@ -1,4 +1,4 @@
-"""Removing the workspace of a session that has ended."""
+"""Removing the workspace of a session that has ended, and keeping apart that of one that was lost."""
 
 from sessionguard.core import commands as c
 from sessionguard.core import events as e
@@ -20,3 +20,13 @@ def remove_workspace(setting: Setting, session_id: str) -> Flow[Removed]:
     if removed != NOTHING_REMOVED:
         setting.bus.publish(e.WorkspaceRemoved(session_id, removed.files, removed.bytes, removed.deferred))
     return removed
+
+
+def tell_lost(setting: Setting, session_id: str) -> Flow[None]:
+    """Tell that the store has lost a session, and keep its files for a person to judge: they may be all there is."""
+    if setting.has_files:
+        try:
+            yield from perform(c.QuarantineWorkspace(session_id))
+        except Exception as error:
+            setting.bus.publish(e.CleanupFailed(session_id, f"{type(error).__name__}: {error}"))
+    setting.bus.publish(e.SessionLost(session_id))

@@ -25,6 +25,8 @@ class Setting:
     monotonic: Callable[[], float]
     """Seconds that never go back, for bounds on how long a call may take."""
     has_files: bool
+    may_forget: bool = False
+    """Whether the store may lose what it acknowledged, as in a failover."""
 
     def at(self) -> datetime | None:
         """Give the instant to judge by; None leaves that to the engine's clock."""

@@ -6,15 +6,17 @@ import random
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
+from typing import Final
 
 from attrs import frozen
 
 from sessionguard.workspaces.deployment import Deployment
 from sessionguard.workspaces.descriptors import is_still_named, look, make_file, names_in, open_directory
-from sessionguard.workspaces.layout import LEDGER, PENDING, PRIVATE, SHARDS, TRASH, is_session_id, shard_of
+from sessionguard.workspaces.layout import LEDGER, PENDING, PRIVATE, QUARANTINE, SHARDS, TRASH, is_session_id, shard_of
 from sessionguard.workspaces.leases import lock_exclusive, take_exclusive
 from sessionguard.workspaces.tree import FileTree
 
@@ -30,6 +32,7 @@ class Removal:
     deferred: bool
 
 
+_QUARANTINE_SECONDS: Final = 30 * 24 * 3600.0
 _NOTHING = Removal(files=0, bytes=0, deferred=False)
 
 
@@ -87,6 +90,45 @@ class Cleanup:
                     freed += removal.bytes
         return Removal(files=files, bytes=freed, deferred=False)
 
+    def quarantine(self, session_id: str) -> bool:
+        """Move the directory of a session out of reach; False if it is in use or there is none."""
+        with self._deployment.opened(shard_of(session_id)) as shard:
+            try:
+                session = None if shard is None else take_exclusive(session_id, shard)
+            except FileNotFoundError:
+                return False
+            if shard is None or session is None:
+                return False
+            try:
+                # Its age counts from now, and its files' own times are left for whoever looks at them.
+                os.utime(session)
+                self._move(session_id, shard, QUARANTINE)
+            finally:
+                os.close(session)
+        return True
+
+    def empty_quarantine(self, limit: int) -> None:
+        """Move up to `limit` directories that nobody asked for in thirty days to the trash."""
+        with self._deployment.opened(QUARANTINE) as quarantine:
+            if quarantine is None:
+                return
+            for name in names_in(quarantine)[:limit]:
+                state = look(name, quarantine)
+                if state is not None and time.time() - state.st_mtime > _QUARANTINE_SECONDS:
+                    with self._deployment.made(TRASH) as trash:
+                        os.rename(name, name, src_dir_fd=quarantine, dst_dir_fd=trash)
+
+    def _move(self, session_id: str, shard: int, folder: str) -> str:
+        """Give the directory of a session, which is held, a name of its own in `folder`, durably."""
+        name = f"{session_id}.{secrets.token_hex(8)}"
+        with self._deployment.made(folder) as target:
+            os.rename(session_id, name, src_dir_fd=shard, dst_dir_fd=target)
+            os.fsync(target)
+            os.fsync(shard)
+        # After the rename: a crash between them leaves a mark too many, never a directory without.
+        self._unmark(session_id)
+        return name
+
     def _rotating(self) -> Iterator[str]:
         # One shard more than there are: the first is visited again for the part before the start.
         for _ in range(len(SHARDS) + 1):
@@ -114,13 +156,8 @@ class Cleanup:
             # Held until all is deleted: an exclusive lock on something in the trash tells
             # other processes that somebody lives who is deleting it.
             try:
+                name = self._move(session_id, shard, TRASH)
                 with self._deployment.made(TRASH) as trash:
-                    name = f"{session_id}.{secrets.token_hex(8)}"
-                    os.rename(session_id, name, src_dir_fd=shard, dst_dir_fd=trash)
-                    os.fsync(trash)
-                    os.fsync(shard)
-                    # After the rename: a crash between them leaves a mark too many, never a directory without.
-                    self._unmark(session_id)
                     return _delete(name, trash, session)
             finally:
                 os.close(session)

@@ -3,6 +3,7 @@
 - `<root>/<deployment>/<shard>/<session_id>/files/`: what the application sees
 - `<root>/<deployment>/<shard>/<session_id>/private/`: the ledger and unfinished writes
 - `<root>/<deployment>/.pending/<session_id>`: its removal was asked for while it was in use
+- `<root>/<deployment>/.quarantine/<session_id>.<random>`: of a session that the store has lost
 - `<root>/<deployment>/.trash/<session_id>.<random>`: out of reach, being deleted
 """
 
@@ -15,6 +16,7 @@ FILES = "files"
 PRIVATE = "private"
 LEDGER = "ledger"
 PENDING = ".pending"
+QUARANTINE = ".quarantine"
 TRASH = ".trash"
 
 SHARDS = tuple(f"{number:02x}" for number in range(256))

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sessionguard.errors import PathEscapeError, QuotaExceededError, WorkspaceError
+from sessionguard.core.commands import Fence
+from sessionguard.errors import LockLostError, PathEscapeError, QuotaExceededError, WorkspaceError
 from sessionguard.workspaces.descriptors import FILE_MODE, is_still_named, look, make_file, names_in, open_for_reading
 from sessionguard.workspaces.layout import LEDGER, TEMPORARY_PREFIX
 from sessionguard.workspaces.leases import Lease
@@ -22,12 +23,13 @@ _LARGEST_BOOK_BYTES = 16 * 1024 * 1024
 
 
 class Ledger:
-    """The shared account of one workspace, seen through one lease with its quota."""
+    """The shared account of one workspace, seen through one lease with its quota, and under a lock with its fence."""
 
-    def __init__(self, lease: Lease, tree: FileTree, quota: Quota) -> None:
+    def __init__(self, lease: Lease, tree: FileTree, quota: Quota, fence: Fence | None = None) -> None:
         self._lease = lease
         self._tree = tree
         self._quota = quota
+        self._fence = fence
         self._has_looked_for_leftovers = False
 
     @contextmanager
@@ -36,7 +38,15 @@ class Ledger:
 
         Raises:
             WorkspaceError: another process kept it for too long; nothing was done.
+            LockLostError: someone who took the lock later has been here.
         """
+        with self._entered() as book:
+            if self._fence is not None and not book.pass_fence(self._fence.name, self._fence.number):
+                raise LockLostError(self._lease.session_id, self._fence.name, self._fence.number)
+            yield book
+
+    @contextmanager
+    def _entered(self) -> Iterator[Book]:
         with self._lease.using(), self._locked() as descriptor:
             before = os.pread(descriptor, _LARGEST_BOOK_BYTES, 0)
             book = Book.read(before, _epoch())
@@ -99,7 +109,8 @@ class Ledger:
 
     def discard(self, name: str) -> None:
         """Remove the unfinished file `name` and its claim."""
-        with self.opened() as book:
+        # Whoever lost the lock may do this, too.
+        with self._entered() as book:
             self._unlink(name)
             book.drop(name)
 
@@ -109,7 +120,7 @@ class Ledger:
 
     def count(self) -> Usage:
         """Give what the workspace holds, whoever put it there; unfinished writes are not counted."""
-        with self.opened() as book:
+        with self._entered() as book:
             self.recount(book)
             return Usage(book.held_bytes, book.held_files)
 

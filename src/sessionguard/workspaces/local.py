@@ -3,6 +3,7 @@
 import os
 import shutil
 
+from sessionguard.core.commands import Fence
 from sessionguard.errors import ConfigurationError, InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.workspaces.cleanup import Cleanup, Removal
 from sessionguard.workspaces.deployment import Deployment
@@ -47,18 +48,20 @@ class LocalWorkspaces:
             pass
         self._place = deployment, Cleanup(deployment)
 
-    def lease(self, session_id: str, quota: Quota) -> Workspace:
+    def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> Workspace:
         """Give the workspace of a session, made on first use; it is not removed before it is closed.
 
         Whether the session is still active is for the caller to check, after this call: a directory
-        that was already removed is made anew, empty.
+        that was already removed is made anew, empty. With a `fence`, all who come with a lower one are refused from
+        now on.
 
         Raises:
             LeaseLostError: it is being removed, or will be when its other leases end.
+            LockLostError: someone with a higher fence has been here.
         """
         checked_session_id(session_id)
         deployment, cleanup = self._opened()
-        workspace = Workspace(take_shared(deployment, session_id), quota, cleanup.remove_if_pending)
+        workspace = Workspace(take_shared(deployment, session_id), quota, cleanup.remove_if_pending, fence)
         # After taking the lease: the mark of a removal that came first is seen here, and one that
         # comes later sees the lease. Closing also does that removal, if this lease was what it met.
         if cleanup.is_pending(session_id):
@@ -74,6 +77,14 @@ class LocalWorkspaces:
         checked_session_id(session_id)
         return self._opened()[1].remove(session_id)
 
+    def quarantine(self, session_id: str) -> bool:
+        """Put the workspace of a session that the store has lost out of everyone's reach, kept for a person to look at.
+
+        False, and it stays where it is, if it is in use or there is none. `candidates` removes it after thirty days.
+        """
+        checked_session_id(session_id)
+        return self._opened()[1].quarantine(session_id)
+
     def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage, and finish interrupted removals.
 
@@ -88,6 +99,7 @@ class LocalWorkspaces:
         if deployment_id is not None and deployment.folder != Deployment(self._root, deployment_id).folder:
             raise MisuseError("these workspaces are open for another deployment; open them for this one")
         cleanup.empty_trash(limit)
+        cleanup.empty_quarantine(limit)
         # At most half, so that a search for garbage goes on whatever is waiting.
         pending = cleanup.pending((limit + 1) // 2)
         scanned = cleanup.scan(limit - len(pending))

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from sessionguard.core.commands import Fence
 from sessionguard.offloading import in_thread
 from sessionguard.workspaces.local import LocalWorkspaces
 from sessionguard.workspaces.quota import Quota, Usage
@@ -50,13 +51,16 @@ class AsyncWorkspace:
         self._workspace = workspace
 
     @classmethod
-    async def lease(cls, workspaces: LocalWorkspaces, session_id: str, quota: Quota) -> Self:
+    async def lease(
+        cls, workspaces: LocalWorkspaces, session_id: str, quota: Quota, fence: Fence | None = None
+    ) -> Self:
         """Give the workspace of a session, made on first use; it is not removed before it is closed.
 
         Raises:
             LeaseLostError: it is being removed, or will be when its other leases end.
+            LockLostError: someone with a higher fence has been here.
         """
-        call = partial(workspaces.lease, session_id, quota)
+        call = partial(workspaces.lease, session_id, quota, fence)
         return cls(await in_thread(call, undo=Workspace.close))
 
     @property

@@ -47,6 +47,8 @@ class Book:
     held_bytes: int = 0
     held_files: int = 0
     claims: dict[str, Claim] = field(factory=dict)
+    fences: dict[str, int] = field(factory=dict)
+    """Lock -> the highest number with which it was held by a writer."""
 
     @classmethod
     def read(cls, text: bytes, epoch: str) -> Self | None:
@@ -56,7 +58,8 @@ class Book:
             if kept["format"] != _FORMAT or kept["epoch"] != epoch:
                 return None
             claims = {str(name): Claim(int(size), int(count)) for name, (size, count) in kept["claims"].items()}
-            return cls(epoch, int(kept["bytes"]), int(kept["files"]), claims)
+            fences = {str(name): int(number) for name, number in kept.get("fences", {}).items()}
+            return cls(epoch, int(kept["bytes"]), int(kept["files"]), claims, fences)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -68,8 +71,14 @@ class Book:
             "bytes": self.held_bytes,
             "files": self.held_files,
             "claims": {name: [claim.bytes, claim.files] for name, claim in self.claims.items()},
+            "fences": self.fences,
         }
         return json.dumps(kept, separators=(",", ":")).encode() + b"\n"
+
+    def pass_fence(self, name: str, number: int) -> bool:
+        """Tell whether nobody has written with a higher number of the lock `name`; from now on no lower one passes."""
+        self.fences[name] = max(self.fences.get(name, 0), number)
+        return self.fences[name] == number
 
     def spoken_for(self) -> Usage:
         """Give what is there and what is claimed, together."""

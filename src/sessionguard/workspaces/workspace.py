@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
+from sessionguard.core.commands import Fence
 from sessionguard.errors import InvalidArgumentError, PathEscapeError
 from sessionguard.workspaces.leases import Lease
 from sessionguard.workspaces.ledger import Ledger
@@ -26,12 +27,25 @@ class Workspace:
     PathEscapeError where they are not on the allow-list or do not name a plain file inside.
     """
 
-    def __init__(self, lease: Lease, quota: Quota, after_release: Callable[[str], None]) -> None:
+    def __init__(
+        self, lease: Lease, quota: Quota, after_release: Callable[[str], None], fence: Fence | None = None
+    ) -> None:
         self._lease = lease
         self._after_release = after_release
         self._tree = FileTree(lease.session_id, lease.files_descriptor)
-        self._ledger = Ledger(lease, self._tree, quota)
+        self._ledger = Ledger(lease, self._tree, quota, fence)
         self._writers: weakref.WeakSet[FileWriter] = weakref.WeakSet()
+        if fence is not None:
+            self._show_fence()
+
+    def _show_fence(self) -> None:
+        # At once, not with the first write: who held the lock before writes nothing more from now on.
+        try:
+            with self._ledger.opened():
+                pass
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def session_id(self) -> str:
@@ -53,6 +67,7 @@ class Workspace:
             FileNotFoundError: there is no such file to read.
             FileExistsError: there is one already ("x"), now or when it is closed.
             QuotaExceededError: the quota is used up, here or while writing; the file is discarded.
+            LockLostError: leased under a lock that another has taken since; the file is discarded.
         """
         if mode not in _MODES:
             raise InvalidArgumentError("mode", mode, 'use "rb", "r", "wb", "w", "xb" or "x"')

@@ -1,0 +1,52 @@
+"""The workspace of a session that the store has lost: out of reach, kept, and removed only long after."""
+
+import os
+import time
+from pathlib import Path
+
+from sessionguard.workspaces import LocalWorkspaces
+from tests.workspaces.conftest import UNLIMITED
+
+
+def quarantined(root: Path) -> list[Path]:
+    """Give what lies in quarantine."""
+    return sorted(root.glob("*/.quarantine/*"))
+
+
+def test_a_quarantined_workspace_is_kept_whole_and_never_given_out(
+    workspaces: LocalWorkspaces, session_id: str, root: Path
+) -> None:
+    """Its files lie apart as they were; the same id would begin empty."""
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("plan", "the only copy")
+    assert workspaces.quarantine(session_id)
+    (kept,) = quarantined(root)
+    assert (kept / "files" / "plan").read_text() == "the only copy"
+    assert kept.name.startswith(session_id)
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        assert workspace.list() == []
+    assert not workspaces.quarantine("0" * 34), "there is none"
+
+
+def test_a_workspace_in_use_is_not_quarantined(workspaces: LocalWorkspaces, session_id: str, root: Path) -> None:
+    """Whoever holds it goes on; a later pass may find it free."""
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        assert not workspaces.quarantine(session_id)
+        workspace.write("a", "1")
+    assert quarantined(root) == []
+    assert workspaces.quarantine(session_id)
+
+
+def test_quarantine_is_emptied_after_thirty_days(workspaces: LocalWorkspaces, session_id: str, root: Path) -> None:
+    """A pass of the clean-up leaves the young ones and removes the old ones."""
+    workspaces.lease(session_id, UNLIMITED).close()
+    workspaces.quarantine(session_id)
+    (kept,) = quarantined(root)
+    workspaces.candidates(10)
+    assert quarantined(root) == [kept]
+    long_ago = time.time() - 31 * 24 * 3600
+    os.utime(kept, (long_ago, long_ago))
+    workspaces.candidates(10)
+    workspaces.candidates(10)
+    assert quarantined(root) == []
+    assert list(root.glob("*/.trash/*")) == []
