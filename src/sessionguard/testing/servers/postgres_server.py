@@ -24,7 +24,8 @@ DATABASE = "postgres"
 class PostgresServer(Server):
     """A PostgreSQL on loopback, with its default configuration but for `config`; what it acknowledges is durable.
 
-    The user of its URL is a superuser, who needs a password only if one is given here.
+    The user of its URL is a superuser, who needs a password only if one is given here. Its data lie in a private folder
+    that is made in `place`.
     """
 
     # Fast shutdown: clients are cut off; a smart one would wait for them.
@@ -36,8 +37,9 @@ class PostgresServer(Server):
         config: Mapping[str, str | int] | None = None,
         password: str | None = None,
         binaries: Installation | None = None,
+        place: Path | None = None,
     ) -> None:
-        super().__init__(binaries or find_postgres(), server_user())
+        super().__init__(binaries or find_postgres(), user=server_user(), place=place)
         self.password = password
         self._config = dict(config or {})
 
@@ -101,5 +103,5 @@ class PostgresServer(Server):
     def _pick_port(self) -> int:
         return free_port()
 
-    def _folder_of_folders(self) -> str | None:
+    def _default_place(self) -> str | None:
         return reachable_folder(self._user)

@@ -19,6 +19,7 @@ class RedisServer(Server):
 
     With `appendonly="everysec"` or `"always"` its data survive `kill` and `restart`; with `"no"` a restarted server is
     empty. `config` holds further lines of redis.conf. `replica_of` makes it a replica: started when it is in step.
+    Its data lie in a private folder that is made in `place`.
     """
 
     def __init__(
@@ -29,8 +30,9 @@ class RedisServer(Server):
         password: str | None = None,
         replica_of: "RedisServer | None" = None,
         binaries: Installation | None = None,
+        place: Path | None = None,
     ) -> None:
-        super().__init__(binaries or find_redis())
+        super().__init__(binaries or find_redis(), place=place)
         self.password: str | None = password if replica_of is None else replica_of.password
         self._appendonly = appendonly
         self._config = dict(config or {})

@@ -2,17 +2,18 @@
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from sessionguard.testing.servers import faked_time
 from sessionguard.testing.servers.errors import ServerStartError
 from sessionguard.testing.servers.guarding import Watcher
 from sessionguard.testing.servers.installations import Installation
@@ -21,6 +22,8 @@ from sessionguard.testing.servers.trees import children_of, is_gone
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.01
+# The children of a killed server may need a moment to end and leave the folder alone.
+_END_SERVER = 'kill -9 "$1"; sleep 1; rm -rf "$2"'
 _LOG_LINES = 25
 _PORT_ATTEMPTS = 5
 
@@ -30,13 +33,14 @@ class Server(ABC):
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
-    def __init__(self, installation: Installation, user: str | None = None) -> None:
+    def __init__(self, installation: Installation, *, user: str | None = None, place: Path | None = None) -> None:
         self.installation = installation
         self.version = installation.version
         """The version of the server, as numbers."""
         self.port = self._pick_port()
         self.folder: Path | None = None
         self._user = user
+        self._place = place
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: Watcher | None = None
         self._has_served = False
@@ -173,9 +177,6 @@ class Server(ABC):
     def _pick_port(self) -> int:
         """Give a port that is free now."""
 
-    def _environment(self) -> Mapping[str, str]:
-        return os.environ
-
     # Details
 
     def _start_once(self) -> None:
@@ -184,7 +185,7 @@ class Server(ABC):
             self._process = subprocess.Popen(
                 self._command(self.folder),
                 cwd=self.folder,
-                env=self._environment(),
+                env=os.environ | faked_time.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -194,7 +195,7 @@ class Server(ABC):
                 group=None if self._user is None else _group_of(self._user),
                 extra_groups=None if self._user is None else [],
             )
-        self._watcher = Watcher(self._process.pid, self.folder)
+        self._watcher = Watcher(_END_SERVER, self._process.pid, self.folder)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None:
@@ -239,12 +240,13 @@ class Server(ABC):
         self._watcher = None
 
     def _make_folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="sg-server-", dir=self._folder_of_folders()))
+        folder = Path(tempfile.mkdtemp(prefix="sg-server-", dir=self._place or self._default_place()))
         self.folder = folder
         self._prepare(folder)
         return folder
 
-    def _folder_of_folders(self) -> str | None:
+    def _default_place(self) -> str | None:
+        """Give the folder in which the private folder is made: None for the one for temporary files."""
         return None
 
     def _remove_folder(self) -> None:
@@ -259,6 +261,4 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 
 def _group_of(user: str) -> int:
-    import pwd
-
     return pwd.getpwnam(user).pw_gid

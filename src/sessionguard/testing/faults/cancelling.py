@@ -1,0 +1,231 @@
+"""Cancels an async operation at each of its suspension points, one run for each, in every way a task is cancelled."""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from functools import partial
+from inspect import isawaitable
+from typing import Any, Final, Literal
+
+from attrs import frozen
+
+CancelWay = Literal["once", "twice", "late", "timeout", "sibling"]
+CANCEL_WAYS: Final[tuple[CancelWay, ...]] = ("once", "twice", "late", "timeout", "sibling")
+PATIENCE_SECONDS: Final = 30.0
+LIMIT: Final = 10_000
+
+MakeCoroutine = Callable[[], Coroutine[Any, Any, Any]]
+
+
+class CancelError(AssertionError):
+    """An operation did not do what a cancelled one has to do; the message says where it was cancelled, and how."""
+
+
+@frozen
+class CancelPoint:
+    """Where a run was cancelled: at its suspension point `number`, counted from 1, in this way."""
+
+    way: CancelWay
+    number: int
+
+    def __str__(self) -> str:
+        return f"cancelled at suspension point {self.number} ({self.way})"
+
+
+@frozen
+class CancelReport:
+    """How many suspension points were hit in each way."""
+
+    points: Mapping[CancelWay, int]
+
+    @property
+    def total(self) -> int:
+        """How many runs were cancelled."""
+        return sum(self.points.values())
+
+
+async def cancel_everywhere(
+    make_coroutine: MakeCoroutine,
+    check: Callable[[CancelPoint], Awaitable[object] | object] = lambda point: None,
+    *,
+    ways: tuple[CancelWay, ...] = CANCEL_WAYS,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> CancelReport:
+    """Run `make_coroutine()` again and again, cancel it at its 1st, 2nd, ... suspension, and call `check` each time.
+
+    An await counts as a suspension if it really waits. The last run of each way finds no further point and is not
+    cancelled. The ways:
+
+    * "once": `task.cancel()` while it waits;
+    * "twice": so, and again at the next suspension of its cleaning up;
+    * "late": after what it waited for has come, before it could go on;
+    * "timeout": by `asyncio.timeout`;
+    * "sibling": by a task group in which another task fails.
+
+    Raises:
+        CancelError: it never suspended, so that nothing was tried; or after a cancellation it returned as if nothing
+            had happened, raised something else, or was not over within `patience_seconds`.
+    """
+    points: dict[CancelWay, int] = {}
+    for way in ways:
+        points[way] = 0
+        while points[way] < LIMIT and await _is_hit(
+            make_coroutine, CancelPoint(way, points[way] + 1), patience_seconds
+        ):
+            points[way] += 1
+            await _check(check, CancelPoint(way, points[way]))
+    report = CancelReport(points)
+    if not report.total:
+        raise CancelError(
+            "the operation never suspended, so nothing was cancelled; put a TcpProxy with a delay before it"
+        )
+    return report
+
+
+async def _check(check: Callable[[CancelPoint], Awaitable[object] | object], point: CancelPoint) -> None:
+    try:
+        answer = check(point)
+        if isawaitable(answer):
+            await answer
+    except Exception as error:
+        error.add_note(f"after it was {point}")
+        raise
+
+
+async def _is_hit(make_coroutine: MakeCoroutine, point: CancelPoint, patience_seconds: float) -> bool:
+    """Play one run; tell whether it came as far as the point."""
+    run = _Run(make_coroutine, point)
+    task = asyncio.create_task(_WAYS[point.way](run))
+    done, _ = await asyncio.wait({task}, timeout=patience_seconds)
+    if not done:
+        stack = "".join(run.stack())
+        task.cancel()
+        await asyncio.wait({task}, timeout=patience_seconds)
+        raise CancelError(f"{point}, it is still not over after {patience_seconds:g} s:\n{stack}")
+    error = None if task.cancelled() else task.exception()
+    if not run.is_hit:
+        if error is not None:
+            raise error
+        return False
+    if not task.cancelled() and error is None:
+        raise CancelError(f"{point}, it returned as if nothing had happened")
+    if error is not None and not _is_cancellation(error, point.way):
+        raise CancelError(f"{point}, it raised {type(error).__name__}: {error}") from error
+    return True
+
+
+def _is_cancellation(error: BaseException, way: CancelWay) -> bool:
+    match way, error:
+        case "timeout", TimeoutError():
+            return isinstance(error.__cause__, asyncio.CancelledError)
+        case "sibling", BaseExceptionGroup(exceptions=[_SiblingError()]):
+            return True
+    return False
+
+
+class _SiblingError(Exception):
+    pass
+
+
+class _Run:
+    """One run of the operation, watched at each of its suspensions."""
+
+    def __init__(self, make_coroutine: MakeCoroutine, point: CancelPoint) -> None:
+        self._make = make_coroutine
+        self._point = point
+        self._coroutine: Coroutine[Any, Any, Any] | None = None
+        self.is_hit = False
+        self._count = 0
+        self.strike: Callable[[], object] = lambda: None
+        """What cancels it at once; only for what runs outside of its task."""
+        self.strike_soon: Callable[[], object] = lambda: None
+        """What has it cancelled before anything else happens in the event loop."""
+
+    async def play(self) -> Any:
+        """Await the operation, and strike at the point."""
+        self._coroutine = self._make()
+        return await _Watched(self._coroutine, self._on_suspension)
+
+    def stack(self) -> list[str]:
+        """Give the lines where it stands, as text."""
+        lines, waiting = [], self._coroutine
+        while (frame := getattr(waiting, "cr_frame", None)) is not None:
+            lines += traceback.format_list(traceback.extract_stack(frame, limit=1))
+            waiting = getattr(waiting, "cr_await", None)
+        return lines
+
+    def _on_suspension(self, awaited: Any) -> None:
+        self._count += 1
+        if self._count == self._point.number:
+            self.is_hit = True
+            if self._point.way == "late" and asyncio.isfuture(awaited):
+                # Called before the task hears of it: callbacks come in the order in which they were added.
+                awaited.add_done_callback(lambda _: self.strike())
+            else:
+                self.strike_soon()
+        elif self._count == self._point.number + 1 and self._point.way == "twice":
+            self.strike_soon()
+
+
+class _Watched:
+    """Awaits a coroutine and tells of each of its suspensions, with what it waits for."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], on_suspension: Callable[[Any], None]) -> None:
+        self._coroutine = coroutine
+        self._on_suspension = on_suspension
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        coroutine, error = self._coroutine, None
+        while True:
+            try:
+                awaited = coroutine.send(None) if error is None else coroutine.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            self._on_suspension(awaited)
+            error = None
+            try:
+                yield awaited
+            except GeneratorExit:
+                coroutine.close()
+                raise
+            except BaseException as thrown:
+                error = thrown
+
+
+async def _by_cancel(run: _Run) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    run.strike = task.cancel
+    run.strike_soon = partial(asyncio.get_running_loop().call_soon, task.cancel)
+    await run.play()
+
+
+async def _by_timeout(run: _Run) -> None:
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as scope:
+        run.strike_soon = lambda: scope.reschedule(loop.time())
+        await run.play()
+
+
+async def _by_sibling(run: _Run) -> None:
+    over = asyncio.Event()
+
+    async def sibling() -> None:
+        await over.wait()
+        if run.is_hit:
+            raise _SiblingError
+
+    run.strike_soon = over.set
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sibling())
+        await group.create_task(run.play())
+        over.set()
+
+
+_WAYS: Final[Mapping[CancelWay, Callable[[_Run], Coroutine[Any, Any, None]]]] = {
+    "once": _by_cancel,
+    "twice": _by_cancel,
+    "late": _by_cancel,
+    "timeout": _by_timeout,
+    "sibling": _by_sibling,
+}
