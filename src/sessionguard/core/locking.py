@@ -59,11 +59,14 @@ def fence_of(lock: HeldLock | None, session: Session) -> c.Fence | None:
     """Give what a change of `session` made under `lock` must carry. Raises `MisuseError` if it is not held."""
     if lock is None:
         return None
-    if not all(hasattr(type(lock), part) for part in ("session_id", "name", "fence")):
-        raise InvalidArgumentError("lock", type(lock).__name__, "give what guard.lock(session, name) gave")
-    if lock.session_id != valid_session(session).id:
-        raise InvalidArgumentError("lock", lock.session_id, f"it is a lock of another session than {session.id}")
-    return c.Fence(lock.name, lock.fence)
+    try:
+        session_id, fence = lock.session_id, c.Fence(lock.name, lock.fence)
+    except AttributeError:
+        remedy = "give what guard.lock(session, name) gave"
+        raise InvalidArgumentError("lock", type(lock).__name__, remedy) from None
+    if session_id != valid_session(session).id:
+        raise InvalidArgumentError("lock", session_id, f"it is a lock of another session than {session.id}")
+    return fence
 
 
 @frozen
