@@ -1,9 +1,12 @@
 """The locks of the sessions: who holds which, until when, under which fence. Called with the store's mutex held."""
 
-from attrs import define
+from collections import deque
+
+from attrs import define, field
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.records import REMEMBERED_OPERATIONS
 
 
 @define
@@ -11,6 +14,8 @@ class _Lock:
     fence: int = 0
     holder: str | None = None
     until_us: int = 0
+    released: deque[tuple[str, int]] = field(factory=lambda: deque(maxlen=REMEMBERED_OPERATIONS))
+    """Who gave it back last, with which fences."""
 
 
 class Locks:
@@ -38,12 +43,23 @@ class Locks:
         return c.LockReply(Outcome.DONE, lock.fence)
 
     def release(self, command: c.ReleaseLock) -> c.LockReply:
-        """Take the lock from the holder, unless it is another's."""
+        """Take the lock from the holder, unless it is another's; who has given it back is told so again."""
         lock = self._found(command.session_id, command.name)
-        if lock is None or lock.holder != command.holder:
-            return c.LockReply(Outcome.CONFLICT, 0 if lock is None else lock.fence)
-        lock.holder = None
-        return c.LockReply(Outcome.DONE, lock.fence)
+        if lock is None:
+            return c.LockReply(Outcome.CONFLICT, 0)
+        if lock.holder == command.holder:
+            lock.holder = None
+            lock.released.append((command.holder, lock.fence))
+            return c.LockReply(Outcome.DONE, lock.fence)
+        for holder, fence in lock.released:
+            if holder == command.holder:
+                return c.LockReply(Outcome.DONE, fence)
+        return c.LockReply(Outcome.CONFLICT, lock.fence)
+
+    def is_fenced(self, session_id: str, fence: c.Fence) -> bool:
+        """Tell whether that lock of the session was given out with a higher number."""
+        lock = self._found(session_id, fence.name)
+        return lock is not None and fence.number < lock.fence
 
     def forget(self, session_id: str) -> None:
         """Drop all locks of a session that is gone."""

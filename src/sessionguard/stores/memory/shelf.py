@@ -2,14 +2,11 @@
 
 import heapq
 from collections import deque
-from typing import Final
 
 from attrs import define, evolve, field
 
 from sessionguard.core.opening import ended_record, opened_record, touched_record
-from sessionguard.core.records import Lifetime, NewSession, SessionRecord
-
-REMEMBERED_OPERATIONS: Final = 8
+from sessionguard.core.records import REMEMBERED_OPERATIONS, Lifetime, NewSession, SessionRecord
 
 _Slot = tuple[str, str, str | None]
 

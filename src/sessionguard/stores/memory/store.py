@@ -32,6 +32,7 @@ from sessionguard.core.paging import from_cursor, newest_first, to_cursor
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import MisuseError
 from sessionguard.forking import after_fork
+from sessionguard.stores.memory.answers import Answers
 from sessionguard.stores.memory.locks import Locks
 from sessionguard.stores.memory.shelf import Row, Shelf
 from sessionguard.stores.memory.workers import refuse_several_workers
@@ -56,6 +57,7 @@ class MemoryStore:
         self._deployment_id = secrets.token_hex(16)
         self._shelf = Shelf()
         self._locks = Locks()
+        self._answers = Answers()
 
     def _enter(self) -> None:
         if self._closed:
@@ -81,9 +83,9 @@ class MemoryStore:
     def create(self, command: c.Create) -> c.Opened:
         self._enter()
         with self._mutex:
-            known = self._shelf.rows.get(command.new.id)
+            known = self._opened_before(command)
             if known is not None:
-                return c.Opened(known.record)
+                return known
             return c.Opened(self._shelf.insert(command.new, exclusive=False, now_us=_now_us(command.at)))
 
     def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
@@ -91,23 +93,24 @@ class MemoryStore:
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.in_slot_of(command.new)
-            if row is not None and state_of(row.record, now_us) is State.ACTIVE:
+            is_own = row is not None and row.record.id == command.new.id
+            if row is not None and not is_own and state_of(row.record, now_us) is State.ACTIVE:
                 touched = touch_is_due(row.record, now_us)
                 if touched:
                     row.touch(now_us)
                 return c.Opened(row.record, touched=touched)
-            known = self._shelf.rows.get(command.new.id)
+            known = self._opened_before(command)
             if known is not None:
-                return c.Opened(known.record)
+                return known
             ended = () if row is None else (self._shelf.finish(row, EXPIRED_REASON, now_us, command.operation_id),)
             return c.Opened(self._shelf.insert(command.new, exclusive=True, now_us=now_us), ended)
 
     def replace(self, command: c.Replace) -> c.Opened:
         self._enter()
         with self._mutex:
-            known = self._shelf.rows.get(command.new.id)
+            known = self._opened_before(command)
             if known is not None:
-                return c.Opened(known.record)
+                return known
             now_us = _now_us(command.at)
             row = self._shelf.in_slot_of(command.new)
             ended: tuple[SessionRecord, ...] = ()
@@ -116,6 +119,14 @@ class MemoryStore:
                 reason = EXPIRED_REASON if expired else REPLACED_REASON
                 ended = (self._shelf.finish(row, reason, now_us, command.operation_id),)
             return c.Opened(self._shelf.insert(command.new, exclusive=True, now_us=now_us), ended)
+
+    def _opened_before(self, command: c.Create | c.GetOrCreate | c.Replace) -> c.Opened | None:
+        known = self._shelf.rows.get(command.new.id)
+        if known is None:
+            return None
+        # Searched, not indexed: a repetition is rare.
+        others = (row for row in self._shelf.rows.values() if row is not known)
+        return c.Opened(known.record, tuple(row.record for row in others if command.operation_id in row.operations))
 
     # Reading
 
@@ -175,6 +186,8 @@ class MemoryStore:
                 return c.Changed(Outcome.DONE, settled(record, now_us))
             if not allows(record, Verb.SAVE, now_us):
                 return c.Changed(Outcome.ENDED, settled(record, now_us))
+            if command.fence is not None and self._locks.is_fenced(record.id, command.fence):
+                return c.Changed(Outcome.FENCED, record)
             if command.expected_version not in (None, record.version):
                 return c.Changed(Outcome.CONFLICT, record)
             if not command.changes and not command.remove:
@@ -229,41 +242,49 @@ class MemoryStore:
     def end_owner(self, command: c.EndOwner) -> c.Ended:
         self._enter()
         with self._mutex:
-            repeated = [row.record for row in self._shelf.rows.values() if command.operation_id in row.operations]
-            if repeated:
-                # The owner may have come back since; those sessions are not the ones that were meant.
-                return c.Ended(tuple(repeated))
+            # The owner may have come back since; those sessions are not the ones that were meant.
+            again = self._answers.ended(command.operation_id, self._shelf.rows)
+            if again is not None:
+                return again
             now_us = _now_us(command.at)
-            return c.Ended(
-                tuple(
-                    self._shelf.finish(row, command.reason, now_us, command.operation_id)
-                    for row in list(self._shelf.rows.values())
-                    if row.record.owner == command.owner
-                    and command.scope in (None, row.record.scope)
-                    and row.record.id != command.keep_id
-                    and allows(row.record, Verb.END, now_us)
-                )
-            )
+            meant = [row for row in self._shelf.rows.values() if _is_meant(row, command, now_us)]
+            finish = self._shelf.finish
+            ended = c.Ended(tuple(finish(row, command.reason, now_us, command.operation_id) for row in meant))
+            self._answers.remember_ended(command.operation_id, ended, now_us)
+            return ended
 
     def sweep(self, command: c.Sweep) -> c.Ended:
         self._enter()
         with self._mutex:
+            again = self._answers.ended(command.operation_id, self._shelf.rows)
+            if again is not None:
+                return again
             now_us = _now_us(command.at)
-            ended: list[SessionRecord] = []
-            while len(ended) < command.limit and (row := self._shelf.longest_expired(now_us)) is not None:
-                ended.append(self._shelf.finish(row, EXPIRED_REASON, now_us, command.operation_id))
-            return c.Ended(tuple(ended), self._shelf.longest_expired(now_us) is not None)
+            records: list[SessionRecord] = []
+            while len(records) < command.limit and (row := self._shelf.longest_expired(now_us)) is not None:
+                records.append(self._shelf.finish(row, EXPIRED_REASON, now_us, command.operation_id))
+            ended = c.Ended(tuple(records), self._shelf.longest_expired(now_us) is not None)
+            if records:
+                self._answers.remember_ended(command.operation_id, ended, now_us)
+            return ended
 
     def purge(self, command: c.Purge) -> c.Purged:
         self._enter()
         with self._mutex:
+            again = self._answers.purged(command.operation_id)
+            if again is not None:
+                return again
             now_us = _now_us(command.at)
+            self._answers.forget(now_us)
             due = [row for row in self._shelf.rows.values() if row.is_forgettable(command.older_than_us, now_us)]
             due.sort(key=lambda row: (row.record.ended_us or 0, row.record.id))
             for row in due[: command.limit]:
                 self._shelf.forget(row)
                 self._locks.forget(row.record.id)
-            return c.Purged(min(len(due), command.limit), len(due) > command.limit)
+            purged = c.Purged(min(len(due), command.limit), len(due) > command.limit)
+            if due:
+                self._answers.remember_purged(command.operation_id, purged, now_us)
+            return purged
 
     # Locks
 
@@ -298,6 +319,12 @@ class MemoryStore:
 
 def _now_us(at: datetime | None) -> int:
     return time.time_ns() // 1000 if at is None else to_us(at)
+
+
+def _is_meant(row: Row, command: c.EndOwner, now_us: int) -> bool:
+    record = row.record
+    mine = record.owner == command.owner and command.scope in (None, record.scope)
+    return mine and record.id != command.keep_id and allows(record, Verb.END, now_us)
 
 
 def _refused(row: Row | None, now_us: int) -> c.Changed:

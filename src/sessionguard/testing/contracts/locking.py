@@ -2,6 +2,7 @@
 
 from sessionguard.core.driving import perform
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.records import REMEMBERED_OPERATIONS
 from sessionguard.testing.contracts.cases import Steps, case
 from sessionguard.testing.contracts.stage import IDLE, SECOND, START, TICK, Stage
 
@@ -63,14 +64,59 @@ def renewing_keeps_the_lock_and_its_fence(s: Stage) -> Steps:
 
 @case(needs="locks")
 def only_the_holder_releases(s: Stage) -> Steps:
-    """A release by anyone but the holder conflicts and changes nothing; the holder's frees the lock at once, once."""
+    """A release by anyone but the holder conflicts and changes nothing; the holder's frees the lock at once."""
     opened = (yield from perform(s.create())).record
     yield from perform(s.acquire(opened, "one"))
     assert (yield from perform(s.release(opened, "two"))).outcome is Outcome.CONFLICT
     assert (yield from perform(s.acquire(opened, "two"))).outcome is Outcome.CONFLICT
     assert (yield from perform(s.release(opened, "one"))).outcome is Outcome.DONE
-    assert (yield from perform(s.release(opened, "one"))).outcome is Outcome.CONFLICT
+    assert (yield from perform(s.release(opened, "two"))).outcome is Outcome.CONFLICT
     assert (yield from perform(s.acquire(opened, "two"))).outcome is Outcome.DONE
+
+
+@case(needs="locks")
+def repeated_release_answers_the_same(s: Stage) -> Steps:
+    """The same release again is done with the same fence, also after another took the lock, and frees nothing."""
+    opened = (yield from perform(s.create())).record
+    first = yield from perform(s.acquire(opened, "one"))
+    release = s.release(opened, "one")
+    for again in (release, release, s.elsewhere(release)):
+        assert (yield from perform(again)) == first
+    second = yield from perform(s.acquire(opened, "two"))
+    assert (yield from perform(release)) == first
+    assert (yield from perform(s.acquire(opened, "three"))).outcome is Outcome.CONFLICT
+    assert (yield from perform(s.renew(opened, "two"))) == second
+    assert (yield from perform(s.release(opened, "two"))) == second
+    for again in (release, s.elsewhere(release)):
+        assert (yield from perform(again)) == first
+    assert (yield from perform(s.release(opened, "two"))) == second
+    assert (yield from perform(s.release(opened, "three"))).outcome is Outcome.CONFLICT
+
+
+@case(needs="locks")
+def repeated_release_is_known_after_many_others(s: Stage) -> Steps:
+    """A release is known again after as many releases of that lock by others as a store has to remember, less one."""
+    opened = (yield from perform(s.create())).record
+    holders = [s.operation() for _ in range(REMEMBERED_OPERATIONS)]
+    fences = []
+    for holder in holders:
+        fences.append((yield from perform(s.acquire(opened, holder))).fence)
+        yield from perform(s.release(opened, holder))
+    for holder, fence in zip(holders, fences, strict=True):
+        again = yield from perform(s.release(opened, holder))
+        assert (again.outcome, again.fence) == (Outcome.DONE, fence)
+
+
+@case(needs="locks")
+def who_lost_a_lock_never_releases_it(s: Stage) -> Steps:
+    """A holder whose lease lapsed and who lost the lock to another conflicts, also after that one gave it back."""
+    opened = (yield from perform(s.create())).record
+    yield from perform(s.acquire(opened, "one", lease=SECOND))
+    yield from perform(s.acquire(opened, "two", at=SECOND))
+    assert (yield from perform(s.release(opened, "one", at=SECOND))).outcome is Outcome.CONFLICT
+    assert (yield from perform(s.release(opened, "two", at=SECOND))).outcome is Outcome.DONE
+    for at in (SECOND, 3 * SECOND):
+        assert (yield from perform(s.release(opened, "one", at=at))).outcome is Outcome.CONFLICT
 
 
 @case(needs="locks")

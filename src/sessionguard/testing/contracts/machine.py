@@ -7,6 +7,7 @@ out before comparing: the exact generations, the order of JSON fields, the order
 import asyncio
 import itertools
 import random
+import secrets
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -24,7 +25,18 @@ from sessionguard.core.records import NewSession
 from sessionguard.core.tokens import Mint
 from sessionguard.testing.contracts.candidate import Candidate
 from sessionguard.testing.contracts.comparing import FollowingModel, comparable, listed
-from sessionguard.testing.contracts.stage import ABSOLUTE, GRACE, IDLE, RETENTION, SECOND, START, TICK, TOUCH, Stage
+from sessionguard.testing.contracts.stage import (
+    ABSOLUTE,
+    GRACE,
+    IDLE,
+    REMEMBERED,
+    RETENTION,
+    SECOND,
+    START,
+    TICK,
+    TOUCH,
+    Stage,
+)
 from sessionguard.testing.profile import Profile
 from sessionguard.testing.strategies import data, external_ids, field_names, lifetimes, names
 
@@ -32,7 +44,16 @@ _DEADLINES: Final = (GRACE, TOUCH, IDLE)
 _LEAPS: Final = (TICK, SECOND, -SECOND, *_DEADLINES, *(d - TICK for d in _DEADLINES), ABSOLUTE, RETENTION)
 _PICK: Final = st.integers(0, 30)
 _REPEATABLE: Final = 5
+_OPENING: Final = c.Create | c.GetOrCreate | c.Replace
 _examples = itertools.count()
+
+
+class TraceStage(Stage):
+    """A stage whose operation ids never come again in another trace: a store remembers them for longer than one."""
+
+    def operation(self) -> str:
+        """Give an operation id that was never used."""
+        return secrets.token_hex(8)
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -45,10 +66,12 @@ class SessionMachine(RuleBasedStateMachine):
         self.store = candidate.asynchronous() if self.runner else candidate.blocking()
         self.model = FollowingModel()
         # The same ids in every trace, so that Hypothesis can play one again; the teardown makes them unknown.
-        self.stage = Stage(self.ask_store(c.Identify()), mint=Mint(random.Random(0).randbytes))
+        self.stage = TraceStage(self.ask_store(c.Identify()), mint=Mint(random.Random(0).randbytes))
         self.at = START
         self.tokens: list[tuple[NewSession, bytes]] = []
         self.recent: list[c.Command[Any]] = []
+        self.latest = START
+        self.releases = 0
         self.generations: dict[object, int] = {}
         self.scope = f"trace {next(_examples)}"
 
@@ -64,7 +87,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.model.follow(reply)
         expected = run(perform(command), self.model)
         assert comparable(reply) == comparable(expected), command
-        self.recent = [*self.recent, command][-_REPEATABLE:]
+        if not (isinstance(command, c.Sweep | c.Purge) and found_nothing(reply)):
+            self.recent = [*self.recent, command][-_REPEATABLE:]
         return reply
 
     def known(self, pick: int) -> tuple[NewSession, bytes]:
@@ -81,6 +105,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(leap=st.sampled_from(_LEAPS))
     def time_passes(self, leap: timedelta) -> None:
         self.at += leap
+        self.latest = max(self.latest, self.at)
 
     # Opening
 
@@ -141,17 +166,25 @@ class SessionMachine(RuleBasedStateMachine):
         remove=st.lists(field_names(), max_size=2),
         version=st.none() | st.integers(1, 4),
         limit_bytes=st.sampled_from((40, 100_000)),
+        number=st.none() | st.integers(0, 3),
     )
     def saves(
-        self, pick: int, changes: dict[str, Any], remove: list[str], version: int | None, limit_bytes: int
+        self,
+        pick: int,
+        changes: dict[str, Any],
+        remove: list[str],
+        version: int | None,
+        limit_bytes: int,
+        number: int | None,
     ) -> None:
         gone = tuple(name for name in remove if name not in changes)
         session, _ = self.known(pick)
-        self.ask(
-            self.stage.save(
-                session, changes, remove=gone, expected_version=version, limit_bytes=limit_bytes, at=self.at
-            )
+        command = self.stage.save(
+            session, changes, remove=gone, expected_version=version, limit_bytes=limit_bytes, at=self.at
         )
+        if number is not None and self.capabilities.locks:
+            command = evolve(command, fence=c.Fence("door", number))
+        self.ask(command)
 
     @rule(pick=_PICK)
     def touches(self, pick: int) -> None:
@@ -187,25 +220,33 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.capabilities.locks)
     @rule(verb=st.sampled_from(("acquire", "renew", "release")), pick=_PICK, holder=st.sampled_from(("one", "two")))
     def locks(self, verb: str, pick: int, holder: str) -> None:
-        self.ask(getattr(self.stage, verb)(self.known(pick)[0], holder, at=self.at))
+        # A holder is one claim: who has released a lock never takes it again.
+        reply = self.ask(getattr(self.stage, verb)(self.known(pick)[0], f"{holder} {self.releases}", at=self.at))
+        if verb == "release" and reply.outcome is Outcome.DONE:
+            self.releases += 1
 
     @precondition(lambda self: self.recent)
     @rule(pick=st.integers(0, _REPEATABLE - 1))
     def repeats(self, pick: int) -> None:
-        """A command comes again after its reply was lost; what counts is what it leaves behind."""
+        """A command comes again after its reply was lost."""
         command = self.recent[pick % len(self.recent)]
-        if isinstance(command, c.Sweep | c.Purge) or self.is_over(command):
+        if self.is_over(command):
             return
         reply = self.ask_store(command)
         expected = run(perform(command), self.model)
-        if isinstance(reply, c.Opened):
-            reply, expected = reply.record, expected.record
         assert comparable(reply) == comparable(expected), f"repeated: {command}"
 
-    def is_over(self, command: c.Command[Any]) -> bool:
-        """Tell whether what this command opened has ended, so that it may be answered with it or with its successor."""
-        entry = self.model.entries.get(command.new.id) if isinstance(command, c.GetOrCreate) else None
-        return entry is not None and entry.record.reason is not None
+    def is_over(self, command: Any) -> bool:
+        """Tell whether the command is past being repeated, so that two right stores may answer differently."""
+        if isinstance(command, c.EndOwner | c.Sweep | c.Purge):
+            assert command.at is not None
+            return self.stage.instant(self.latest) - command.at >= REMEMBERED
+        entry = self.model.entries.get(command.new.id) if isinstance(command, _OPENING) else None
+        if entry is None:
+            return False
+        # Who gave it away knew its answer; and a slot that has been left may give its next session.
+        left = isinstance(command, c.GetOrCreate) and (entry.record.reason is not None or not entry.record.exclusive)
+        return left or entry.record.owner != command.new.owner
 
     def teardown(self) -> None:
         """Leave the place empty for the next trace."""
@@ -220,6 +261,11 @@ class SessionMachine(RuleBasedStateMachine):
             else:
                 self.runner.run(self.store.close())
                 self.runner.close()
+
+
+def found_nothing(reply: Any) -> bool:
+    """Tell whether a sweep or a purge did nothing, so that a store need not know its repetition."""
+    return not (reply.records if isinstance(reply, c.Ended) else reply.count)
 
 
 def compare(mode: str, candidate: Candidate, profile: Profile) -> None:

@@ -4,8 +4,9 @@ from sessionguard.core.commands import Changed
 from sessionguard.core.data import decode
 from sessionguard.core.driving import perform
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.records import REMEMBERED_OPERATIONS
 from sessionguard.testing.contracts.cases import Steps, case
-from sessionguard.testing.contracts.stage import IDLE, RETENTION, SECOND, START, Stage
+from sessionguard.testing.contracts.stage import IDLE, SECOND, START, Stage
 
 
 def _assert_same(first: Changed, again: Changed) -> None:
@@ -26,24 +27,59 @@ def repeated_get_or_create_is_one_session(s: Stage) -> Steps:
     """The same `get_or_create` twice opens one session, and both answers show the token hash that was sent."""
     command = s.get_or_create("ana", data={"n": 1})
     first = yield from perform(command)
-    again = yield from perform(s.elsewhere(command))
-    assert again.record == first.record
-    assert again.record.token_hash == command.new.token_hash
+    assert (yield from perform(s.elsewhere(command))) == first
+    assert first.record.token_hash == command.new.token_hash
     assert len((yield from perform(s.end_owner("ana"))).records) == 1
 
 
 @case
+def repeated_get_or_create_names_whom_it_ended(s: Stage) -> Steps:
+    """The same `get_or_create` twice names the expired session that it ended both times, and touches nothing."""
+    former = (yield from perform(s.get_or_create("ana", data={"n": 1}))).record
+    command = s.get_or_create("ana", at=IDLE)
+    first = yield from perform(command)
+    assert [(record.id, record.reason) for record in first.ended] == [(former.id, "expired")]
+    assert (yield from perform(s.elsewhere(command))) == first
+    saved = (yield from perform(s.save(first.record, {"n": 2}, at=IDLE))).record
+    again = yield from perform(command)
+    assert (again.record, again.ended, again.touched) == (saved, first.ended, False)
+
+
+@case
 def repeated_replace_ends_once(s: Stage) -> Steps:
-    """The same `replace` twice ends one former session, leaves its own active, and answers the same."""
+    """The same `replace` twice ends one former session, names it both times, and leaves its own active."""
     former = (yield from perform(s.get_or_create("ana"))).record
     command = s.replace("ana")
     first = yield from perform(command)
     again = yield from perform(s.elsewhere(command))
-    assert again.record == first.record
+    assert again == first
     assert again.record.reason is None
-    assert {record.id for record in again.ended} <= {former.id}
+    assert [(record.id, record.reason) for record in again.ended] == [(former.id, "replaced")]
     assert (yield from perform(s.load(command.new))).record == first.record
     assert (yield from perform(s.get_or_create("ana"))).record == first.record
+
+
+@case
+def repeated_replace_names_whom_it_ended_and_no_other(s: Stage) -> Steps:
+    """A `replace` that is repeated after its own session was replaced names the one that it ended itself, once."""
+    former = (yield from perform(s.replace("ana"))).record
+    command = s.replace("ana")
+    first = yield from perform(command)
+    own = (yield from perform(s.replace("ana", at=SECOND))).ended
+    again = yield from perform(command)
+    assert ((again.record,), again.ended) == (own, first.ended)
+    assert [record.id for record in again.ended] == [former.id]
+
+
+@case
+def repeated_opening_leaves_out_who_was_purged(s: Stage) -> Steps:
+    """An opening command that is repeated after the session it ended was purged still gives its own session."""
+    yield from perform(s.replace("ana"))
+    command = s.replace("ana")
+    first = yield from perform(command)
+    yield from perform(s.purge(START, at=SECOND))
+    again = yield from perform(command)
+    assert (again.record, again.ended) == (first.record, ())
 
 
 @case
@@ -98,15 +134,30 @@ def repeated_save_overwrites_nothing_newer(s: Stage) -> Steps:
 
 
 @case
+def repeated_save_is_known_after_many_others(s: Stage) -> Steps:
+    """A save is known again after as many other saves of the session as a store has to remember, less one."""
+    opened = (yield from perform(s.create(data={"n": 0}))).record
+    command = s.save(opened, {"n": 1})
+    yield from perform(command)
+    for number in range(1, REMEMBERED_OPERATIONS):
+        yield from perform(s.elsewhere(s.save(opened, {"other": number})))
+    again = yield from perform(command)
+    assert again.outcome is Outcome.DONE
+    stored = yield from perform(s.get(opened))
+    assert stored is not None
+    assert again.record == stored
+    assert (stored.version, decode(stored.data)) == (REMEMBERED_OPERATIONS + 1, {"n": 1, "other": number})
+
+
+@case
 def repeated_save_after_the_end_changes_nothing(s: Stage) -> Steps:
-    """A save that is repeated after the session has ended changes nothing, whatever it answers."""
+    """A save that is repeated after the session has ended is done, as it was, and changes nothing."""
     opened = (yield from perform(s.create(data={"n": 0}))).record
     command = s.save(opened, {"n": 1})
     yield from perform(command)
     ended = (yield from perform(s.end(opened))).record
     again = yield from perform(command)
-    assert again.outcome in (Outcome.DONE, Outcome.ENDED)
-    assert again.record == ended
+    assert (again.outcome, again.record) == (Outcome.DONE, ended)
     assert (yield from perform(s.get(opened))) == ended
 
 
@@ -179,53 +230,3 @@ def repeated_end_spares_the_successor(s: Stage) -> Steps:
     successor = (yield from perform(s.get_or_create("ana", at=SECOND))).record
     assert (yield from perform(command)).outcome is Outcome.DONE
     assert (yield from perform(s.load(successor, at=SECOND))).record == successor
-
-
-@case
-def repeated_end_owner_answers_the_same(s: Stage) -> Steps:
-    """The same `end_owner` twice reports the same sessions."""
-    for external_id in (None, "a"):
-        yield from perform(s.get_or_create("ana", external_id=external_id))
-    command = s.end_owner("ana")
-    first = yield from perform(command)
-    again = yield from perform(s.elsewhere(command))
-    assert len(first.records) == 2
-    assert {record.id for record in again.records} == {record.id for record in first.records}
-
-
-@case
-def repeated_end_owner_spares_later_sessions(s: Stage) -> Steps:
-    """An `end_owner` that is repeated after the owner came back leaves the sessions opened since."""
-    yield from perform(s.get_or_create("ana"))
-    command = s.end_owner("ana")
-    first = yield from perform(command)
-    back = (yield from perform(s.get_or_create("ana"))).record
-    again = yield from perform(command)
-    assert {record.id for record in again.records} == {record.id for record in first.records}
-    assert (yield from perform(s.load(back))).record == back
-
-
-@case
-def repeated_sweep_harms_nobody(s: Stage) -> Steps:
-    """A sweep that is repeated reports nobody who had not expired at its instant, and ends no session opened since."""
-    opened = (yield from perform(s.get_or_create("ana"))).record
-    command = s.sweep(at=IDLE)
-    first = yield from perform(command)
-    assert [record.id for record in first.records] == [opened.id]
-    back = (yield from perform(s.get_or_create("ana", at=IDLE))).record
-    again = yield from perform(command)
-    assert {record.id for record in again.records} <= {opened.id}
-    assert (yield from perform(s.load(back, at=IDLE))).record == back
-
-
-@case
-def repeated_purge_harms_nobody(s: Stage) -> Steps:
-    """A purge that is repeated forgets nothing that ended since, and no one who lives."""
-    former = (yield from perform(s.replace("ana"))).record
-    current = (yield from perform(s.replace("ana"))).record
-    command = s.purge(RETENTION, at=RETENTION)
-    yield from perform(command)
-    assert (yield from perform(s.get(former, at=START))) is None
-    ended = (yield from perform(s.end(current, at=SECOND))).record
-    yield from perform(command)
-    assert (yield from perform(s.get(current, at=SECOND))) == ended

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -10,8 +11,8 @@ from attrs import field, frozen
 from sessionguard.core import commands as c
 from sessionguard.core.data import encode_fields, join_fields
 from sessionguard.core.instants import duration_us, to_us
-from sessionguard.core.records import Lifetime, NewSession, SessionRecord
-from sessionguard.core.tokens import Mint
+from sessionguard.core.records import REMEMBERED_US, Lifetime, NewSession, SessionRecord
+from sessionguard.core.tokens import Mint, shard_tag
 
 TICK: Final = timedelta(microseconds=1)
 SECOND: Final = timedelta(seconds=1)
@@ -21,6 +22,7 @@ IDLE: Final = timedelta(minutes=10)
 ABSOLUTE: Final = timedelta(hours=1)
 RETENTION: Final = timedelta(days=1)
 START: Final = timedelta(0)
+REMEMBERED: Final = timedelta(microseconds=REMEMBERED_US)
 
 SCOPE: Final = "desk"
 LIMIT_BYTES: Final = 256 * 1024
@@ -150,11 +152,14 @@ class Stage:
         remove: tuple[str, ...] = (),
         expected_version: int | None = None,
         limit_bytes: int = LIMIT_BYTES,
+        fence: c.Fence | None = None,
         at: timedelta = START,
     ) -> c.Save:
         """Ask for fields to be replaced and removed."""
         fields = encode_fields(changes, max_depth=MAX_DEPTH)
-        return c.Save(session.id, self.instant(at), self.operation(), fields, remove, expected_version, limit_bytes)
+        return c.Save(
+            session.id, self.instant(at), self.operation(), fields, remove, expected_version, limit_bytes, fence=fence
+        )
 
     def touch(self, session: Known, *, at: timedelta = START) -> c.Touch:
         """Ask for being seen to be written down."""
@@ -217,6 +222,14 @@ class Stage:
     def release(self, session: Known, holder: str, name: str = "door", *, at: timedelta = START) -> c.ReleaseLock:
         """Give a lock back."""
         return c.ReleaseLock(session.id, name, holder, self.instant(at))
+
+    # Others
+
+    def visitors(self, owner: str, count: int) -> list[str]:
+        """Give owners of sessions that `owner` may receive, all of other shards than `owner`."""
+        home = shard_tag(self.deployment_id, owner)
+        found = (self.mint.anonymous_owner() for _ in range(256 * (count + 1)))
+        return list(islice((name for name in found if shard_tag(self.deployment_id, name) != home), count))
 
     def elsewhere(self, command: c.Command[c.R]) -> "Elsewhere[c.R]":
         """Ask the same through another connection."""

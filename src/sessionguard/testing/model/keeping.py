@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from sessionguard.core.instants import to_us
 from sessionguard.core.records import Lifetime, NewSession, SessionRecord
@@ -26,11 +26,22 @@ class Entry:
 
 @define
 class Holding:
-    """A lock: its last fence, and who holds it until when."""
+    """A lock: its last fence, who holds it until when, and who gave it back with which fence."""
 
     fence: int = 0
     holder: str | None = None
     until_us: int = 0
+    released: dict[str, int] = field(factory=dict)
+
+
+@frozen
+class Answer:
+    """What was answered to an operation on many sessions, and when."""
+
+    at_us: int
+    session_ids: tuple[str, ...] = ()
+    count: int = 0
+    has_more: bool = False
 
 
 class ModelBase:
@@ -44,6 +55,7 @@ class ModelBase:
         self.entries: dict[str, Entry] = {}
         self.generations: dict[Slot, int] = {}
         self.holdings: dict[tuple[str, str], Holding] = {}
+        self.answers: dict[str, Answer] = {}
         self.closed = False
 
     @contextmanager

@@ -39,8 +39,11 @@ class ModelLocks(ModelBase):
         with self.step():
             holding = self.holdings.get((command.session_id, command.name), Holding())
             if not self.may_release(holding, command):
+                if command.holder in holding.released:
+                    return c.LockReply(Outcome.DONE, holding.released[command.holder])
                 return c.LockReply(Outcome.CONFLICT, holding.fence)
             holding.holder = None
+            holding.released[command.holder] = holding.fence
             return c.LockReply(Outcome.DONE, holding.fence)
 
     def holds(self, holding: Holding, command: Any) -> bool:

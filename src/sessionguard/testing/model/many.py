@@ -1,11 +1,12 @@
 """The verbs of the model that are about many sessions."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import settled
-from sessionguard.core.records import SessionRecord
-from sessionguard.testing.model.keeping import Entry, ModelBase, now
+from sessionguard.core.records import REMEMBERED_US, SessionRecord
+from sessionguard.testing.model.keeping import Answer, Entry, ModelBase, now
 
 
 class ModelMany(ModelBase):
@@ -33,13 +34,11 @@ class ModelMany(ModelBase):
 
     def end_owner(self, command: c.EndOwner) -> c.Ended:
         with self.step():
-            repeated = [entry.record for entry in self.entries.values() if self.has_done(entry, command)]
-            if repeated:
-                return c.Ended(tuple(repeated))
+            answer = self.answered(command)
+            if answer is not None:
+                return self.ended_again(answer)
             meant = [entry for entry in self.entries.values() if self.is_meant(entry.record, command)]
-            return c.Ended(
-                tuple(self.finish(entry, command.reason, now(command), command.operation_id) for entry in meant)
-            )
+            return self.answer(command, [self.finish_one(entry, command, command.reason) for entry in meant], False)
 
     def is_meant(self, record: SessionRecord, command: c.EndOwner) -> bool:
         """Tell whether `end_owner` is to end this one."""
@@ -49,9 +48,31 @@ class ModelMany(ModelBase):
 
     def sweep(self, command: c.Sweep) -> c.Ended:
         with self.step():
+            answer = self.answered(command)
+            if answer is not None:
+                return self.ended_again(answer)
             due = self.expired(now(command))
-            ended = [self.finish(e, "expired", now(command), command.operation_id) for e in due[: command.limit]]
-            return c.Ended(tuple(ended), len(due) > len(ended))
+            ended = [self.finish_one(entry, command, "expired") for entry in due[: command.limit]]
+            return self.answer(command, ended, len(due) > len(ended))
+
+    def finish_one(self, entry: Entry, command: c.EndOwner | c.Sweep, reason: str) -> SessionRecord:
+        """End one of many."""
+        return self.finish(entry, reason, now(command), command.operation_id)
+
+    def answered(self, command: Any) -> Answer | None:
+        """Give what this very command was answered before."""
+        return self.answers.get(command.operation_id)
+
+    def answer(self, command: c.EndOwner | c.Sweep, ended: list[SessionRecord], has_more: bool) -> c.Ended:
+        """Give the answer and remember it."""
+        ids = tuple(record.id for record in ended)
+        self.answers[command.operation_id] = Answer(now(command), ids, has_more=has_more)
+        return c.Ended(tuple(ended), has_more)
+
+    def ended_again(self, answer: Answer) -> c.Ended:
+        """Give the same sessions as they are now, without those that were forgotten since."""
+        known = [self.entries[session_id].record for session_id in answer.session_ids if session_id in self.entries]
+        return c.Ended(tuple(known), answer.has_more)
 
     def expired(self, now_us: int) -> list[Entry]:
         """Give what is to be swept, the longest expired first."""
@@ -60,11 +81,17 @@ class ModelMany(ModelBase):
 
     def purge(self, command: c.Purge) -> c.Purged:
         with self.step():
+            answer = self.answered(command)
+            if answer is not None:
+                return c.Purged(answer.count, answer.has_more)
+            self.answers = {name: a for name, a in self.answers.items() if now(command) < a.at_us + REMEMBERED_US}
             due = [entry for entry in self.entries.values() if self.is_forgettable(entry, command)]
             forgotten = sorted(due, key=lambda entry: entry.record.ended_us or 0)[: command.limit]
             for entry in forgotten:
                 self.forget(entry.record)
-            return c.Purged(len(forgotten), len(due) > len(forgotten))
+            has_more = len(due) > len(forgotten)
+            self.answers[command.operation_id] = Answer(now(command), count=len(forgotten), has_more=has_more)
+            return c.Purged(len(forgotten), has_more)
 
     def is_forgettable(self, entry: Entry, command: c.Purge) -> bool:
         """Tell whether its time as history is over."""

@@ -54,9 +54,12 @@ class ModelSessions(ModelBase):
         return (self.finish(holder, reason, now(command), command.operation_id),)
 
     def known(self, command: Any) -> c.Opened | None:
-        """Give the session that this very command has opened before."""
+        """Give the session that this very command has opened before, and those of its slot that it ended."""
         entry = self.entries.get(command.new.id)
-        return None if entry is None else c.Opened(entry.record)
+        if entry is None:
+            return None
+        ended = [e.record for e in self.entries.values() if e is not entry and self.has_done(e, command)]
+        return c.Opened(entry.record, tuple(ended))
 
     def holder_of(self, new: NewSession) -> Entry | None:
         """Give the session that holds the slot: not ended, though perhaps expired."""
@@ -151,11 +154,20 @@ class ModelSessions(ModelBase):
                 return self.refused(command)
             if self.has_done(entry, command):
                 return c.Changed(Outcome.DONE, entry.record)
+            if self.is_fenced(command):
+                return c.Changed(Outcome.FENCED, entry.record)
             if command.expected_version not in (None, entry.record.version):
                 return c.Changed(Outcome.CONFLICT, entry.record)
             if not command.changes and not command.remove:
                 return c.Changed(Outcome.DONE, entry.record)
             return self.write(entry, command)
+
+    def is_fenced(self, command: c.Save) -> bool:
+        """Tell whether the lock under which the save was made has been given to another since."""
+        if command.fence is None:
+            return False
+        holding = self.holdings.get((command.session_id, command.fence.name))
+        return holding is not None and command.fence.number < holding.fence
 
     def write(self, entry: Entry, command: c.Save) -> c.Changed:
         """Store the changed fields, if the data stays within its limit."""

@@ -37,10 +37,10 @@ class ShelfStore(ModelStore):
     def _take(self) -> None:
         row = self._connection.execute("SELECT content FROM shelf").fetchone()
         if row is not None:
-            self.entries, self.generations, self.holdings = pickle.loads(row[0])
+            self.entries, self.generations, self.holdings, self.answers = pickle.loads(row[0])
 
     def _put(self) -> None:
-        content = pickle.dumps((self.entries, self.generations, self.holdings))
+        content = pickle.dumps((self.entries, self.generations, self.holdings, self.answers))
         self._connection.execute("INSERT OR REPLACE INTO shelf VALUES (1, ?)", (content,))
 
     def close(self) -> None:
