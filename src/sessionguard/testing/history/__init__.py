@@ -1,0 +1,24 @@
+"""Histories: what clients did at the same time, and the judge of whether one thing at a time explains it."""
+
+from sessionguard.testing.history.checking import check
+from sessionguard.testing.history.model import Key, Model
+from sessionguard.testing.history.operations import Operation, Outcome
+from sessionguard.testing.history.recorder import History, Recording, merge
+from sessionguard.testing.history.search import Budget
+from sessionguard.testing.history.verdicts import Illegal, Legal, Unknown, Verdict
+
+__all__ = [
+    "Budget",
+    "History",
+    "Illegal",
+    "Key",
+    "Legal",
+    "Model",
+    "Operation",
+    "Outcome",
+    "Recording",
+    "Unknown",
+    "Verdict",
+    "check",
+    "merge",
+]

@@ -1,0 +1,47 @@
+"""The check: whether what clients saw can have come from a store that does one thing at a time."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sessionguard.testing.history.model import Key, Model
+from sessionguard.testing.history.operations import Operation, in_order
+from sessionguard.testing.history.recorder import History
+from sessionguard.testing.history.search import Budget, BudgetExceededError, Meter, Search
+from sessionguard.testing.history.verdicts import Illegal, Legal, Unknown, Verdict
+
+AnyModel = Model[Any] | type[Model[Any]]
+
+
+def check(history: History | Iterable[Operation], model: AnyModel, budget: Budget | None = None) -> Verdict:
+    """Judge whether there is an order of the operations, each within its interval, that `model` allows.
+
+    Operations that failed did nothing and are left out; unknown ones may have happened at any time after their call,
+    or never. Each key is searched by itself, the shortest first; all of them share the budget.
+    """
+    recorded = history.operations if isinstance(history, History) else history
+    operations = [operation for operation in in_order(recorded) if operation.outcome != "fail"]
+    specification = (model() if isinstance(model, type) else model).over(operations)
+    for objection in specification.objections(operations):
+        return Illegal(objection, operations=tuple(operations))
+    meter = Meter(budget or Budget())
+    unknown: Unknown | None = None
+    for key, projected in sorted(_by_key(operations, specification), key=lambda part: len(part[1])):
+        try:
+            stuck = Search(projected, specification.initial(), specification.step, meter).run()
+        except BudgetExceededError as error:
+            unknown = unknown or Unknown(str(error), key)
+            continue
+        if stuck is not None:
+            reason = f"no order explains what {stuck.operation.client} was told by {stuck.operation.name}"
+            return Illegal(reason, key, stuck.prefix, stuck.operation, tuple(stuck.states), tuple(projected))
+    return unknown or Legal(meter.steps)
+
+
+def _by_key(operations: Sequence[Operation], model: Model[Any]) -> Iterable[tuple[Key, list[Operation]]]:
+    parts: dict[Key, list[Operation]] = {}
+    for operation in operations:
+        for key in model.keys(operation):
+            projected = model.project(operation, key)
+            if projected is not None:
+                parts.setdefault(key, []).append(projected)
+    return parts.items()

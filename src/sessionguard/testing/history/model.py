@@ -1,0 +1,44 @@
+"""What a specification is: states, and what each operation makes of them."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from sessionguard.testing.history.operations import Operation
+
+State = TypeVar("State", bound=Hashable)
+Key = Hashable
+
+
+class Model(Generic[State]):
+    """A sequential specification. States are hashable and never changed.
+
+    Operations on different keys do not touch each other, so each key is checked by itself; that is what makes long
+    histories checkable (Herlihy and Wing 1990, locality; Horn and Kroening 2015, P-compositionality).
+    """
+
+    def initial(self) -> State:
+        """Give the state of every key at the beginning."""
+        raise NotImplementedError
+
+    def step(self, state: State, operation: Operation) -> Iterable[State]:
+        """Give every state that `operation`, with the result it had, may lead to from `state`; none: it cannot be.
+
+        The result of an operation whose outcome is "info" is not known: give what its effect may be.
+        """
+        raise NotImplementedError
+
+    def keys(self, operation: Operation) -> Iterable[Key]:
+        """Give the keys that it touches; by default everything is one key."""
+        return (None,)
+
+    def project(self, operation: Operation, key: Key) -> Operation | None:
+        """Give what the operation does to one of its keys, or None if that needs no checking."""
+        return operation
+
+    def over(self, operations: Sequence[Operation]) -> "Model[State]":
+        """Give the specification for this history, for models that must see all of it to tell its keys."""
+        return self
+
+    def objections(self, operations: Sequence[Operation]) -> Iterable[str]:
+        """Give what cannot be right in whatever order it happened, found without any search."""
+        return ()

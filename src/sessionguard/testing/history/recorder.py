@@ -1,0 +1,156 @@
+"""The recorder: what clients do at the same time, written down as operations with the instants around each call."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from sessionguard.testing.history.operations import Operation, Outcome, in_order
+
+if TYPE_CHECKING:
+    from sessionguard.testing.history.checking import AnyModel
+    from sessionguard.testing.history.search import Budget
+    from sessionguard.testing.history.verdicts import Verdict
+
+Clock = Callable[[], int]
+
+_NOT_TOLD: Final = "it was left without a word on how it ended"
+
+
+class History:
+    """Operations of any number of threads, tasks and, merged, processes.
+
+    `clock` orders them: a step counter under a scheduler, by default the monotonic clock, which the processes of one
+    machine share. `instants` shows the microseconds by which sessions are judged, if that is not told by each command.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic_ns, *, instants: Clock | None = None, instance: int = 0) -> None:
+        self.clock = clock
+        self.instants = instants
+        self.instance = instance
+        self._mutex = threading.Lock()
+        self._recorded: list[Operation] = []
+        self._open: dict[int, Recording] = {}
+        self._begun = 0
+        self._lives: dict[str, int] = {}
+
+    def record(self, client: str, name: str, /, **args: Any) -> "Recording":
+        """Give a block for one call; inside, say `ok(result)`, `fail(error)` or `info(reason)`.
+
+        Leaving it by an exception means info, unless told before; so does leaving it without a word.
+        """
+        return Recording(self, client, name, args)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Everything recorded so far, in the order of the calls; what is still under way is info."""
+        with self._mutex:
+            recorded = [*self._recorded, *(recording.unfinished() for recording in self._open.values())]
+        return tuple(in_order(recorded))
+
+    def add(self, operations: Iterable[Operation]) -> None:
+        """Take in operations that were recorded elsewhere, by the same clock."""
+        with self._mutex:
+            for operation in operations:
+                self._recorded.append(operation)
+
+    def linearizable(self, model: "AnyModel", budget: "Budget | None" = None) -> "Verdict":
+        """Judge whether some order of the operations, each within its interval, is one that `model` allows."""
+        from sessionguard.testing.history.checking import check
+
+        return check(self, model, budget)
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def __getstate__(self) -> tuple[int, tuple[Operation, ...]]:
+        # What crosses a process border is what happened, not the lock and the clocks.
+        return self.instance, self.operations
+
+    def __setstate__(self, state: tuple[int, tuple[Operation, ...]]) -> None:
+        self.__init__(instance=state[0])  # type: ignore[misc]
+        self._recorded.extend(state[1])
+
+    def _begin(self, recording: "Recording") -> int:
+        with self._mutex:
+            self._begun += 1
+            recording.life = self._lives.get(recording.client, 0)
+            self._open[self._begun] = recording
+            recording.call = self.clock()
+            recording.clock_at_call = self.instants and self.instants()
+            return self._begun
+
+    def _finish(self, number: int, recording: "Recording", outcome: Outcome, result: Any) -> None:
+        instant = self.instants and self.instants()
+        with self._mutex:
+            if self._open.pop(number, None) is None:
+                return
+            if outcome == "info":
+                # Its call may still be at work, so the client's next one does not come after it: it is another client.
+                self._lives[recording.client] = self._lives.get(recording.client, 0) + 1
+            self._recorded.append(recording.as_operation(outcome, result, self.clock(), instant))
+
+
+class Recording:
+    """One call while it is under way."""
+
+    def __init__(self, history: History, client: str, name: str, args: dict[str, Any]) -> None:
+        self.client, self.name, self.args = client, name, args
+        self.call = 0
+        self.life = 0
+        self.clock_at_call: int | None = None
+        self._history = history
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        self._number = self._history._begin(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.info(_NOT_TOLD if error is None else f"{type(error).__name__}: {error}")
+
+    def ok(self, result: Any = None) -> None:
+        """It was answered with this. The first word counts."""
+        self._history._finish(self._number, self, "ok", result)
+
+    def fail(self, error: object = "") -> None:
+        """It did nothing, for certain."""
+        self._history._finish(self._number, self, "fail", _reason(error))
+
+    def info(self, reason: object = "") -> None:
+        """Nobody knows whether it did anything, or whether it still will."""
+        self._history._finish(self._number, self, "info", _reason(reason))
+
+    def unfinished(self) -> Operation:
+        """Give the operation as it is now."""
+        return self.as_operation("info", "it has not returned", None, None)
+
+    def as_operation(self, outcome: Outcome, result: Any, ret: int | None, instant: int | None) -> Operation:
+        """Give the operation with its end."""
+        return Operation(
+            client=f"{self.client}#{self.life + 1}" if self.life else self.client,
+            name=self.name,
+            args=self.args,
+            call=self.call,
+            ret=None if outcome == "info" else ret,
+            outcome=outcome,
+            result=result,
+            instance=self._history.instance,
+            clock_at_call=self.clock_at_call,
+            clock_at_ret=None if outcome == "info" else instant,
+        )
+
+
+def merge(histories: Iterable[History]) -> History:
+    """Give one history of what several processes recorded by one clock."""
+    merged = History()
+    for history in histories:
+        merged.add(history.operations)
+    return merged
+
+
+def _reason(error: object) -> str:
+    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
