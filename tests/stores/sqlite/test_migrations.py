@@ -14,13 +14,15 @@ from sessionguard.testing.contracts.stage import Stage
 from tests.stores.sqlite.children import play_all
 from tests.stores.sqlite.workers import open_fresh
 
-GOOD = (2, "0002_note.sql", "ALTER TABLE sg_session ADD COLUMN note TEXT; CREATE TABLE sg_note (x INTEGER) STRICT;")
-BROKEN = (2, "0002_broken.sql", "CREATE TABLE sg_half (x INTEGER) STRICT; INSERT INTO sg_nowhere VALUES (1);")
+KNOWN = [name for _, name, _ in schema.MIGRATIONS]
+NEXT = schema.NEWEST + 1
+GOOD = (NEXT, "9999_note.sql", "ALTER TABLE sg_session ADD COLUMN note TEXT; CREATE TABLE sg_note (x INTEGER) STRICT;")
+BROKEN = (NEXT, "9999_broken.sql", "CREATE TABLE sg_half (x INTEGER) STRICT; INSERT INTO sg_nowhere VALUES (1);")
 
 
 def with_migration(monkeypatch: pytest.MonkeyPatch, migration: tuple[int, str, str]) -> None:
     """Let this release know one migration more."""
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:1], migration))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[: len(KNOWN)], migration))
     monkeypatch.setattr(schema, "NEWEST", migration[0])
 
 
@@ -43,14 +45,14 @@ def test_processes_that_open_a_fresh_file_at_once_make_one_database(tmp_path: Pa
 def test_a_dry_run_names_what_is_due_and_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a file that is not there, everything is due and it is not made; after `migrate` nothing is due."""
     store = SQLiteStore(path)
-    assert store.migrate(dry_run=True) == ["0001_initial.sql"]
+    assert store.migrate(dry_run=True) == KNOWN
     assert not path.exists()
-    assert store.migrate() == ["0001_initial.sql"]
+    assert store.migrate() == KNOWN
     assert store.migrate(dry_run=True) == store.migrate() == []
     store.close()
     with_migration(monkeypatch, GOOD)
     newer = SQLiteStore(path)
-    assert newer.migrate(dry_run=True) == ["0002_note.sql"]
+    assert newer.migrate(dry_run=True) == ["9999_note.sql"]
     assert "sg_note" not in tables(path)
     newer.close()
 
@@ -59,8 +61,8 @@ def test_an_empty_file_is_migrated_like_a_new_one(path: Path) -> None:
     """A file of no bytes, as left by a crash right after it was made, needs everything."""
     path.touch()
     store = SQLiteStore(path)
-    assert store.migrate(dry_run=True) == ["0001_initial.sql"]
-    assert store.migrate() == ["0001_initial.sql"]
+    assert store.migrate(dry_run=True) == KNOWN
+    assert store.migrate() == KNOWN
     store.close()
 
 
@@ -92,7 +94,7 @@ def test_a_migration_that_fails_leaves_nothing_half_done(
             with pytest.raises(StoreUnavailableError, match="sg_nowhere"):
                 newer.migrate()
         assert "sg_half" not in tables(path)
-        assert newer.migrate(dry_run=True) == ["0002_broken.sql"]
+        assert newer.migrate(dry_run=True) == ["9999_broken.sql"]
     assert older.load(stage.load(opened)).record == opened
     with_migration(monkeypatch, GOOD)
     assert newer.load(stage.load(opened)).record == opened
@@ -114,3 +116,42 @@ def test_a_migration_is_one_transaction(path: Path, monkeypatch: pytest.MonkeyPa
     assert all("sg_note" not in names for names in seen)
     assert "sg_note" in tables(path)
     connection.close()
+
+
+def test_tokens_of_the_first_schema_go_on_leading_to_their_sessions(
+    path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashes of the first release have no shard; the migration gives each the one that its token names."""
+    store = SQLiteStore(path)
+    mint, deployment_id = stage.mint, store.identify(c.Identify())
+    store.close()
+    path.unlink()
+    with monkeypatch.context() as there:
+        there.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        there.setattr(schema, "NEWEST", 1)
+        connection = sqlite3.connect(path, isolation_level=None)
+        schema.migrate(connection, Deadline(1.0))
+    connection.execute("UPDATE sg_meta SET value = ? WHERE name = 'deployment_id'", (deployment_id,))
+    stayed, received = mint.new(deployment_id, "ana"), mint.new(deployment_id, "anonymous-0")
+    login = mint.new(deployment_id, "ana")
+    for minted, token, previous in ((stayed, stayed, None), (received, login, received)):
+        connection.execute(
+            "INSERT INTO sg_session (id, scope, owner, created_us, last_seen_us, expires_us, absolute_us, token_hash, "
+            "previous_hash, previous_until_us, idle_us, touch_us, retention_us) "
+            "VALUES (?, 'desk', 'ana', 1, 1, ?, ?, ?, ?, ?, 1, ?, 1)",
+            (
+                minted.session_id,
+                *(2**60, 2**60),
+                token.token_hash[1:],
+                previous and previous.token_hash[1:],
+                *(previous and 2**60, 2**60),
+            ),
+        )
+    connection.close()
+    newer = SQLiteStore(path)
+    assert newer.migrate() == KNOWN[1:]
+    for token, minted in ((stayed, stayed), (login, received), (received, received)):
+        record = newer.load(stage.load(token.token_hash)).record
+        assert record is not None
+        assert record.id == minted.session_id
+    newer.close()

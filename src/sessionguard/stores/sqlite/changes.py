@@ -11,6 +11,7 @@ from sessionguard.core import commands as c
 from sessionguard.core.data import join_fields, size_bytes
 from sessionguard.core.lifecycle import Outcome, Verb, allows, settled
 from sessionguard.core.records import SessionRecord
+from sessionguard.stores.sqlite.lock_rows import fence_of
 from sessionguard.stores.sqlite.queries import has_done, instant_us, select_one, storable
 from sessionguard.stores.sqlite.rows import sg_merge
 from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
@@ -27,7 +28,10 @@ def save(connection: sqlite3.Connection, command: c.Save) -> SessionRecord | Non
         "expected_version": None if command.expected_version is None else storable(command.expected_version),
         "limit_bytes": command.limit_bytes,
     }
-    return select_one(connection, "save", parameters)
+    if command.fence is None:
+        return select_one(connection, "save", parameters)
+    fence = {"lock": command.fence.name, "fence": storable(command.fence.number)}
+    return select_one(connection, "save_fenced", parameters | fence)
 
 
 def judge_save(connection: sqlite3.Connection, command: c.Save) -> c.Changed:
@@ -40,6 +44,10 @@ def judge_save(connection: sqlite3.Connection, command: c.Save) -> c.Changed:
         return c.Changed(Outcome.DONE, settled(record, now_us))
     if not allows(record, Verb.SAVE, now_us):
         return c.Changed(Outcome.ENDED, settled(record, now_us))
+    if command.fence is not None and command.fence.number < fence_of(
+        connection, command.session_id, command.fence.name
+    ):
+        return c.Changed(Outcome.FENCED, record)
     if command.expected_version not in (None, record.version):
         return c.Changed(Outcome.CONFLICT, record)
     if not command.changes and not command.remove:

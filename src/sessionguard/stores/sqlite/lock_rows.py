@@ -28,8 +28,14 @@ def renew(connection: sqlite3.Connection, command: c.RenewLock) -> c.LockReply:
 
 
 def release(connection: sqlite3.Connection, command: c.ReleaseLock) -> c.LockReply:
-    """Give the lock back if it is still this holder's."""
-    return _changed(connection, command, {}) or _not_ours(connection, command)
+    """Give the lock back if it is still this holder's; who has given it back before is told so again."""
+    return _changed(connection, command, {}) or _released(connection, command) or _not_ours(connection, command)
+
+
+def fence_of(connection: sqlite3.Connection, session_id: str, name: str) -> int:
+    """Give the highest number with which the lock was given out; 0 if nobody has taken it."""
+    fence = connection.execute(SQL["lock_fence"], {"id": session_id, "name": name}).fetchone()
+    return 0 if fence is None else int(fence[0])
 
 
 def _changed(
@@ -42,7 +48,15 @@ def _changed(
     return c.LockReply(Outcome.DONE, held[0][0]) if held else None
 
 
+def _released(connection: sqlite3.Connection, command: c.ReleaseLock) -> c.LockReply | None:
+    named = {"id": command.session_id, "name": command.name, "holder": command.holder}
+    lock = connection.execute(SQL["released"], named).fetchone()
+    if lock is None:
+        return None
+    releases, quoted_holder = lock
+    fence, is_whole, _ = f",{releases}".partition(f",{quoted_holder}:")[2].partition(",")
+    return c.LockReply(Outcome.DONE, int(fence)) if is_whole else None
+
+
 def _not_ours(connection: sqlite3.Connection, command: c.AcquireLock | c.RenewLock | c.ReleaseLock) -> c.LockReply:
-    named = {"id": command.session_id, "name": command.name}
-    fence = connection.execute(SQL["lock_fence"], named).fetchone()
-    return c.LockReply(Outcome.CONFLICT, 0 if fence is None else fence[0])
+    return c.LockReply(Outcome.CONFLICT, fence_of(connection, command.session_id, command.name))

@@ -18,6 +18,7 @@ from sessionguard.stores.sqlite.queries import (
     in_slot,
     insert_exclusive,
     instant_us,
+    select_all,
     select_one,
 )
 from sessionguard.stores.sqlite.rows import to_row
@@ -34,7 +35,7 @@ def find_deployment_id(connection: sqlite3.Connection, _: c.Identify) -> str:
 def find_open(connection: sqlite3.Connection, command: c.GetOrCreate) -> c.Opened | None:
     """Give the active session of the slot if nothing is to be written about it."""
     record = in_slot(connection, command.new)
-    if record is None:
+    if record is None or record.id == command.new.id:
         return None
     now_us = instant_us(command.at)
     if now_us >= record.expires_us or touch_is_due(record, now_us):
@@ -80,10 +81,10 @@ def create(connection: sqlite3.Connection, command: c.Create) -> c.Opened:
         connection.execute(SQL["insert"], to_row(record, new.lifetime))
     except sqlite3.IntegrityError:
         # The id is taken only if this very command was done before and its answer was lost.
-        known = select_one(connection, "by_id", {"id": new.id})
+        known = opened_before(connection, command)
         if known is None:
             raise
-        return c.Opened(known)
+        return known
     return c.Opened(record)
 
 
@@ -91,15 +92,15 @@ def get_or_create(connection: sqlite3.Connection, command: c.GetOrCreate) -> c.O
     """Give the active session of the slot, touched when due, or open the new one in it."""
     now_us = instant_us(command.at)
     record = in_slot(connection, command.new)
-    if record is not None and now_us < record.expires_us:
+    if record is not None and now_us < record.expires_us and record.id != command.new.id:
         if not touch_is_due(record, now_us):
             return c.Opened(record)
         touched = select_one(connection, "touch", {"id": record.id, "now": now_us})
         return c.Opened(touched or record, touched=touched is not None)
     # Only then: whether this is a repetition whose session has ended must not depend on whether a touch is due.
-    repeated = select_one(connection, "by_id", {"id": command.new.id})
+    repeated = opened_before(connection, command)
     if repeated is not None:
-        return c.Opened(repeated)
+        return repeated
     ended = () if record is None else end_in_slot(connection, record, command.operation_id, now_us)
     return c.Opened(insert_exclusive(connection, command.new, now_us), ended)
 
@@ -107,12 +108,23 @@ def get_or_create(connection: sqlite3.Connection, command: c.GetOrCreate) -> c.O
 def replace(connection: sqlite3.Connection, command: c.Replace) -> c.Opened:
     """Open the new session in the slot, and end the one that was in it."""
     now_us = instant_us(command.at)
-    repeated = select_one(connection, "by_id", {"id": command.new.id})
+    repeated = opened_before(connection, command)
     if repeated is not None:
-        return c.Opened(repeated)
+        return repeated
     former = in_slot(connection, command.new)
     ended = () if former is None else end_in_slot(connection, former, command.operation_id, now_us)
     return c.Opened(insert_exclusive(connection, command.new, now_us), ended)
+
+
+def opened_before(connection: sqlite3.Connection, command: c.Create | c.GetOrCreate | c.Replace) -> c.Opened | None:
+    """Give the session that this very command has opened before, as it is now, and those that it ended; None if new."""
+    new = command.new
+    known = select_one(connection, "by_id", {"id": new.id})
+    if known is None:
+        return None
+    slot = {"owner": new.owner, "scope": new.scope, "external_id": new.external_id or ""}
+    ended = select_all(connection, "ended_in_slot", slot | {"operation": command.operation_id})
+    return c.Opened(known, ended)
 
 
 def load_and_touch(connection: sqlite3.Connection, command: c.Load) -> c.Loaded:

@@ -5,6 +5,7 @@ import sqlite3
 from importlib.resources import files
 from typing import Final
 
+from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.sqlite.retrying import Deadline, until_free
 
@@ -16,6 +17,7 @@ def _migrations() -> tuple[tuple[int, str, str], ...]:
 
 
 MIGRATIONS: Final = _migrations()
+_DEPLOYMENT_ID: Final = "SELECT value FROM sg_meta WHERE name = 'deployment_id'"
 NEWEST: Final = MIGRATIONS[-1][0]
 
 
@@ -67,6 +69,10 @@ def _apply(connection: sqlite3.Connection, names: list[str]) -> None:
     connection.execute(
         "CREATE TABLE IF NOT EXISTS sg_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
     )
+    (deployment_id,) = connection.execute(_DEPLOYMENT_ID).fetchone() if version_of(connection) else ("",)
+    # For statements of migrations alone.
+    connection.create_function("sg_shard", 1, lambda owner: bytes.fromhex(shard_tag(deployment_id, owner)))
+    connection.create_function("sg_shard_of", 1, lambda session_id: bytes.fromhex(shard_of(session_id)))
     for number, name, text in MIGRATIONS:
         if name in names:
             for statement in _statements(text):

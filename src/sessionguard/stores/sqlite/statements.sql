@@ -8,9 +8,11 @@ ended_us, version, generation, token_hash, previous_hash, previous_until_us, tou
 -- macro: touch
 last_seen_us = max(last_seen_us, :now), expires_us = min(max(last_seen_us, :now) + idle_us, absolute_us)
 
+-- macro: remembered
+substr(:operation || ',' || operations, 1, 32 * 17)
+
 -- macro: finish
-active = 0, data = CASE keeps_data WHEN 1 THEN data ELSE '{}' END,
-operations = substr(:operation || ',' || operations, 1, 136)
+active = 0, data = CASE keeps_data WHEN 1 THEN data ELSE '{}' END, operations = @remembered
 
 -- name: identify
 SELECT value FROM sg_meta WHERE name = 'deployment_id'
@@ -26,6 +28,11 @@ SELECT @record FROM sg_session WHERE previous_hash = ?
 
 -- name: by_slot
 SELECT @record FROM sg_session WHERE owner = ? AND scope = ? AND external_id = ? AND seat = 0 AND active = 1
+
+-- name: ended_in_slot
+SELECT @record FROM sg_session
+ WHERE owner = :owner AND scope = :scope AND external_id = :external_id AND seat = 0 AND active = 0
+   AND instr(operations, :operation || ',') > 0
 
 -- name: has_done
 SELECT 1 FROM sg_session WHERE id = :id AND instr(operations, :operation || ',') > 0
@@ -43,14 +50,21 @@ SELECT 1 + max(coalesce((SELECT max(generation) FROM sg_session
 -- name: touch
 UPDATE sg_session SET @touch WHERE id = :id AND active = 1 AND expires_us > :now RETURNING @record
 
--- name: save
+-- macro: saving
 UPDATE sg_session
-   SET data = sg_merge(data, :changes, :remove), version = version + 1,
-       operations = substr(:operation || ',' || operations, 1, 136)
+   SET data = sg_merge(data, :changes, :remove), version = version + 1, operations = @remembered
  WHERE id = :id AND active = 1 AND expires_us > :now
    AND instr(operations, :operation || ',') = 0
    AND (:expected_version IS NULL OR version = :expected_version)
    AND sg_size(data, :changes, :remove, :limit_bytes) <= :limit_bytes
+
+-- name: save
+@saving
+RETURNING @record
+
+-- name: save_fenced
+@saving
+   AND NOT EXISTS (SELECT 1 FROM sg_lock WHERE session_id = :id AND name = :lock AND fence > :fence)
 RETURNING @record
 
 -- name: rotate
@@ -78,9 +92,6 @@ UPDATE sg_session SET @finish, reason = :reason, ended_us = :now
    AND (:scope IS NULL OR scope = :scope) AND (:keep_id IS NULL OR id <> :keep_id)
 RETURNING @record
 
--- name: ended_by
-SELECT @record FROM sg_session WHERE owner = :owner AND active = 0 AND instr(operations, :operation || ',') > 0
-
 -- name: sweep
 UPDATE sg_session SET @finish, reason = 'expired', ended_us = expires_us
  WHERE id IN (SELECT id FROM sg_session
@@ -91,6 +102,21 @@ RETURNING @record
 -- name: is_due
 SELECT EXISTS (SELECT 1 FROM sg_session
                 WHERE active = 1 AND expires_us <= :now AND (lease_until_us IS NULL OR lease_until_us <= :now))
+
+-- name: is_answered
+SELECT 1 FROM sg_answer WHERE operation = ?
+
+-- name: answer
+SELECT ended, count, has_more FROM sg_answer WHERE operation = ?
+
+-- name: remember_answer
+INSERT INTO sg_answer (operation, at_us, ended, count, has_more) VALUES (?, ?, ?, ?, ?)
+
+-- name: has_old_answers
+SELECT 1 FROM sg_answer WHERE at_us <= ? LIMIT 1
+
+-- name: forget_old_answers
+DELETE FROM sg_answer WHERE operation IN (SELECT operation FROM sg_answer WHERE at_us <= ? ORDER BY at_us LIMIT ?)
 
 -- name: forgettable
 SELECT rowid, generation, seat FROM sg_session
@@ -134,8 +160,15 @@ RETURNING fence
 UPDATE sg_lock SET until_us = :now + :lease
  WHERE session_id = :id AND name = :name AND holder = :holder AND until_us > :now RETURNING fence
 
+-- macro: release
+quote(:holder) || ':' || fence || ','
+
 -- name: release_lock
-UPDATE sg_lock SET holder = NULL WHERE session_id = :id AND name = :name AND holder = :holder RETURNING fence
+UPDATE sg_lock SET holder = NULL, released = substr(@release || released, 1, max(832, 32 * length(@release)))
+ WHERE session_id = :id AND name = :name AND holder = :holder RETURNING fence
 
 -- name: lock_fence
 SELECT fence FROM sg_lock WHERE session_id = :id AND name = :name
+
+-- name: released
+SELECT released, quote(:holder) FROM sg_lock WHERE session_id = :id AND name = :name

@@ -116,7 +116,7 @@ class SQLiteStore:
         return self._run.transact(cleaning.end_owner, command)
 
     def sweep(self, command: c.Sweep) -> c.Ended:
-        return self._run.read(cleaning.find_nothing_expired, command) or self._run.write(cleaning.sweep, command)
+        return self._run.read(cleaning.find_nothing_expired, command) or self._run.transact(cleaning.sweep, command)
 
     def purge(self, command: c.Purge) -> c.Purged:
         return self._run.read(cleaning.find_nothing_forgettable, command) or self._run.transact(cleaning.purge, command)

@@ -9,7 +9,7 @@ from sessionguard.testing.contracts.stage import SECOND, Stage
 
 @case(needs="locks")
 def a_save_with_the_current_fence_is_done(s: Stage) -> Steps:
-    """A save under a lock is done while the lock is held, and after it was given back or lapsed until another takes it."""
+    """A save under a lock is done while the lock is held, and once given back or lapsed until another takes it."""
     opened = (yield from perform(s.create())).record
     held = yield from perform(s.acquire(opened, "one", lease=SECOND))
     fence = Fence("door", held.fence)
