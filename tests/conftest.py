@@ -3,14 +3,13 @@
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import pytest
 
 from sessionguard.testing.servers import EngineMissingError, PostgresServer, RedisCluster, RedisServer
 
-Kind = TypeVar("Kind", bound=AbstractContextManager[object])
+Kind = TypeVar("Kind")
 
 _numbers = itertools.count(1)
 

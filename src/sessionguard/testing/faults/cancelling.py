@@ -49,6 +49,7 @@ async def cancel_everywhere(
     check: Callable[[CancelPoint], Awaitable[object] | object] = lambda point: None,
     *,
     ways: tuple[CancelWay, ...] = CANCEL_WAYS,
+    may_return: bool = False,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> CancelReport:
     """Run `make_coroutine()` again and again, cancel it at its 1st, 2nd, ... suspension, and call `check` each time.
@@ -62,6 +63,9 @@ async def cancel_everywhere(
     * "timeout": by `asyncio.timeout`;
     * "sibling": by a task group in which another task fails.
 
+    With `may_return` it may also return after a cancellation, as if there had been none. Before Python 3.12 that is
+    what `asyncio.wait_for` does when it is cancelled late.
+
     Raises:
         CancelError: it never suspended, so that nothing was tried; or after a cancellation it returned as if nothing
             had happened, raised something else, or was not over within `patience_seconds`.
@@ -69,11 +73,13 @@ async def cancel_everywhere(
     points: dict[CancelWay, int] = {}
     for way in ways:
         points[way] = 0
-        while points[way] < LIMIT and await _is_hit(
-            make_coroutine, CancelPoint(way, points[way] + 1), patience_seconds
-        ):
+        while points[way] < LIMIT:
+            run = _Run(make_coroutine, CancelPoint(way, points[way] + 1))
+            await _play(run, may_return, patience_seconds)
+            if not run.is_hit:
+                break
             points[way] += 1
-            await _check(check, CancelPoint(way, points[way]))
+            await _check(check, run.point)
     report = CancelReport(points)
     if not report.total:
         raise CancelError(
@@ -92,26 +98,25 @@ async def _check(check: Callable[[CancelPoint], Awaitable[object] | object], poi
         raise
 
 
-async def _is_hit(make_coroutine: MakeCoroutine, point: CancelPoint, patience_seconds: float) -> bool:
-    """Play one run; tell whether it came as far as the point."""
-    run = _Run(make_coroutine, point)
-    task = asyncio.create_task(_WAYS[point.way](run))
+async def _play(run: "_Run", may_return: bool, patience_seconds: float) -> None:
+    """Play one run, and judge what it gave if it came as far as its point."""
+    task = asyncio.create_task(_WAYS[run.point.way](run))
     done, _ = await asyncio.wait({task}, timeout=patience_seconds)
     if not done:
         stack = "".join(run.stack())
         task.cancel()
         await asyncio.wait({task}, timeout=patience_seconds)
-        raise CancelError(f"{point}, it is still not over after {patience_seconds:g} s:\n{stack}")
-    error = None if task.cancelled() else task.exception()
-    if not run.is_hit:
-        if error is not None:
-            raise error
-        return False
-    if not task.cancelled() and error is None:
-        raise CancelError(f"{point}, it returned as if nothing had happened")
-    if error is not None and not _is_cancellation(error, point.way):
-        raise CancelError(f"{point}, it raised {type(error).__name__}: {error}") from error
-    return True
+        raise CancelError(f"{run.point}, it is still not over after {patience_seconds:g} s:\n{stack}")
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is None:
+        if run.is_hit and not may_return:
+            raise CancelError(f"{run.point}, it returned as if nothing had happened")
+    elif not run.is_hit:
+        raise error
+    elif not _is_cancellation(error, run.point.way):
+        raise CancelError(f"{run.point}, it raised {type(error).__name__}: {error}") from error
 
 
 def _is_cancellation(error: BaseException, way: CancelWay) -> bool:
@@ -132,7 +137,7 @@ class _Run:
 
     def __init__(self, make_coroutine: MakeCoroutine, point: CancelPoint) -> None:
         self._make = make_coroutine
-        self._point = point
+        self.point = point
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self.is_hit = False
         self._count = 0
@@ -156,14 +161,14 @@ class _Run:
 
     def _on_suspension(self, awaited: Any) -> None:
         self._count += 1
-        if self._count == self._point.number:
+        if self._count == self.point.number:
             self.is_hit = True
-            if self._point.way == "late" and asyncio.isfuture(awaited):
+            if self.point.way == "late" and asyncio.isfuture(awaited):
                 # Called before the task hears of it: callbacks come in the order in which they were added.
                 awaited.add_done_callback(lambda _: self.strike())
             else:
                 self.strike_soon()
-        elif self._count == self._point.number + 1 and self._point.way == "twice":
+        elif self._count == self.point.number + 1 and self.point.way == "twice":
             self.strike_soon()
 
 

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from sessionguard.testing.servers.errors import EngineMissingError
 
-_SYSTEM_FOLDERS = {
+_SYSTEM_FOLDERS: dict[str, tuple[str, ...]] = {
     "redis-server": ("/usr/local/sbin", "/usr/sbin", "/opt/homebrew/bin", "/opt/redis/bin"),
     "postgres": (
         "/usr/lib/postgresql/*/bin",

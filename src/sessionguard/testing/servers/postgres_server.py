@@ -93,6 +93,11 @@ class PostgresServer(Server):
         return command
 
     def _is_ready(self) -> bool:
+        # Another server may have the port: only our own writes this file. Its last line is the state.
+        assert self.folder is not None
+        state = (self.folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split()
+        if state[-1:] != ["ready"]:
+            return False
         try:
             with PostgresLine(self.port, ADMINISTRATOR, DATABASE, seconds=1.0):
                 return True

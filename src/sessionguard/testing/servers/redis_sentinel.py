@@ -5,7 +5,7 @@ from typing import Any
 
 from sessionguard.testing.servers.ports import LOOPBACK, free_port
 from sessionguard.testing.servers.redis_server import RedisServer, Setting, quoted, write_settings
-from sessionguard.testing.servers.redis_wire import RedisLine, RedisReplyError
+from sessionguard.testing.servers.redis_wire import RedisLine, RedisReplyError, section
 from sessionguard.testing.servers.running import Server
 
 
@@ -63,8 +63,11 @@ class RedisSentinel(Server):
     def _is_ready(self) -> bool:
         try:
             with RedisLine(self.port, seconds=1.0) as line:
+                # Another server may have the port.
+                if section(line.command("INFO", "server"))["process_id"] != str(self.pid):
+                    return False
                 if self._has_served:
-                    return bool(line.command("PING") == "PONG")
+                    return True
                 known = line.command("SENTINEL", "replicas", self.service)
                 ready = [fields for one in known if (fields := _pairs(one)).get("master-link-status") == "ok"]
                 return len(ready) >= self._replicas

@@ -86,7 +86,8 @@ class RedisServer(Server):
     def _is_ready(self) -> bool:
         try:
             with RedisLine(self.port, self.password, seconds=1.0) as line:
-                if line.command("PING") != "PONG":
+                # Another server may have the port.
+                if section(line.command("INFO", "server"))["process_id"] != str(self.pid):
                     return False
                 state = section(line.command("INFO", "replication"))
         except RedisReplyError:

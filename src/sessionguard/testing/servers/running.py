@@ -198,13 +198,14 @@ class Server(ABC):
         self._watcher = Watcher(_END_SERVER, self._process.pid, self.folder)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            if self._process.poll() is not None:
-                raise self._start_error(f"it ended with exit code {self._process.returncode}")
             if time.monotonic() > deadline:
                 raise self._start_error(f"it did not serve within {START_SECONDS:g} s")
             time.sleep(_POLL_SECONDS)
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise self._start_error(f"it ended with exit code {self._process.returncode}")
         try:
             return self._is_ready()
         except OSError:
