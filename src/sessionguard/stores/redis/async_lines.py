@@ -1,0 +1,83 @@
+"""One async connection to one server. Whatever goes wrong on it, cancellation too, it is closed for good."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from redis import exceptions as driver
+from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.retry import Retry
+
+from sessionguard.stores.redis import handshake
+from sessionguard.stores.redis.asking import Address, Call, Words, fenced, next_nonce, own_reply, within_fence
+from sessionguard.stores.redis.settings import Settings
+
+
+class AsyncLine:
+    """A connection, lent to one caller at a time. It sets no time limits: whoever asks does, for the whole request."""
+
+    def __init__(self, settings: Settings, address: Address, epoch: object, *, of_sentinel: bool = False) -> None:
+        self.epoch = epoch
+        make: Any = Connection if settings.encryption is None else SSLConnection
+        self._connection: Any = make(
+            host=address.host,
+            port=address.port,
+            retry=handshake.no_retries(Retry),
+            socket_timeout=None,
+            **handshake.connection_arguments(settings, of_sentinel=of_sentinel),
+        )
+
+    async def connect(self) -> None:
+        """Connect and sign in."""
+        await self._connection.connect()
+        handshake.require_guard(self._connection)
+
+    async def is_clean(self) -> bool:
+        """Tell whether nothing unread has arrived on it, not even the news that the server has closed it."""
+        try:
+            return self._connection.is_connected and not await self._connection.can_read()
+        except (driver.RedisError, OSError):
+            return False
+
+    async def evaluate(self, call: Call) -> Any:
+        """Run a script and give its reply."""
+        nonce = next_nonce()
+        try:
+            reply = await self._ask(call.by_digest(nonce))
+        except driver.NoScriptError:
+            nonce = next_nonce()
+            reply = await self._ask(call.by_source(nonce))
+        return own_reply(reply, nonce, call.script.name)
+
+    async def survey(self, commands: Sequence[Words]) -> list[Any]:
+        """Give the replies to plain questions, sent at once."""
+        nonce = next_nonce()
+        return within_fence(await self.inspect(fenced(commands, nonce)), nonce)
+
+    async def inspect(self, commands: Sequence[Words]) -> list[Any]:
+        """Give the replies to plain questions, where errors of the server are replies, too."""
+        connection = self._connection
+        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        return [await self._read() for _ in commands]
+
+    async def _ask(self, words: Words) -> Any:
+        connection = self._connection
+        await connection.send_packed_command(connection.pack_command(*words), check_health=False)
+        return await connection.read_response()
+
+    async def _read(self) -> Any:
+        try:
+            return await self._connection.read_response()
+        except driver.ResponseError as error:
+            return error
+
+    def close(self) -> None:
+        """Close it, now: nothing is waited for, so nothing can interrupt it."""
+        connection = self._connection
+        connection._parser.on_disconnect()
+        writer = connection._writer
+        connection._writer = connection._reader = None
+        if writer is not None:
+            # The loop that it belongs to may be gone.
+            with contextlib.suppress(RuntimeError):
+                writer.transport.abort()

@@ -1,0 +1,273 @@
+"""The async Redis store: sends what the procedures ask over connections of the running event loop, nothing else."""
+
+import asyncio
+import os
+import weakref
+from typing import Any, Final, Self, TypeVar
+
+from attrs import define, field
+from redis import exceptions as driver
+
+from sessionguard.core import commands as c
+from sessionguard.core.records import SessionRecord
+from sessionguard.errors import IdentityMismatchError, MisuseError
+from sessionguard.forking import after_fork
+from sessionguard.stores.contract import Finding
+from sessionguard.stores.redis import cleaning, examination, openings, owning, translation
+from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
+from sessionguard.stores.redis.async_lines import AsyncLine
+from sessionguard.stores.redis.async_pools import AsyncPool
+from sessionguard.stores.redis.keys import Keys
+from sessionguard.stores.redis.routing import Routes, discovered
+from sessionguard.stores.redis.settings import Encryption, Settings, read_url
+from sessionguard.stores.redis.surveying import by_server, in_order
+
+R = TypeVar("R")
+
+# Of parents: neither used nor closed here. Closing an encrypted connection would tell the server that it is over.
+_inherited: Final[list[object]] = []
+
+
+@define(eq=False)
+class _Connected:
+    """What one event loop has of the servers."""
+
+    pools: dict[Address, AsyncPool] = field(factory=dict)
+    routes: Routes | None = None
+
+
+class AsyncRedisStore:
+    """An `AsyncStore` with all abilities on a Redis or Valkey server, behind sentinels, or on a cluster.
+
+    Usable from any event loop, and again after a fork; each loop has connections of its own. What calls may raise is
+    said at `RedisStore`. A call that is cancelled is done or not, never half; its connection is closed.
+    """
+
+    name = "redis"
+    may_forget = True
+    """As said at `RedisStore`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "sg",
+        patience_seconds: float = 5.0,
+        pool_size: int = 10,
+        allow_eviction: bool = False,
+        encryption: Encryption | None = None,
+        sentinel_username: str | None = None,
+        sentinel_password: str | None = None,
+    ) -> None:
+        settings = read_url(
+            url,
+            encryption=encryption,
+            sentinel_username=sentinel_username,
+            sentinel_password=sentinel_password,
+            pool_size=pool_size,
+            patience_seconds=patience_seconds,
+            allow_eviction=allow_eviction,
+        )
+        self._prepare(settings, Keys(prefix))
+
+    @classmethod
+    def of(cls, settings: Settings, keys: Keys) -> Self:
+        """Give a store with these settings."""
+        store = cls.__new__(cls)
+        store._prepare(settings, keys)
+        return store
+
+    def _prepare(self, settings: Settings, keys: Keys) -> None:
+        self.settings = settings
+        self.keys = keys
+        self._closed = False
+        self._begin()
+        after_fork(self, AsyncRedisStore._start_anew)
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._home = openings.Home(self.keys)
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Connected] = weakref.WeakKeyDictionary()
+
+    def _start_anew(self) -> None:
+        _inherited.append(list(self._loops.items()))
+        self._begin()
+
+    @property
+    def _here(self) -> _Connected:
+        return self._loops.setdefault(asyncio.get_running_loop(), _Connected())
+
+    @property
+    def pools(self) -> tuple[AsyncPool, ...]:
+        """The pools of the running event loop, one per server that was met."""
+        return tuple(self._here.pools.values())
+
+    # Asking
+
+    async def _run(self, verb: str, procedure: Procedure[R]) -> R:
+        if self._closed:
+            raise MisuseError("the redis store is closed; open a new one")
+        if self._pid != os.getpid():
+            self._start_anew()
+        try:
+            return await self._drive(procedure)
+        except (driver.RedisError, OSError) as error:
+            raise translation.translated(verb, error) from error
+        except IdentityMismatchError:
+            await self.distrust()
+            raise
+
+    async def _drive(self, procedure: Procedure[R]) -> R:
+        try:
+            ask = next(procedure)
+            while True:
+                ask = procedure.send(await self._reply(ask))
+        except StopIteration as done:
+            result: R = done.value
+            return result
+        finally:
+            procedure.close()
+
+    async def _reply(self, ask: Ask) -> Any:
+        if isinstance(ask, Call):
+            pool = await self._pool_of(ask.tag)
+            return await self._asked(pool, ask)
+        if isinstance(ask, Survey):
+            await self._know_routes()
+            answered = []
+            for pool, positions, commands in by_server(ask, self._known_pool_of):
+                answered.append((positions, await self._asked(pool, commands)))
+            return in_order(answered)
+        return [await self._inspected(ask, address) for address in ask.addresses]
+
+    async def _asked(self, pool: AsyncPool, what: Any) -> Any:
+        line: AsyncLine | None = None
+        try:
+            # One limit for all of it: the wait for a connection, making one, and every byte of the reply.
+            async with asyncio.timeout(self.settings.patience_seconds):
+                line = await pool.take()
+                reply = await (line.evaluate(what) if isinstance(what, Call) else line.survey(what))
+        except BaseException as error:
+            if line is not None:
+                pool.discard(line)
+            elif isinstance(error, TimeoutError) and (exhausted := pool.exhausted()) is not None:
+                raise exhausted from error
+            if translation.leads_elsewhere(error):
+                pool.drop()
+                self._here.routes = None
+            raise
+        pool.give_back(line)
+        return reply
+
+    async def _pool_of(self, tag: str) -> AsyncPool:
+        await self._know_routes()
+        return self._known_pool_of(tag)
+
+    async def _know_routes(self) -> None:
+        here = self._here
+        if here.routes is None:
+            here.routes = await self._drive(discovered(self.settings, self.keys, tuple(here.pools)))
+
+    def _known_pool_of(self, tag: str) -> AsyncPool:
+        here = self._here
+        assert here.routes is not None
+        address = here.routes[tag]
+        pool = here.pools.get(address)
+        if pool is None:
+            pool = here.pools[address] = AsyncPool(self.settings, address)
+        return pool
+
+    async def _inspected(self, ask: Inspect, address: Address) -> Any:
+        line = AsyncLine(self.settings, address, None, of_sentinel=ask.of_sentinels)
+        try:
+            async with asyncio.timeout(self.settings.patience_seconds):
+                await line.connect()
+                return await line.inspect(ask.commands)
+        except (driver.RedisError, OSError) as error:
+            return error
+        finally:
+            line.close()
+
+    # Opening
+
+    async def identify(self, command: c.Identify) -> str:
+        return await self._run(command.verb, openings.identify(self._home))
+
+    async def create(self, command: c.Create) -> c.Opened:
+        return await self._run(command.verb, openings.opened(self._home, command))
+
+    async def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
+        return await self._run(command.verb, openings.opened(self._home, command))
+
+    async def replace(self, command: c.Replace) -> c.Opened:
+        return await self._run(command.verb, openings.opened(self._home, command))
+
+    # Reading
+
+    async def load(self, command: c.Load) -> c.Loaded:
+        return await self._run(command.verb, openings.loaded(self._home, command))
+
+    async def get(self, command: c.Get) -> SessionRecord | None:
+        return await self._run(command.verb, openings.found(self._home, command))
+
+    async def page(self, command: c.Page) -> c.PageOfRecords:
+        return await self._run(command.verb, owning.listed(self._home, command))
+
+    # Changing one session
+
+    async def save(self, command: c.Save) -> c.Changed:
+        return await self._run(command.verb, openings.saved(self._home, command))
+
+    async def touch(self, command: c.Touch) -> c.Changed:
+        return await self._run(command.verb, openings.touched(self._home, command))
+
+    async def rotate(self, command: c.Rotate) -> c.Changed:
+        return await self._run(command.verb, owning.rotated(self._home, command))
+
+    async def end(self, command: c.End) -> c.Changed:
+        return await self._run(command.verb, openings.ended(self._home, command))
+
+    # Changing many
+
+    async def end_owner(self, command: c.EndOwner) -> c.Ended:
+        return await self._run(command.verb, owning.owner_ended(self._home, command))
+
+    async def sweep(self, command: c.Sweep) -> c.Ended:
+        return await self._run(command.verb, cleaning.swept(self._home, command))
+
+    async def purge(self, command: c.Purge) -> c.Purged:
+        return await self._run(command.verb, cleaning.purged(self._home, command))
+
+    # Locks
+
+    async def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
+        return await self._run(command.verb, openings.locked(self._home, command))
+
+    async def renew_lock(self, command: c.RenewLock) -> c.LockReply:
+        return await self._run(command.verb, openings.locked(self._home, command))
+
+    async def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
+        return await self._run(command.verb, openings.locked(self._home, command))
+
+    # Surroundings
+
+    async def examine(self) -> list[Finding]:
+        """Examine the servers, their settings and the permissions; changes nothing."""
+        return await self._run("examine", examination.examined(self.settings, self._home))
+
+    async def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Check that this release knows the format of what is stored; there is nothing to migrate yet."""
+        return await self._run("migrate", examination.migrated(self._home, dry_run))
+
+    async def distrust(self) -> None:
+        """Close every connection of the running event loop: the idle ones now, the others as they come back."""
+        for pool in self.pools:
+            pool.drop()
+
+    async def close(self) -> None:
+        """Close all connections. Closing twice is fine; any other call afterwards raises `MisuseError`."""
+        self._closed = True
+        if self._pid == os.getpid():
+            for connected in list(self._loops.values()):
+                for pool in connected.pools.values():
+                    pool.drop()

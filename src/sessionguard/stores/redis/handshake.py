@@ -1,0 +1,150 @@
+"""How a connection is made, and what a server must be before it is used: pure, the same for both stores."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+
+from sessionguard.errors import StoreError, StoreUnavailableError
+from sessionguard.stores.redis.asking import Words
+from sessionguard.stores.redis.settings import Settings
+
+_log = logging.getLogger("sessionguard.redis")
+
+_OLDEST: Final = (6, 2)
+_SAFE_POLICY: Final = "noeviction"
+
+
+def connection_arguments(settings: Settings, *, of_sentinel: bool = False) -> dict[str, Any]:
+    """Give the arguments of every connection of the driver.
+
+    RESP2 and no maintenance notifications: with them the driver would not look for an unread reply. No retries: what
+    is repeated, and when, is decided in `sessionguard.core.driving`. Nothing is sent beside what is asked.
+    """
+    arguments: dict[str, Any] = {
+        "protocol": 2,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        "health_check_interval": 0,
+        "driver_info": None,
+        "socket_keepalive": True,
+        "socket_connect_timeout": settings.patience_seconds,
+        "username": settings.sentinel_username if of_sentinel else settings.username,
+        "password": settings.sentinel_password if of_sentinel else settings.password,
+        "db": 0 if of_sentinel else settings.db,
+    }
+    if settings.encryption is not None:
+        arguments |= {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": True,
+            "ssl_ca_certs": settings.encryption.ca_certs,
+            "ssl_certfile": settings.encryption.certfile,
+            "ssl_keyfile": settings.encryption.keyfile,
+        }
+    return arguments
+
+
+def no_retries(retry_class: Any) -> Any:
+    """Give the driver's way of trying once."""
+    return retry_class(NoBackoff(), 0)
+
+
+def require_guard(connection: Any) -> None:
+    """Raise `StoreError` if the driver would take an unread reply for the answer to the next request."""
+    config = getattr(connection, "maint_notifications_config", None)
+    if int(connection.get_protocol()) != 2 or getattr(config, "enabled", False):
+        raise StoreError(
+            "redis", "connect", "this version of redis-py does not keep to RESP2 without notifications; use redis>=8.1"
+        )
+
+
+# What is asked of every new connection, and of the first one to a server
+
+ROLE: Final[Words] = ("ROLE",)
+FIRST: Final[tuple[Words, ...]] = (("INFO",), ("CONFIG", "GET", "maxmemory-policy"))
+
+
+def check_role(reply: Any) -> None:
+    """Raise `StoreUnavailableError` if the server is a replica: what it says may be old.
+
+    What says nothing passes: the user may be barred from asking.
+    """
+    if isinstance(reply, list) and reply and reply[0] != b"master":
+        raise StoreUnavailableError(
+            "redis",
+            "connect",
+            "it is a read-only replica; name the primary in the URL, or its sentinels",
+            transient=True,
+        )
+
+
+def check_server(settings: Settings, replies: Sequence[Any]) -> None:
+    """Raise `StoreError` if the server is too old, of the wrong kind, or throws away what it holds."""
+    facts = Facts.of(replies)
+    if facts.version is not None and facts.version < _OLDEST:
+        raise StoreError(
+            "redis", "connect", f"the server is {facts.product} {facts.version_text}; use Redis 6.2 or newer, or Valkey"
+        )
+    if facts.is_cluster and settings.topology != "cluster":
+        raise StoreError("redis", "connect", "the server is part of a cluster; write the URL as redis+cluster://...")
+    if facts.policy is None:
+        _log.warning(
+            "the server tells neither INFO nor CONFIG GET: see yourself that its maxmemory-policy is noeviction, "
+            "or sessions vanish when its memory is full"
+        )
+    elif facts.policy != _SAFE_POLICY and not settings.allow_eviction:
+        raise StoreError(
+            "redis",
+            "connect",
+            f"its maxmemory-policy is {facts.policy}: it would throw sessions away when its memory is full; set "
+            "noeviction, or add allow_eviction=true to the URL if losing sessions is acceptable",
+        )
+
+
+@frozen
+class Facts:
+    """What a server says about itself; what it keeps to itself is missing."""
+
+    info: Mapping[str, str]
+    policy: str | None
+
+    @classmethod
+    def of(cls, replies: Sequence[Any]) -> "Facts":
+        """Read the replies to the commands of `FIRST`."""
+        info, policy = replies
+        facts = read_info(info)
+        if isinstance(policy, list) and len(policy) > 1:
+            return cls(facts, policy[1].decode("ascii", "replace"))
+        return cls(facts, facts.get("maxmemory_policy"))
+
+    @property
+    def product(self) -> str:
+        """Redis or Valkey."""
+        return "Valkey" if "valkey_version" in self.info else "Redis"
+
+    @property
+    def version_text(self) -> str:
+        """The version of the product, as it is written."""
+        return self.info.get("valkey_version") or self.info.get("redis_version", "unknown")
+
+    @property
+    def version(self) -> tuple[int, ...] | None:
+        """The version of Redis with which it is compatible, as numbers."""
+        found = re.match(r"(\d+)\.(\d+)", self.info.get("redis_version", ""))
+        return None if found is None else (int(found[1]), int(found[2]))
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is a node of a cluster."""
+        return self.info.get("cluster_enabled") == "1"
+
+
+def read_info(reply: Any) -> dict[str, str]:
+    """Give the `name:value` lines of INFO; none if it was refused."""
+    if not isinstance(reply, bytes):
+        return {}
+    pairs = (line.partition(":") for line in reply.decode("utf-8", "replace").splitlines() if ":" in line)
+    return {name: value.strip() for name, _, value in pairs}

@@ -1,0 +1,144 @@
+"""Procedures about the sessions of one owner: most lie in the owner's home shard, and some elsewhere.
+
+A session that was anonymous and received its owner later stays in the shard that its id names. Before it receives
+the owner, that shard is noted in the owner's home shard; so only such a rotation takes a second round trip.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sessionguard.core import commands as c
+from sessionguard.core.paging import from_cursor, newest_first, to_cursor
+from sessionguard.core.records import REMEMBERED_US, SessionRecord
+from sessionguard.core.tokens import shard_tag
+from sessionguard.stores.redis import replies
+from sessionguard.stores.redis.asking import Procedure, Survey, Words
+from sessionguard.stores.redis.keys import TAGS, operation
+from sessionguard.stores.redis.openings import Home, identify
+
+REMEMBERED_MS: Final = 2 * REMEMBERED_US // 1000
+"""By the server's clock, which may run while the one of the commands stands still."""
+
+# Longer than any policy lets a session live and be remembered: twice 36,525 days.
+_FOREVER_MS: Final = 2 * 36_525 * 86_400_000
+_NEWEST: Final = 2**53
+_PAGE: Final = 100
+
+
+def rotated(home: Home, command: c.Rotate) -> Procedure[c.Changed]:
+    """Replace the token, and give the session its owner if it is to receive one."""
+    tag = command.session_id[:2]
+    if command.owner is not None:
+        yield from _announce(home, command.owner, tag)
+    call = home.call(
+        "rotate",
+        tag,
+        command.at,
+        command.session_id,
+        operation(command.operation_id),
+        command.expected_hash,
+        command.token_hash,
+        command.grace_us,
+        command.owner or "",
+    )
+    return replies.to_changed((yield call))
+
+
+def _announce(home: Home, owner: str, tag: str) -> Procedure[None]:
+    home_tag = yield from _home_tag(home, owner)
+    if tag in home.keys.bases and tag != home_tag:
+        yield home.call("announce", home_tag, None, owner, tag, _FOREVER_MS)
+
+
+def _home_tag(home: Home, owner: str) -> Procedure[str]:
+    deployment_id = home.deployment_id or (yield from identify(home))
+    return shard_tag(deployment_id, owner)
+
+
+def owner_ended(home: Home, command: c.EndOwner) -> Procedure[c.Ended]:
+    """End the active sessions of an owner: in one step in each shard that has some."""
+    tag = yield from _home_tag(home, command.owner)
+    arguments = (
+        operation(command.operation_id),
+        command.owner,
+        command.scope or "",
+        command.keep_id or "",
+        command.reason,
+        REMEMBERED_MS,
+    )
+    reply = yield home.call("end_owner", tag, command.at, *arguments)
+    records = replies.to_records(reply)
+    for elsewhere in _tags(reply[3]):
+        reply = yield home.call("end_owner", elsewhere, command.at, *arguments)
+        records += replies.to_records(reply)
+    return c.Ended(tuple(records))
+
+
+def _tags(shards: list[bytes]) -> list[str]:
+    return sorted(shard.decode("ascii") for shard in shards)
+
+
+# Listing
+
+
+def listed(home: Home, command: c.Page) -> Procedure[c.PageOfRecords]:
+    """Give one page: newest first for one owner, by id otherwise."""
+    if command.owner is not None:
+        return (yield from _listed_of_owner(home, command, command.owner))
+    records: list[SessionRecord] = []
+    after = command.cursor or ""
+    for tag in (yield from _filled_shards(home, after[:2])):
+        position: str | None = after if after[:2] == tag else ""
+        while position is not None and len(records) <= command.limit:
+            reply = yield home.call("page", tag, command.at, position, _PAGE, command.scope or "", command.status or "")
+            records += replies.to_settled(reply)
+            position = None if reply[3] is None else reply[3].decode("ascii")
+        if len(records) > command.limit:
+            break
+    page = tuple(records[: command.limit])
+    return c.PageOfRecords(page, page[-1].id if len(records) > command.limit else None)
+
+
+def _filled_shards(home: Home, first: str) -> Procedure[list[str]]:
+    tags = [tag for tag in TAGS if tag >= first]
+    questions: list[tuple[str, Words]] = [(tag, ("EXISTS", home.keys.index(tag, "all"))) for tag in tags]
+    counts = yield Survey(questions)
+    return [tag for tag, count in zip(tags, counts, strict=True) if count]
+
+
+def _listed_of_owner(home: Home, command: c.Page, owner: str) -> Procedure[c.PageOfRecords]:
+    after = None if command.cursor is None else from_cursor(command.cursor)
+    tag = yield from _home_tag(home, owner)
+    reply = yield home.call("shards_of_owner", tag, command.at, owner)
+    found: list[SessionRecord] = []
+    for place in [tag, *_tags(reply[2])]:
+        found += yield from _listed_of_shard(home, command, place, after)
+    found.sort(key=newest_first)
+    page = tuple(found[: command.limit])
+    return c.PageOfRecords(page, to_cursor(page[-1]) if len(found) > command.limit else None)
+
+
+def _listed_of_shard(
+    home: Home, command: c.Page, tag: str, after: tuple[int, str] | None
+) -> Procedure[list[SessionRecord]]:
+    """Give the sessions in one shard that follow `after`: more than the page takes, or all."""
+    found: list[SessionRecord] = []
+    position: int | None = _NEWEST if after is None else -after[0]
+    while position is not None and len(found) <= command.limit:
+        reply = yield home.call(
+            "page_of_owner",
+            tag,
+            command.at,
+            command.owner or "",
+            command.scope or "",
+            command.status or "",
+            position,
+            _PAGE,
+        )
+        found += _following(replies.to_settled(reply), after)
+        position = None if reply[3] is None else int(reply[3])
+    return found
+
+
+def _following(records: list[SessionRecord], after: tuple[int, str] | None) -> Iterator[SessionRecord]:
+    return (record for record in records if after is None or newest_first(record) > after)

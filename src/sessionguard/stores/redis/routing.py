@@ -1,0 +1,89 @@
+"""Which server has which shard: one server for all, the one that the sentinels name, or the nodes of a cluster."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from redis import exceptions as driver
+
+from sessionguard.errors import StoreError, StoreUnavailableError
+from sessionguard.stores.redis.asking import META, Address, Inspect, Procedure
+from sessionguard.stores.redis.keys import Keys, hash_slot
+from sessionguard.stores.redis.settings import Settings
+from sessionguard.stores.redis.translation import translated
+
+Routes = Mapping[str, Address]
+"""Tag -> where its shard is."""
+
+_NO_SUCH_SERVICE: Final = "the sentinels know no such service; compare the name in the URL with their configuration"
+
+
+def discovered(settings: Settings, keys: Keys, known: Sequence[Address]) -> Procedure[Routes]:
+    """Give where every shard is now. `known` are servers that were met before."""
+    if settings.topology == "single":
+        return _all_on(keys, settings.addresses[0])
+    if settings.topology == "sentinel":
+        return _all_on(keys, (yield from _primary(settings)))
+    return (yield from _of_cluster(keys, list(dict.fromkeys([*settings.addresses, *known]))))
+
+
+def _all_on(keys: Keys, address: Address) -> Routes:
+    return dict.fromkeys([META, *keys.bases], address)
+
+
+def _primary(settings: Settings) -> Procedure[Address]:
+    question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings.service)
+    failure: BaseException | None = None
+    for sentinel in settings.addresses:
+        (answer,) = yield Inspect((sentinel,), (question,), of_sentinels=True)
+        if isinstance(answer, BaseException):
+            failure = answer
+        elif isinstance(answer[0], list):
+            host, port = answer[0]
+            return Address(host.decode("ascii"), int(port))
+        elif isinstance(answer[0], BaseException):
+            failure = answer[0]
+    if failure is None:
+        raise StoreError("redis", "connect", _NO_SUCH_SERVICE)
+    raise _unreachable("no sentinel", failure) from failure
+
+
+def _of_cluster(keys: Keys, nodes: Sequence[Address]) -> Procedure[Routes]:
+    failure: BaseException | None = None
+    for node in nodes:
+        (answer,) = yield Inspect((node,), (("CLUSTER", "SLOTS"),))
+        if isinstance(answer, BaseException):
+            failure = answer
+            continue
+        slots = answer[0]
+        if isinstance(slots, driver.ResponseError) and "cluster support disabled" in str(slots):
+            raise StoreError("redis", "connect", "the server is no cluster; write the URL as redis://host:port")
+        if isinstance(slots, BaseException):
+            failure = slots
+        elif (routes := _covering(keys, slots, node)) is not None:
+            return routes
+    if failure is None:
+        raise StoreUnavailableError("redis", "connect", "the cluster does not serve all slots", transient=True)
+    raise _unreachable("no node of the cluster", failure) from failure
+
+
+def _covering(keys: Keys, slots: Sequence[Any], asked: Address) -> Routes | None:
+    """Give the routes, or None if some slot is served by nobody."""
+    ranges = []
+    for first, last, (host, port, *_), *_ in slots:
+        # A node that does not know its own name is the one that was asked.
+        name = host.decode("ascii") if host else asked.host
+        ranges.append((first, last, Address(name, port)))
+
+    def place(key: bytes) -> Address | None:
+        slot = hash_slot(key)
+        return next((address for first, last, address in ranges if first <= slot <= last), None)
+
+    routes = {META: place(keys.meta)} | {tag: place(base) for tag, base in keys.bases.items()}
+    found = {tag: address for tag, address in routes.items() if address is not None}
+    return found if len(found) == len(routes) else None
+
+
+def _unreachable(what: str, failure: BaseException) -> StoreUnavailableError:
+    reason = translated("connect", failure)
+    is_transient = getattr(reason, "transient", False)
+    return StoreUnavailableError("redis", "connect", f"{what} answered ({reason})", transient=is_transient)

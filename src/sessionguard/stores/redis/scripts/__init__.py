@@ -1,0 +1,50 @@
+"""The scripts of the Redis store, one file per operation, and how each is sent."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+
+
+@frozen(eq=False)
+class Script:
+    """One script: its whole source, and the digest by which a server knows it once it has seen it."""
+
+    name: str
+    source: bytes
+    digest: bytes
+
+
+_FOLDER: Final = Path(__file__).parent
+_PRELUDE: Final = ("prelude",)
+# What stands in front of the scripts that need more, or less, than the prelude.
+_IN_FRONT: Final[Mapping[str, tuple[str, ...]]] = {
+    "create": ("prelude", "opening"),
+    "get_or_create": ("prelude", "opening"),
+    "replace": ("prelude", "opening"),
+    "acquire_lock": ("prelude", "locks"),
+    "renew_lock": ("prelude", "locks"),
+    "release_lock": ("prelude", "locks"),
+    "identify": (),
+}
+_PARTS: Final = frozenset({"prelude", "opening", "locks"})
+
+
+def _read(name: str) -> str:
+    # Comments are for who reads the file; the server would keep them in memory.
+    lines = (_FOLDER / f"{name}.lua").read_text(encoding="ascii").splitlines()
+    return "".join(f"{line}\n" for line in lines if line.strip() and not line.lstrip().startswith("--"))
+
+
+def _load(name: str) -> Script:
+    source = "".join(map(_read, (*_IN_FRONT.get(name, _PRELUDE), name))).encode("ascii")
+    # A name that Redis chose, not a protection.
+    return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode("ascii"))
+
+
+SCRIPTS: Final[Mapping[str, Script]] = MappingProxyType(
+    {path.stem: _load(path.stem) for path in sorted(_FOLDER.glob("*.lua")) if path.stem not in _PARTS}
+)

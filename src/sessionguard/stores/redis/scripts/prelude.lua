@@ -1,0 +1,123 @@
+-- Stands in front of every script that is about sessions. One script is one operation on one shard.
+--
+-- KEYS[1] is the prefix of all keys of the shard, `<prefix>:{<tag>}:`; every key is made from it, so that all lie in one
+-- hash slot. No key has just that name: while a cluster moves the slot, the server therefore refuses the whole script
+-- (ASK) before it has begun, instead of some key in the middle of it.
+-- ARGV[1] is the nonce of the request, which every reply repeats first. ARGV[2] is the instant, or '' for the clock
+-- of the server. Numbers are microseconds below 2^53, which Lua's doubles hold exactly.
+--
+-- Keys of a shard: s:<id> the record, d:<id> its data, one hash field per data field, q:<id> its last operations,
+-- k:<id> its locks; t:<token hash> -> id; l:<slot> -> id of the active session of the slot; o:<owner> the active and
+-- h:<owner> the ended sessions of an owner by creation; x:<owner> other shards with sessions of the owner;
+-- due by expiry, ended by end, forget by end of retention, all by id; g deployment and last generation; w:<operation>
+-- what an operation on many sessions answered.
+--
+-- Scripts do not roll back: each looks at everything first and writes last. What may grow writes first by a command that
+-- a full server refuses, what ends or touches by one that it does not.
+
+local P, NONCE = KEYS[1], ARGV[1]
+local call = redis.call
+
+local TIME = call('TIME')
+TIME = TIME[1] * 1000000 + TIME[2]
+local NOW = ARGV[2] == '' and TIME or tonumber(ARGV[2])
+
+-- Positions in a record.
+local SC, OW, XI, EX, RS, CR, LS, EP, AB, EN, VN, GN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+local TH, PH, PU, TU, IU, RT, KD, SZ = 13, 14, 15, 16, 17, 18, 19, 20
+
+-- Rubbish is kept for a week longer than anyone could ask for it.
+local SPARE_MS = 604800000
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function record(id)
+  local m = call('HMGET', P .. 's:' .. id, 'sc', 'ow', 'xi', 'ex', 'rs', 'cr', 'ls', 'ep', 'ab', 'en', 'vn', 'gn',
+    'th', 'ph', 'pu', 'tu', 'iu', 'rt', 'kd', 'sz')
+  return m[OW] and m or nil
+end
+
+local function is_active(m)
+  return not m[RS] and NOW < tonumber(m[EP])
+end
+
+local function shown(id, m)
+  return {id, m, call('HGETALL', P .. 'd:' .. id)}
+end
+
+local function reply(outcome, id, m, extra)
+  return {NONCE, text(NOW), outcome, m and shown(id, m) or false, extra or false}
+end
+
+local function owner_key(kind, owner)
+  return P .. kind .. redis.sha1hex(owner)
+end
+
+local function slot_key(scope, owner, external)
+  return P .. 'l:' .. redis.sha1hex(#scope .. ':' .. scope .. #owner .. ':' .. owner .. (external or ''))
+end
+
+local function has_done(id, operation)
+  local known = call('GET', P .. 'q:' .. id)
+  return known and string.find(known, operation, 1, true)
+end
+
+-- How long the server is still to keep the session, in milliseconds.
+local function kept_ms(id)
+  return math.max(call('PTTL', P .. 's:' .. id), 1)
+end
+
+local function remember(id, operation)
+  local key = P .. 'q:' .. id
+  local known = call('GET', key) or ''
+  call('SET', key, string.sub(operation .. ',' .. known, 1, 32 * 17), 'PX', kept_ms(id))
+end
+
+-- `key`, which is about many sessions, stays at least as long as this one.
+local function keep(key, ms)
+  if call('PTTL', key) < ms then
+    call('PEXPIRE', key, text(ms))
+  end
+end
+
+local function leave_slot(id, m)
+  if m[EX] then
+    local key = slot_key(m[SC], m[OW], m[XI])
+    if call('GET', key) == id then
+      call('DEL', key)
+    end
+  end
+end
+
+-- The session has ended for `reason`. The first writes free memory, so that a full server lets the others pass.
+local function finish(id, m, reason, operation)
+  call('ZREM', P .. 'due', id)
+  call('ZREM', owner_key('o:', m[OW]), id)
+  leave_slot(id, m)
+  if not m[KD] then
+    call('DEL', P .. 'd:' .. id)
+  end
+  m[RS], m[EN] = reason, reason == 'expired' and m[EP] or text(NOW)
+  call('HSET', P .. 's:' .. id, 'rs', m[RS], 'en', m[EN])
+  call('ZADD', P .. 'ended', m[EN], id)
+  call('ZADD', P .. 'forget', text(m[EN] + m[RT]), id)
+  local history = owner_key('h:', m[OW])
+  call('ZADD', history, m[CR], id)
+  keep(history, kept_ms(id))
+  remember(id, operation)
+end
+
+-- The session was seen now; a clock that went back neither shortens nor prolongs its life.
+local function touch(id, m)
+  local seen = math.max(tonumber(m[LS]), NOW)
+  m[LS], m[EP] = text(seen), text(math.min(seen + m[IU], tonumber(m[AB])))
+  call('ZREM', P .. 'due', id)
+  call('HSET', P .. 's:' .. id, 'ls', m[LS], 'ep', m[EP])
+  call('ZADD', P .. 'due', m[EP], id)
+end
+
+local function touch_is_due(m)
+  return NOW - m[LS] >= tonumber(m[TU])
+end

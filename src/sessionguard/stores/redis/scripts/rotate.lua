@@ -1,0 +1,34 @@
+-- Replaces the token. ARGV: 3 id, 4 operation, 5 expected hash, 6 new hash, 7 grace, 8 owner to receive, or ''.
+local ID, NEW, OWNER = ARGV[3], ARGV[6], ARGV[8]
+local m = record(ID)
+if not m then
+  return reply('ended')
+end
+if not is_active(m) then
+  return reply('ended', ID, m)
+end
+if m[TH] == NEW or m[PH] == NEW then
+  return reply('done', ID, m)
+end
+if m[TH] ~= ARGV[5] then
+  return reply('conflict', ID, m)
+end
+
+local kept = kept_ms(ID)
+call('SET', P .. 't:' .. NEW, ID, 'PX', kept)
+if m[PH] then
+  call('DEL', P .. 't:' .. m[PH])
+end
+m[PH], m[PU], m[TH] = m[TH], text(NOW + ARGV[7]), NEW
+call('HSET', P .. 's:' .. ID, 'th', m[TH], 'ph', m[PH], 'pu', m[PU])
+if OWNER ~= '' then
+  leave_slot(ID, m)
+  call('ZREM', owner_key('o:', m[OW]), ID)
+  call('HDEL', P .. 's:' .. ID, 'ex')
+  call('HSET', P .. 's:' .. ID, 'ow', OWNER)
+  m[OW], m[EX] = OWNER, false
+  local owned = owner_key('o:', OWNER)
+  call('ZADD', owned, m[CR], ID)
+  keep(owned, kept)
+end
+return reply('done', ID, m)

@@ -1,0 +1,259 @@
+"""The blocking Redis store: sends what the procedures ask over pooled connections, and nothing else."""
+
+import os
+import time
+from typing import Any, Final, TypeVar
+
+from redis import exceptions as driver
+
+from sessionguard.core import commands as c
+from sessionguard.core.records import SessionRecord
+from sessionguard.errors import IdentityMismatchError, MisuseError
+from sessionguard.forking import after_fork
+from sessionguard.stores.contract import Finding
+from sessionguard.stores.redis import cleaning, examination, openings, owning, translation
+from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
+from sessionguard.stores.redis.async_store import AsyncRedisStore
+from sessionguard.stores.redis.keys import Keys
+from sessionguard.stores.redis.lines import Line
+from sessionguard.stores.redis.pools import Pool
+from sessionguard.stores.redis.routing import Routes, discovered
+from sessionguard.stores.redis.settings import Encryption, read_url
+from sessionguard.stores.redis.surveying import by_server, in_order
+
+R = TypeVar("R")
+
+# Of parents: neither used nor closed here. Closing an encrypted connection would tell the server that it is over.
+_inherited: Final[list[object]] = []
+
+
+class RedisStore:
+    """A `Store` with all abilities on a Redis or Valkey server, behind sentinels, or on a cluster.
+
+    Usable from any thread, and again after a fork. Every call may raise: `StoreUnavailableError`, the server could not
+    be asked or its memory is full; `StoreTimeoutError`, all connections stayed in use and nothing was done;
+    `StoreDataError`, what is stored is not what this release writes; `IdentityMismatchError`, a reply was for another
+    request, and no connection is used any more. No call waits much longer than `patience_seconds` for one answer.
+    """
+
+    name = "redis"
+    may_forget = True
+    """Acknowledged changes are lost in a failover if the replica had not received them, and in a crash if they had not
+    been written to disk; see docs/how-to/redis.md."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "sg",
+        patience_seconds: float = 5.0,
+        pool_size: int = 10,
+        allow_eviction: bool = False,
+        encryption: Encryption | None = None,
+        sentinel_username: str | None = None,
+        sentinel_password: str | None = None,
+    ) -> None:
+        self.settings = read_url(
+            url,
+            encryption=encryption,
+            sentinel_username=sentinel_username,
+            sentinel_password=sentinel_password,
+            pool_size=pool_size,
+            patience_seconds=patience_seconds,
+            allow_eviction=allow_eviction,
+        )
+        self.keys = Keys(prefix)
+        self._begin()
+        after_fork(self, RedisStore._start_anew)
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._closed = False
+        self._home = openings.Home(self.keys)
+        self._pools: dict[Address, Pool] = {}
+        self._routes: Routes | None = None
+
+    def _start_anew(self) -> None:
+        _inherited.append(self._pools)
+        closed = self._closed
+        self._begin()
+        self._closed = closed
+
+    def as_async(self) -> AsyncRedisStore:
+        """Give an async store of the same place; it has connections of its own."""
+        return AsyncRedisStore.of(self.settings, self.keys)
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """The pools of connections, one per server that was met."""
+        return tuple(self._pools.values())
+
+    # Asking
+
+    def _run(self, verb: str, procedure: Procedure[R]) -> R:
+        if self._closed:
+            raise MisuseError("the redis store is closed; open a new one")
+        if self._pid != os.getpid():
+            self._start_anew()
+        try:
+            return self._drive(procedure)
+        except (driver.RedisError, OSError) as error:
+            raise translation.translated(verb, error) from error
+        except IdentityMismatchError:
+            self.distrust()
+            raise
+
+    def _drive(self, procedure: Procedure[R]) -> R:
+        try:
+            ask = next(procedure)
+            while True:
+                ask = procedure.send(self._reply(ask))
+        except StopIteration as done:
+            result: R = done.value
+            return result
+        finally:
+            procedure.close()
+
+    def _reply(self, ask: Ask) -> Any:
+        deadline = time.monotonic() + self.settings.patience_seconds
+        if isinstance(ask, Call):
+            pool = self._pool_of(ask.tag)
+            line = self._take(pool, deadline)
+            try:
+                reply = line.evaluate(ask, deadline)
+            except BaseException as error:
+                self._give_up(pool, line, error)
+                raise
+            pool.give_back(line)
+            return reply
+        if isinstance(ask, Survey):
+            return self._surveyed(ask, deadline)
+        return [self._inspected(ask, address, deadline) for address in ask.addresses]
+
+    def _take(self, pool: Pool, deadline: float) -> Line:
+        try:
+            return pool.take(deadline)
+        except BaseException as error:
+            self._give_up(pool, None, error)
+            raise
+
+    def _give_up(self, pool: Pool, line: Line | None, error: BaseException) -> None:
+        """Use this connection no more; nor the others if they are probably as bad, nor the routes that led there."""
+        if line is not None:
+            pool.discard(line)
+        if translation.leads_elsewhere(error):
+            pool.drop()
+            self._routes = None
+
+    def _pool_of(self, tag: str) -> Pool:
+        routes = self._routes
+        if routes is None:
+            self._routes = routes = self._drive(discovered(self.settings, self.keys, tuple(self._pools)))
+        address = routes[tag]
+        pool = self._pools.get(address)
+        return self._pools.setdefault(address, Pool(self.settings, address)) if pool is None else pool
+
+    def _surveyed(self, ask: Survey, deadline: float) -> list[Any]:
+        answered = []
+        for pool, positions, commands in by_server(ask, self._pool_of):
+            line = self._take(pool, deadline)
+            try:
+                replies = line.survey(commands, deadline)
+            except BaseException as error:
+                self._give_up(pool, line, error)
+                raise
+            pool.give_back(line)
+            answered.append((positions, replies))
+        return in_order(answered)
+
+    def _inspected(self, ask: Inspect, address: Address, deadline: float) -> Any:
+        line = Line(self.settings, address, None, of_sentinel=ask.of_sentinels)
+        try:
+            line.connect(deadline)
+            return line.inspect(ask.commands, deadline)
+        except (driver.RedisError, OSError) as error:
+            return error
+        finally:
+            line.close()
+
+    # Opening
+
+    def identify(self, command: c.Identify) -> str:
+        return self._run(command.verb, openings.identify(self._home))
+
+    def create(self, command: c.Create) -> c.Opened:
+        return self._run(command.verb, openings.opened(self._home, command))
+
+    def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
+        return self._run(command.verb, openings.opened(self._home, command))
+
+    def replace(self, command: c.Replace) -> c.Opened:
+        return self._run(command.verb, openings.opened(self._home, command))
+
+    # Reading
+
+    def load(self, command: c.Load) -> c.Loaded:
+        return self._run(command.verb, openings.loaded(self._home, command))
+
+    def get(self, command: c.Get) -> SessionRecord | None:
+        return self._run(command.verb, openings.found(self._home, command))
+
+    def page(self, command: c.Page) -> c.PageOfRecords:
+        return self._run(command.verb, owning.listed(self._home, command))
+
+    # Changing one session
+
+    def save(self, command: c.Save) -> c.Changed:
+        return self._run(command.verb, openings.saved(self._home, command))
+
+    def touch(self, command: c.Touch) -> c.Changed:
+        return self._run(command.verb, openings.touched(self._home, command))
+
+    def rotate(self, command: c.Rotate) -> c.Changed:
+        return self._run(command.verb, owning.rotated(self._home, command))
+
+    def end(self, command: c.End) -> c.Changed:
+        return self._run(command.verb, openings.ended(self._home, command))
+
+    # Changing many
+
+    def end_owner(self, command: c.EndOwner) -> c.Ended:
+        return self._run(command.verb, owning.owner_ended(self._home, command))
+
+    def sweep(self, command: c.Sweep) -> c.Ended:
+        return self._run(command.verb, cleaning.swept(self._home, command))
+
+    def purge(self, command: c.Purge) -> c.Purged:
+        return self._run(command.verb, cleaning.purged(self._home, command))
+
+    # Locks
+
+    def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
+        return self._run(command.verb, openings.locked(self._home, command))
+
+    def renew_lock(self, command: c.RenewLock) -> c.LockReply:
+        return self._run(command.verb, openings.locked(self._home, command))
+
+    def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
+        return self._run(command.verb, openings.locked(self._home, command))
+
+    # Surroundings
+
+    def examine(self) -> list[Finding]:
+        """Examine the servers, their settings and the permissions; changes nothing."""
+        return self._run("examine", examination.examined(self.settings, self._home))
+
+    def migrate(self, *, dry_run: bool = False) -> list[str]:
+        """Check that this release knows the format of what is stored; there is nothing to migrate yet."""
+        return self._run("migrate", examination.migrated(self._home, dry_run))
+
+    def distrust(self) -> None:
+        """Close every connection: the idle ones now, the others as they come back."""
+        for pool in self.pools:
+            pool.drop()
+
+    def close(self) -> None:
+        """Close all connections. Closing twice is fine; any other call afterwards raises `MisuseError`."""
+        self._closed = True
+        if self._pid == os.getpid():
+            self.distrust()

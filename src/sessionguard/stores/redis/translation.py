@@ -1,0 +1,88 @@
+"""The driver's and the server's errors in our words: what happened, whether repeating soon may help, and the remedy."""
+
+import re
+from typing import Final
+
+from redis import exceptions as driver
+
+from sessionguard.errors import SessionGuardError, StoreError, StoreUnavailableError
+
+# What stands in the reply -> what it means, and whether asking again soon may help. A script reports the error of one
+# of its commands inside its own, so the words are looked for anywhere. The first that is found counts.
+_MEANINGS: Final[tuple[tuple[str, str, bool], ...]] = (
+    (
+        "OOM",
+        "its memory is full and nothing was changed; raise maxmemory or let history be forgotten sooner "
+        "(history_retention). Loading, ending, sweeping and purging go on",
+        False,
+    ),
+    (
+        "NOPERM",
+        "its user lacks a permission; give it ~<prefix>:* and the commands named in docs/how-to/redis.md",
+        False,
+    ),
+    ("READONLY", "it is a read-only replica; name the primary in the URL, or its sentinels", True),
+    ("MISCONF", "it cannot save to disk and therefore refuses writes; see its log", False),
+    ("NOREPLICAS", "too few replicas are in step (min-replicas-to-write)", True),
+    ("MASTERDOWN", "it is a replica that has lost its primary", True),
+    ("LOADING", "it is still loading its data", True),
+    ("CLUSTERDOWN", "the cluster does not serve all slots", True),
+    ("TRYAGAIN", "the cluster is moving the slot to another node", True),
+    ("MOVED", "the slot has moved to another node of the cluster", True),
+    ("ASK", "the cluster is moving the slot to another node", True),
+    ("BUSY", "it is busy running a script", True),
+    ("UNBLOCKED", "it became a replica", True),
+    ("max number of clients", "it has no connection left (maxclients)", True),
+)
+_SCRIPT_REFUSED: Final = re.compile(
+    r"\b(READONLY|UNBLOCKED|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|non local|not local)\b"
+)
+_SIGN_IN: Final = "it refused the user or the password; write both into the URL, as redis://user:password@host"
+_TRUST: Final = "name the file of certificates to trust, as in rediss://host?ssl_ca_certs=/etc/ssl/redis.pem"
+
+
+def translated(operation: str, error: BaseException) -> SessionGuardError:
+    """Give our error for one of the driver's or the system's. Replies of the server name no values of callers."""
+    if isinstance(error, SessionGuardError):
+        return error
+    if isinstance(error, driver.AuthenticationError):
+        return StoreUnavailableError("redis", operation, f"{error}; {_SIGN_IN}")
+    for words, meaning, is_transient in _MEANINGS:
+        if isinstance(error, _CLASSES.get(words, ())) or _holds(words, error):
+            return StoreUnavailableError("redis", operation, meaning, transient=is_transient)
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return StoreUnavailableError("redis", operation, f"its certificate is not trusted; {_TRUST}")
+    if isinstance(error, driver.ResponseError):
+        return StoreError("redis", operation, f"the server refused the request ({error})")
+    if isinstance(error, driver.TimeoutError | TimeoutError):
+        return StoreUnavailableError("redis", operation, "the server did not answer in time", transient=True)
+    return StoreUnavailableError("redis", operation, f"the connection failed ({error})", transient=True)
+
+
+def _holds(words: str, error: BaseException) -> bool:
+    return isinstance(error, driver.RedisError) and re.search(rf"\b{words}\b", str(error)) is not None
+
+
+# The driver takes the first word off the message of an error that it knows.
+_CLASSES: Final[dict[str, type[Exception]]] = {
+    "OOM": driver.OutOfMemoryError,
+    "NOPERM": driver.NoPermissionError,
+    "READONLY": driver.ReadOnlyError,
+    "MASTERDOWN": driver.MasterDownError,
+    "LOADING": driver.BusyLoadingError,
+    "CLUSTERDOWN": driver.ClusterDownError,
+    "TRYAGAIN": driver.TryAgainError,
+    "MOVED": driver.MovedError,
+    "ASK": driver.AskError,
+}
+
+
+def leads_elsewhere(error: BaseException) -> bool:
+    """Tell whether the other connections to that server are probably as bad, or the server is not the right one now."""
+    if isinstance(error, StoreUnavailableError):
+        return error.transient
+    if isinstance(error, driver.ResponseError):
+        return isinstance(
+            error, driver.AskError | driver.ClusterError | driver.ReadOnlyError | driver.TryAgainError
+        ) or (_SCRIPT_REFUSED.search(str(error)) is not None)
+    return isinstance(error, driver.ConnectionError | driver.TimeoutError | OSError)
