@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces, Quota, Usage
 from tests.workspaces.conftest import UNLIMITED
-from tests.workspaces.processes import child
 
 OLD, NEW = b"old" * 50, b"new content" * 50
 STEPS = ("open", "pwrite", "fsync", "rename", "unlink", "ftruncate", "fchmod", "mkdir", "close", "stat", "fstat")
@@ -50,8 +50,8 @@ def test_t54_a_crash_at_any_system_call_leaves_the_old_file_or_the_new(
         with workspaces.lease(session_id, quota) as workspace:
             workspace.write("a/b", OLD)
             assert os.listdir(workspace.path.parent / "private") == ["ledger"]
-            with child(die_at_step, workspaces, session_id, step, step % 2 == 0) as writer:
-                exit_code = writer.finish()
+            with ChildProcess(die_at_step, workspaces, session_id, step, step % 2 == 0, start="fork") as writer:
+                exit_code = writer.wait_for_end()
             seen.add(workspace.read("a/b"))
             assert workspace.list() == ["a/b"]
         if exit_code == 0:
@@ -81,9 +81,9 @@ def test_t54_killed_at_any_moment_a_writer_loses_nothing_acknowledged(
     """After kill -9 the file is whole and at least as new as the last acknowledged version."""
     with workspaces.lease(session_id, Quota(bytes=400_000, files=1)) as workspace:
         for round_ in range(10):
-            with child(write_for_ever, workspaces, session_id) as writer:
+            with ChildProcess(write_for_ever, workspaces, session_id, start="fork") as writer:
                 for _ in range(round_ % 4 + 1):
-                    acknowledged = writer.heard()
+                    acknowledged = writer.hear()
                 writer.kill()
             content = workspace.read("a")
             assert len(content) == 120_000

@@ -7,9 +7,9 @@ from multiprocessing.connection import Connection
 import pytest
 
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError
+from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces, Removal, Workspace, cleanup, descriptors, leases
 from tests.workspaces.conftest import UNLIMITED
-from tests.workspaces.processes import Child, child
 
 
 def hold(line: Connection, workspaces: LocalWorkspaces, session_id: str) -> None:
@@ -22,28 +22,31 @@ def hold(line: Connection, workspaces: LocalWorkspaces, session_id: str) -> None
 
 def test_two_processes_hold_one_workspace(workspaces: LocalWorkspaces, session_id: str) -> None:
     """A lease is shared: two processes use one workspace at the same time."""
-    with child(hold, workspaces, session_id) as one, child(hold, workspaces, session_id) as other:
-        one.heard()
-        other.heard()
+    with (
+        ChildProcess(hold, workspaces, session_id, start="fork") as one,
+        ChildProcess(hold, workspaces, session_id, start="fork") as other,
+    ):
+        one.hear()
+        other.hear()
         with workspaces.lease(session_id, UNLIMITED) as workspace:
             assert len(workspace.list()) == 2
         for process in (one, other):
             process.tell()
-            assert process.finish() == 0
+            assert process.wait_for_end() == 0
 
 
 def test_t53_what_another_process_holds_is_removed_when_it_lets_go(
     workspaces: LocalWorkspaces, session_id: str
 ) -> None:
     """Removal does not wait and does not harm; the process that held the workspace removes it at its end."""
-    with child(hold, workspaces, session_id) as holder:
-        holder.heard()
+    with ChildProcess(hold, workspaces, session_id, start="fork") as holder:
+        holder.hear()
         path = workspaces._opened()[0].session_path(session_id)
 
         assert workspaces.remove(session_id) == Removal(0, 0, deferred=True)
         assert len(os.listdir(os.path.join(path, "files"))) == 1
         holder.tell()
-        assert holder.finish() == 0
+        assert holder.wait_for_end() == 0
 
     assert not os.path.exists(path)
     assert workspaces.candidates(10) == []
@@ -51,8 +54,8 @@ def test_t53_what_another_process_holds_is_removed_when_it_lets_go(
 
 def test_a_killed_holder_leaves_no_lease(workspaces: LocalWorkspaces, session_id: str) -> None:
     """The lease of a process that was killed ends with it."""
-    with child(hold, workspaces, session_id) as holder:
-        holder.heard()
+    with ChildProcess(hold, workspaces, session_id, start="fork") as holder:
+        holder.hear()
         assert workspaces.remove(session_id).deferred
         holder.kill()
 
@@ -98,8 +101,8 @@ def test_t69_a_forked_child_neither_uses_nor_ends_the_lease(workspaces: LocalWor
     """In a forked child every call is a misuse, closing does nothing, and the parent's lease holds on."""
     with workspaces.lease(session_id, UNLIMITED) as workspace:
         workspace.write("a", b"1")
-        with child(use_in_child, workspace) as forked:
-            assert forked.heard() == ["refused"] * 4 + ["closed"]
+        with ChildProcess(use_in_child, workspace, start="fork") as forked:
+            assert forked.hear() == ["refused"] * 4 + ["closed"]
             assert workspaces.remove(session_id).deferred
             assert workspace.read("a") == b"1"
             workspace.close()
@@ -121,8 +124,8 @@ def test_t69_a_child_that_outlives_its_parent_does_not_keep_the_lease(
     workspaces: LocalWorkspaces, session_id: str
 ) -> None:
     """A forked child keeps nothing in use after the process that held the lease was killed."""
-    with child(lease_and_fork, workspaces, session_id) as parent:
-        parent.heard()
+    with ChildProcess(lease_and_fork, workspaces, session_id, start="fork") as parent:
+        parent.hear()
         parent.kill()
 
         assert not workspaces.remove(session_id).deferred
@@ -141,8 +144,8 @@ def test_t69_letting_go_does_not_wait_for_children_that_python_does_not_know(
     """A lease ends when it is closed, even if a child forked behind Python's back still has its descriptor."""
     with workspaces.lease(session_id, UNLIMITED), monkeypatch.context() as patch:
         patch.setattr(leases, "_held", weakref.WeakSet())
-        forked = Child(wait)
-        forked.heard()
+        forked = ChildProcess(wait, start="fork")
+        forked.hear()
     try:
         assert not workspaces.remove(session_id).deferred
     finally:
@@ -168,9 +171,9 @@ def test_t69_a_forked_child_does_not_publish_the_file_of_its_parent(
         with workspace.open("text", "w") as text, workspace.open("binary", "wb") as binary:
             text.write("parent")
             binary.write(b"parent")
-            with child(meddle) as forked:
-                heard = [forked.heard(), forked.heard()]
-                forked.finish()
+            with ChildProcess(meddle, start="fork") as forked:
+                heard = [forked.hear(), forked.hear()]
+                forked.wait_for_end()
             assert heard[1] == "refused"
             assert workspace.list() == []
         assert workspace.read("binary") == workspace.read("text") == b"parent"

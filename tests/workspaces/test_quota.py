@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
@@ -12,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionguard.errors import QuotaExceededError, WorkspaceError
+from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces, Quota, Usage, Workspace, ledger
 from sessionguard.workspaces.descriptors import is_still_named
 from sessionguard.workspaces.quota import STEP_BYTES, Book, Claim
 from tests.workspaces.conftest import UNLIMITED
-from tests.workspaces.processes import child, children
 
 MIB = 1024 * 1024
 
@@ -230,10 +231,12 @@ def write_until_full(line: Connection, number: int, workspaces: LocalWorkspaces,
 @pytest.mark.processes
 def test_quota_race_of_processes(workspaces: LocalWorkspaces, session_id: str) -> None:
     """Processes that write at once get exactly as many files together as the quota allows."""
-    with children(4, write_until_full, workspaces, session_id) as processes:
+    with ExitStack() as stack:
+        starts = (ChildProcess(write_until_full, number, workspaces, session_id, start="fork") for number in range(4))
+        processes = [stack.enter_context(child) for child in starts]
         for process in processes:
             process.tell()
-        taken = [process.heard() for process in processes]
+        taken = [process.hear() for process in processes]
 
     assert sum(taken) == 45
     with workspaces.lease(session_id, UNLIMITED) as workspace:
@@ -253,10 +256,10 @@ def write_and_wait(line: Connection, workspaces: LocalWorkspaces, session_id: st
 def test_the_quota_heals_after_a_kill(workspaces: LocalWorkspaces, session_id: str) -> None:
     """A killed writer leaves the old file; its room is taken while it lives and free once it is dead."""
     with (
-        child(write_and_wait, workspaces, session_id) as writer,
+        ChildProcess(write_and_wait, workspaces, session_id, start="fork") as writer,
         workspaces.lease(session_id, Quota(1000, 2)) as workspace,
     ):
-        writer.heard()
+        writer.hear()
         with pytest.raises(QuotaExceededError):
             workspace.write("new", b"x" * 101)
         assert size_on_disk(workspace) == 900
@@ -270,8 +273,8 @@ def test_the_quota_heals_after_a_kill(workspaces: LocalWorkspaces, session_id: s
 
 def test_leftovers_go_before_the_quota_is_full(workspaces: LocalWorkspaces, session_id: str) -> None:
     """The first write of the next lease removes what a killed writer left."""
-    with child(write_and_wait, workspaces, session_id) as writer:
-        writer.heard()
+    with ChildProcess(write_and_wait, workspaces, session_id, start="fork") as writer:
+        writer.hear()
         writer.kill()
     with workspaces.lease(session_id, UNLIMITED) as workspace:
         assert len(os.listdir(workspace.path.parent / "private")) == 2
@@ -341,8 +344,8 @@ def test_a_stopped_holder_of_the_ledger_costs_a_bounded_wait(
     with workspaces.lease(session_id, UNLIMITED) as workspace:
         workspace.write("a", b"1")
         monkeypatch.setattr(ledger, "_PATIENCE_SECONDS", 0.05)
-        with child(keep, workspace.path.parent / "private" / "ledger") as holder:
-            holder.heard()
+        with ChildProcess(keep, workspace.path.parent / "private" / "ledger", start="fork") as holder:
+            holder.hear()
             with pytest.raises(WorkspaceError, match="ledger"):
                 workspace.write("a", b"2")
             assert workspace.read("a") == b"1"

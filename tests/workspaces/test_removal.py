@@ -7,15 +7,16 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError, WorkspaceError
+from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces, Quota, Removal, Usage, cleanup, leases
 from tests.workspaces.conftest import UNLIMITED
-from tests.workspaces.processes import child, children
 
 NOTHING = Removal(files=0, bytes=0, deferred=False)
 
@@ -205,12 +206,12 @@ def test_t53_removal_ends_while_another_program_writes_without_a_lease(
 ) -> None:
     """A program that goes on writing in its working directory can delay the last byte, not the removal."""
     place = fill(workspaces, session_id, a=b"1")
-    with child(write_by_path, place / "files") as program:
-        program.heard()
+    with ChildProcess(write_by_path, place / "files", start="fork") as program:
+        program.hear()
         assert not workspaces.remove(session_id).deferred
         assert not place.exists()
         program.tell("stop")
-        program.finish()
+        program.wait_for_end()
 
     workspaces.empty_trash()
     assert list((place.parent.parent / ".trash").iterdir()) == []
@@ -245,10 +246,12 @@ def use_and_remove(line: Connection, number: int, workspaces: LocalWorkspaces, s
 def test_t53_processes_that_lease_and_remove_at_will_never_lose_a_file_in_use(workspaces: LocalWorkspaces) -> None:
     """What is written under a lease can be read under it, whoever removes the session meanwhile."""
     session_ids = [secrets.token_hex(17) for _ in range(3)]
-    with children(4, use_and_remove, workspaces, session_ids) as processes:
+    with ExitStack() as stack:
+        starts = (ChildProcess(use_and_remove, number, workspaces, session_ids, start="fork") for number in range(4))
+        processes = [stack.enter_context(child) for child in starts]
         for process in processes:
             process.tell()
-        assert [process.heard() for process in processes] == [[]] * 4
+        assert [process.hear() for process in processes] == [[]] * 4
     for session_id in session_ids:
         workspaces.remove(session_id)
 
@@ -271,8 +274,8 @@ def test_t54_a_crash_at_any_step_of_a_removal_heals(workspaces: LocalWorkspaces,
     fill(workspaces, other, a=b"45")
     # So that the trash is there already, and the first fsync is the one after the rename.
     workspaces.remove(other)
-    with child(die_while_removing, workspaces, session_id, call) as process:
-        assert process.finish() == 9
+    with ChildProcess(die_while_removing, workspaces, session_id, call, start="fork") as process:
+        assert process.wait_for_end() == 9
 
     in_place = place.exists()
     assert in_place == (call == "rename")
@@ -291,11 +294,11 @@ def test_t54_a_crash_keeps_the_mark_of_a_deferred_removal(workspaces: LocalWorks
     """A removal that dies before it moved the directory leaves its mark: nobody leases what is to be removed."""
     held = workspaces.lease(session_id, UNLIMITED)
     workspaces.remove(session_id)
-    with child(die_while_removing, workspaces, session_id, "rename") as process:
-        assert process.finish() == 0, "it is in use"
+    with ChildProcess(die_while_removing, workspaces, session_id, "rename", start="fork") as process:
+        assert process.wait_for_end() == 0, "it is in use"
     held._lease.release()
-    with child(die_while_removing, workspaces, session_id, "rename") as process:
-        assert process.finish() == 9
+    with ChildProcess(die_while_removing, workspaces, session_id, "rename", start="fork") as process:
+        assert process.wait_for_end() == 9
 
     assert workspaces.candidates(1) == [session_id]
     with pytest.raises(LeaseLostError):

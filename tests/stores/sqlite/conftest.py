@@ -1,5 +1,6 @@
 """A database path of its own for every test, stores that are closed at its end, and commands to ask them."""
 
+import multiprocessing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ import pytest
 from sessionguard.core import commands as c
 from sessionguard.stores.sqlite import SQLiteStore, versions
 from sessionguard.testing.contracts.stage import Stage
+
+# Children fork from a clean server that has imported what they need: quick, and free of the threads of the test run.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["pytest", "tests.stores.sqlite.workers"])
 
 OpenStore = Callable[..., SQLiteStore]
 

@@ -1,13 +1,14 @@
 """Many processes that want the write lock at once: none fails, none starves, and each slot has one session."""
 
+import multiprocessing
 import sqlite3
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from sessionguard.testing import Profile
-from tests.stores.sqlite.children import CLEAN, Child, play_all
+from sessionguard.testing import ChildProcess, Profile, play_all
 from tests.stores.sqlite.workers import guard_on, meet_in_slots, save_in_a_loop
 
 CROWD = 8
@@ -18,13 +19,11 @@ def test_one_slot_has_one_session_however_many_ask(path: Path, sg_profile: Profi
     """In every round all callers of all processes get the same session, and one of them has opened it."""
     guard_on(str(path)).close()
     processes, callers, rounds = sg_profile.slot_processes, sg_profile.slot_callers, sg_profile.slot_rounds
-    meeting = CLEAN.Barrier(processes)
-    crowd = [Child(meet_in_slots, str(path), callers, rounds, meeting) for _ in range(processes)]
-    try:
+    meeting = multiprocessing.get_context("forkserver").Barrier(processes)
+    with ExitStack() as stack:
+        arguments = (str(path), callers, rounds, meeting)
+        crowd = [stack.enter_context(ChildProcess(meet_in_slots, *arguments)) for _ in range(processes)]
         answers = [child.hear(sg_profile.patience) for child in crowd]
-    finally:
-        for child in crowd:
-            child.kill()
     for number in range(rounds):
         seen = [answer[number] for answer in answers]
         assert len(set().union(*(ids for ids, _ in seen))) == 1

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -16,8 +17,8 @@ from sessionguard import SessionGuard
 from sessionguard.core import commands as c
 from sessionguard.errors import StoreUnavailableError
 from sessionguard.stores.sqlite import SQLiteStore, connections
+from sessionguard.testing import ChildProcess
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import FORK, Child
 from tests.stores.sqlite.workers import change_elsewhere, guard_on
 
 
@@ -31,7 +32,7 @@ def guard(path: Path) -> SessionGuard:
 
 def forked(work: Callable[[], object]) -> Any:
     """Play `work` in a fork of this very process, as it is now, and give its result."""
-    with Child(lambda pipe: work(), context=FORK) as child:
+    with ChildProcess(lambda pipe: work(), start="fork") as child:
         return child.hear()
 
 
@@ -77,10 +78,10 @@ def test_what_a_child_acknowledged_outlives_the_store_of_its_parent(guard: Sessi
         guard.save(session, {"after": 2})
         return guard.create("child").id
 
-    with Child(child, context=FORK) as heir:
+    with ChildProcess(child, start="fork") as heir:
         assert heir.hear() == 2
         guard._store.close()
-        with Child(change_elsewhere, str(path)) as elsewhere:
+        with ChildProcess(change_elsewhere, str(path)) as elsewhere:
             elsewhere.hear()
         heir.tell("go on")
         created = heir.hear()
@@ -149,7 +150,7 @@ def test_a_fork_behind_pythons_back_is_noticed(guard: SessionGuard, path: Path, 
     it, its next write says so instead of going to a file that no one will read.
     """
     session = guard.get_or_create("parent")
-    ours, theirs = FORK.Pipe()
+    ours, theirs = multiprocessing.Pipe()
     pid = ctypes.PyDLL(None).fork()
     if pid == 0:
         try:
@@ -164,7 +165,7 @@ def test_a_fork_behind_pythons_back_is_noticed(guard: SessionGuard, path: Path, 
         assert ours.recv() == ("child wrote", 1)
         assert guard.save(session, {"parent": 1}).version == 3
         guard._store.close()
-        with Child(change_elsewhere, str(path)) as elsewhere:
+        with ChildProcess(change_elsewhere, str(path)) as elsewhere:
             elsewhere.hear()
         ours.send("go on")
         assert ours.poll(30)

@@ -1,30 +1,32 @@
 """No space left: writes fail with what helps, what was stored stays, and everything works again with space."""
 
 from collections import deque
-from pathlib import Path
 
 import pytest
 
 from sessionguard.errors import StoreUnavailableError
 from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing import ChildProcess
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import Child
+from sessionguard.testing.faults.disk import DiskKind
 from tests.stores.sqlite.workers import outgrow_the_disk
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize("kind", ["best", "limit"])
 @pytest.mark.parametrize("journal_mode", ["wal", "delete"])
-def test_a_file_that_may_not_grow(path: Path, stage: Stage, journal_mode: str) -> None:
-    """At the size limit writes raise, all earlier sessions are intact, and with the limit gone the same store works."""
-    with Child(outgrow_the_disk, str(path), journal_mode) as child:
-        failure, stored, intact = child.hear()
-    assert isinstance(failure, StoreUnavailableError)
-    assert "space" in str(failure)
-    assert intact == stored - 1 > 5
-    store = SQLiteStore(path, journal_mode=journal_mode)
-    assert len(store.page(stage.page(status=None, limit=1000)).records) == stored
-    assert [finding.level for finding in store.examine() if finding.subject == "integrity"] == ["ok"]
-    store.close()
+def test_a_disk_without_space(journal_mode: str, kind: DiskKind) -> None:
+    """T61: writes raise, all earlier sessions are intact, and with space the same store works.
+
+    "best" is a real small disk where one can be mounted; "limit" lets single files grow no further.
+    """
+    with ChildProcess(outgrow_the_disk, journal_mode, kind) as child:
+        outgrown = child.hear()
+    assert isinstance(outgrown.failure, StoreUnavailableError)
+    assert "space" in str(outgrown.failure)
+    assert outgrown.intact == outgrown.stored - 1 > 5
+    assert outgrown.listed == outgrown.stored
+    assert outgrown.integrity == ["ok"]
 
 
 def test_a_full_database_names_the_remedy(store: SQLiteStore, stage: Stage) -> None:

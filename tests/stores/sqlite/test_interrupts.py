@@ -9,16 +9,15 @@ import pytest
 from sessionguard.core import commands as c
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.sqlite import SQLiteStore, rows
-from sessionguard.testing import Profile
+from sessionguard.testing import ChildProcess, Profile
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import Child
 from tests.stores.sqlite.workers import be_interrupted
 
 
 @pytest.mark.processes
 def test_t04_interrupts_at_random_instants_leave_nothing(path: Path, sg_profile: Profile) -> None:
     """After hundreds of them every call works at once, no connection is lent for ever, and the pool has not grown."""
-    with Child(be_interrupted, str(path), min(0.4 * sg_profile.rounds, 15.0)) as child:
+    with ChildProcess(be_interrupted, str(path), min(0.4 * sg_profile.rounds, 15.0)) as child:
         aftermath = child.hear()
     assert aftermath.interrupted > 100
     # At one instant sqlite3 makes an outage of the interrupt: before the first line of a SQL function.

@@ -8,9 +8,8 @@ import pytest
 
 from sessionguard.errors import ConfigurationError
 from sessionguard.stores.sqlite import SQLiteStore
-from sessionguard.testing import Profile
+from sessionguard.testing import Profile, play_all
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import play_all
 from tests.stores.sqlite.conftest import OpenStore
 from tests.stores.sqlite.workers import guard_on, load_and_save
 

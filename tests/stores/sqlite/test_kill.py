@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from sessionguard.stores.sqlite import SQLiteStore
-from sessionguard.testing import Profile
+from sessionguard.testing import ChildProcess, Profile
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import Child
 from tests.stores.sqlite.workers import Acknowledged, guard_on, stand_in_a_transaction, write_and_acknowledge
 
 OWNERS = ("ana", "bo")
@@ -26,7 +25,7 @@ def test_a_killed_writer_loses_nothing_it_acknowledged(path: Path, sg_profile: P
     """
     SQLiteStore(path, journal_mode=journal_mode).close()
     for _ in range(sg_profile.kills):
-        writers = [Child(write_and_acknowledge, str(path), owner, journal_mode) for owner in OWNERS]
+        writers = [ChildProcess(write_and_acknowledge, str(path), owner, journal_mode) for owner in OWNERS]
         heard = [writer.hear() for writer in writers]
         heard += [writers[0].hear() for _ in range(random.randrange(40))]
         for writer in writers:
@@ -80,7 +79,7 @@ def assert_whole(path: Path) -> None:
 @pytest.mark.processes
 def test_the_dead_hold_no_lock(path: Path, store: SQLiteStore, stage: Stage) -> None:
     """A writer killed inside its transaction is followed by the next one at once."""
-    writer = Child(stand_in_a_transaction, str(path))
+    writer = ChildProcess(stand_in_a_transaction, str(path))
     assert writer.hear() == "inside"
     writer.kill()
     assert store.create(stage.create()).record.owner == "ana"

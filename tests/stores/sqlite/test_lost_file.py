@@ -12,8 +12,8 @@ import pytest
 from sessionguard.core import commands as c
 from sessionguard.errors import StoreError, StoreUnavailableError
 from sessionguard.stores.sqlite import SQLiteStore, placement
+from sessionguard.testing import ChildProcess
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import Child
 from tests.stores.sqlite.conftest import OpenStore
 from tests.stores.sqlite.workers import change_elsewhere, hold_open
 
@@ -69,7 +69,7 @@ def in_the_file(path: Path, owner: str) -> bool:
 @LOSSES
 def test_all_processes_come_to_use_the_new_file(path: Path, store: SQLiteStore, stage: Stage, lose: Lose) -> None:
     """While other processes still hold the lost file, every acknowledged write is in the file at the path."""
-    with Child(hold_open, str(path)) as holder, Child(hold_open, str(path)) as idle:
+    with ChildProcess(hold_open, str(path)) as holder, ChildProcess(hold_open, str(path)) as idle:
         holder.hear(), idle.hear()
         lose(path)
         with pytest.raises(StoreUnavailableError):
@@ -106,7 +106,7 @@ def test_a_file_that_our_process_opened_and_closed_is_noticed(
     """`open(path).close()` in our process drops our locks, and others may delete the log; nothing is lost silently."""
     opened = store.create(stage.create()).record
     path.open("rb").close()
-    with Child(change_elsewhere, str(path)) as elsewhere:
+    with ChildProcess(change_elsewhere, str(path)) as elsewhere:
         elsewhere.hear()
     assert not path.with_name(f"{path.name}-wal").exists()
     # A reader looks only now and then; a writer also whenever the folder has changed.
@@ -159,7 +159,7 @@ def test_nothing_is_removed_by_the_identity_of_a_file_that_is_not_held(
     else:
         pool.take()
     path.rename(path.with_name("former.db"))
-    with Child(hold_open, str(path)) as other:
+    with ChildProcess(hold_open, str(path)) as other:
         other.hear()
         assert store.create(stage.create("after")).record.owner == "after"
         other.tell("create")
@@ -199,7 +199,7 @@ def test_a_connection_that_comes_back_as_the_others_are_dropped_is_not_used(
 @pytest.mark.processes
 def test_the_library_opens_the_file_only_through_sqlite(path: Path) -> None:
     """No call of ours opens and closes the file itself, which would drop the locks of this process."""
-    with Child(opens_of_our_own, str(path)) as child:
+    with ChildProcess(opens_of_our_own, str(path)) as child:
         assert child.hear() == []
 
 

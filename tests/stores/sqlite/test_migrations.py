@@ -9,9 +9,8 @@ from sessionguard.core import commands as c
 from sessionguard.errors import StoreUnavailableError
 from sessionguard.stores.sqlite import SQLiteStore, schema
 from sessionguard.stores.sqlite.retrying import Deadline
-from sessionguard.testing import Profile
+from sessionguard.testing import Profile, play_all
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import play_all
 from tests.stores.sqlite.workers import open_fresh
 
 KNOWN = [name for _, name, _ in schema.MIGRATIONS]

@@ -9,8 +9,8 @@ import pytest
 
 from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing import ChildProcess
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import Child
 from tests.stores.sqlite.conftest import OpenStore
 from tests.stores.sqlite.workers import stand_in_a_transaction
 
@@ -26,15 +26,15 @@ def store(open_store: OpenStore) -> SQLiteStore:
 
 
 @pytest.fixture
-def writer(path: Path) -> Iterator[Child]:
+def writer(path: Path) -> Iterator[ChildProcess]:
     """A process that is stopped inside a transaction."""
-    with Child(stand_in_a_transaction, str(path)) as child:
+    with ChildProcess(stand_in_a_transaction, str(path)) as child:
         assert child.hear() == "inside"
-        child.stop()
+        child.freeze()
         yield child
 
 
-def test_writers_time_out_and_nothing_was_done(store: SQLiteStore, stage: Stage, writer: Child) -> None:
+def test_writers_time_out_and_nothing_was_done(store: SQLiteStore, stage: Stage, writer: ChildProcess) -> None:
     """A write raises a timeout when the patience is over, not before; a retry after the writer went on succeeds."""
     new = stage.new()
     began = time.monotonic()
@@ -43,13 +43,13 @@ def test_writers_time_out_and_nothing_was_done(store: SQLiteStore, stage: Stage,
     assert time.monotonic() - began >= PATIENCE_SECONDS
     assert caught.value.retryable
     assert store.get(stage.get(new)) is None
-    writer.go_on()
+    writer.thaw()
     writer.tell("leave")
     assert writer.hear() == "outside"
     assert store.create(stage.create(new)).record.id == new.id
 
 
-def test_the_waits_of_one_call_have_one_patience(open_store: OpenStore, stage: Stage, writer: Child) -> None:
+def test_the_waits_of_one_call_have_one_patience(open_store: OpenStore, stage: Stage, writer: ChildProcess) -> None:
     """Many writers of one process give up together: the wait for their turn and the wait for SQLite are one."""
     store = open_store(patience_seconds=1.0)
     store.load(stage.load(b"unknown"))
@@ -67,16 +67,16 @@ def test_the_waits_of_one_call_have_one_patience(open_store: OpenStore, stage: S
 def test_readers_go_on(store: SQLiteStore, stage: Stage) -> None:
     """Loads, hits of get_or_create and lists need no writer."""
     opened = store.get_or_create(stage.get_or_create()).record
-    with Child(stand_in_a_transaction, store.path) as writer:
+    with ChildProcess(stand_in_a_transaction, store.path) as writer:
         assert writer.hear() == "inside"
-        writer.stop()
+        writer.freeze()
         assert store.load(stage.load(opened)).record == opened
         assert store.get_or_create(stage.get_or_create()).record == opened
         assert store.get(stage.get(opened)) == opened
         assert opened in store.page(stage.page()).records
 
 
-def test_a_killed_writer_frees_the_lock_at_once(store: SQLiteStore, stage: Stage, writer: Child) -> None:
+def test_a_killed_writer_frees_the_lock_at_once(store: SQLiteStore, stage: Stage, writer: ChildProcess) -> None:
     """With the writer dead the next write succeeds, without any wait for its patience."""
     writer.kill()
     assert store.create(stage.create()).record.owner == "ana"

@@ -4,11 +4,11 @@ import contextlib
 import itertools
 import os
 import random
-import resource
 import signal
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from threading import Barrier
@@ -20,10 +20,13 @@ from sessionguard import SessionGuard
 from sessionguard.core import commands as c
 from sessionguard.errors import StoreError
 from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing import at_once, small_disk
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import PATIENCE_SECONDS, at_once
+from sessionguard.testing.faults.disk import DiskKind
 
 STAGE = Stage("0" * 32)
+PATIENCE_SECONDS = 60.0
+SPACE_BYTES, LITTLE_BYTES = 10_000_000, 400_000
 
 
 def guard_on(path: str, **options: Any) -> SessionGuard:
@@ -163,21 +166,36 @@ def hold_open(pipe: Connection, path: str) -> None:
 # Limits
 
 
-def outgrow_the_disk(pipe: Connection, path: str, journal_mode: str) -> tuple[StoreError, int, int]:
-    """Write until no file may grow any more, then once without limit; gives the error, how many were stored, and
-    how many of those could be read when nothing could be written.
+@frozen
+class Outgrown:
+    """What the store said when there was no space; how many sessions it had stored, how many of those could be read
+    when nothing could be written, how many there were at the end, and what it then found about its file.
     """
-    store = SQLiteStore(path, journal_mode=journal_mode)
-    store.identify(c.Identify())
+
+    failure: StoreError
+    stored: int
+    intact: int
+    listed: int
+    integrity: Sequence[str]
+
+
+def outgrow_the_disk(pipe: Connection, journal_mode: str, kind: DiskKind) -> Outgrown:
+    """Write until there is no space, read, then write once more with space, and look at it all anew."""
     stored: list[str] = []
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, unlimited[1]))
-    failure = _create_until_it_fails(store, stored)
-    intact = sum(store.get(STAGE.get(_known(session_id))) is not None for session_id in stored)
-    resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
-    stored.append(store.create(STAGE.create()).record.id)
-    store.close()
-    return failure, len(stored), intact
+    with small_disk(SPACE_BYTES, kind) as disk:
+        store = SQLiteStore(disk.path / "s.db", journal_mode=journal_mode)
+        store.identify(c.Identify())
+        disk.resize(LITTLE_BYTES)
+        failure = _create_until_it_fails(store, stored)
+        intact = sum(store.get(STAGE.get(_known(session_id))) is not None for session_id in stored)
+        disk.resize(SPACE_BYTES)
+        stored.append(store.create(STAGE.create()).record.id)
+        store.close()
+        again = SQLiteStore(disk.path / "s.db", journal_mode=journal_mode)
+        listed = len(again.page(STAGE.page(status=None, limit=1000)).records)
+        integrity = [finding.level for finding in again.examine() if finding.subject == "integrity"]
+        again.close()
+    return Outgrown(failure, len(stored), intact, listed, integrity)
 
 
 def _create_until_it_fails(store: SQLiteStore, stored: list[str]) -> StoreError:

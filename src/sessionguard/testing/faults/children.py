@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
 import warnings
@@ -66,8 +67,7 @@ class ChildProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
-        self._pipe.close()
+        self.close()
 
     @property
     def pid(self) -> int:
@@ -120,6 +120,17 @@ class ChildProcess:
             if isinstance(message, _Result):
                 return message.value
 
+    def wait_for_end(self, patience_seconds: float = PATIENCE_SECONDS) -> int:
+        """Wait until the child has ended, however it ends, and give its exit code.
+
+        Raises:
+            ChildError: it did not end in time.
+        """
+        self._process.join(patience_seconds)
+        if self._process.exitcode is None:
+            raise ChildError(f"it did not end within {patience_seconds:g} s")
+        return self._process.exitcode
+
     def freeze(self) -> None:
         """Stop the child where it stands."""
         os.kill(self.pid, signal.SIGSTOP)
@@ -134,6 +145,11 @@ class ChildProcess:
             self._process.kill()
         # Without a time: with one, a join waits for all who inherited the child's pipe, its children too.
         self._process.join()
+
+    def close(self) -> None:
+        """The child is dead, and what it said is gone."""
+        self.kill()
+        self._pipe.close()
 
     def _next(self, patience_seconds: float) -> Any:
         if not self._pipe.poll(patience_seconds):
@@ -168,7 +184,7 @@ def play_all(work: Callable[..., Any], *argument_lists: tuple[object, ...], star
         return [child.finish() for child in children]
     finally:
         for child in children:
-            child.__exit__(None, None, None)
+            child.close()
 
 
 _READY: Final = "ready"
@@ -191,3 +207,5 @@ def _play(
         pipe.send(_Result(work(pipe, *arguments)))
     except BaseException:
         pipe.send(_Failure(traceback.format_exc()))
+        # As a program that raised.
+        sys.exit(1)

@@ -25,7 +25,7 @@ def in_children(count: int, function: Callable[[int], Any], *, patience_seconds:
         return _results(children, time.monotonic() + patience_seconds)
     finally:
         for child in children:
-            child.__exit__(None, None, None)
+            child.close()
 
 
 def killed_while(
