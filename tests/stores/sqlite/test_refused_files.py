@@ -11,8 +11,8 @@ import pytest
 from sessionguard.core import commands as c
 from sessionguard.errors import ConfigurationError, SessionGuardError, StoreDataError, StoreUnavailableError
 from sessionguard.stores.sqlite import SQLiteStore, connecting, versions
+from sessionguard.testing import ChildProcess
 from sessionguard.testing.contracts.stage import Stage
-from tests.stores.sqlite.children import Child
 
 
 @pytest.mark.parametrize("version", [(3, 36, 0), (3, 7, 17)])
@@ -128,7 +128,7 @@ def use_without_rights(pipe: object, path: str) -> list[SessionGuardError | None
 def test_a_folder_one_may_not_write_to_is_refused(open_folder: Path) -> None:
     """Where the file cannot be made, the error says so and what to name instead."""
     open_folder.chmod(0o555)
-    with Child(use_without_rights, str(open_folder / "s.db")) as child:
+    with ChildProcess(use_without_rights, str(open_folder / "s.db")) as child:
         for error in child.hear():
             assert isinstance(error, ConfigurationError)
             assert "cannot be created (Permission denied); name a folder you may write to" in str(error)
@@ -142,7 +142,7 @@ def test_a_file_one_may_only_read_says_so(open_folder: Path, stage: Stage) -> No
     store.close()
     (open_folder / "s.db").chmod(0o444)
     open_folder.chmod(0o555)
-    with Child(use_without_rights, str(open_folder / "s.db")) as child:
+    with ChildProcess(use_without_rights, str(open_folder / "s.db")) as child:
         *_, error = child.hear()
     assert isinstance(error, StoreUnavailableError)
     assert "write to" in str(error)
@@ -154,7 +154,7 @@ def test_a_folder_one_may_not_enter_says_so(open_folder: Path) -> None:
     (open_folder / "closed").mkdir(mode=0o700)
     if os.getuid() != 0:
         (open_folder / "closed").chmod(0o000)
-    with Child(use_without_rights, str(open_folder / "closed" / "s.db")) as child:
+    with ChildProcess(use_without_rights, str(open_folder / "closed" / "s.db")) as child:
         for error in child.hear():
             assert isinstance(error, ConfigurationError | StoreUnavailableError)
             assert "Permission denied" in str(error)
