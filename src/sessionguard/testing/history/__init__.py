@@ -1,10 +1,11 @@
 """Histories: what clients did at the same time, and the judge of whether one thing at a time explains it."""
 
 from sessionguard.testing.history.checking import check
-from sessionguard.testing.history.model import Key, Model
+from sessionguard.testing.history.model import Key, Model, Objection
 from sessionguard.testing.history.operations import Operation, Outcome
 from sessionguard.testing.history.recorder import History, Recording, merge
 from sessionguard.testing.history.search import Budget
+from sessionguard.testing.history.sessions import SessionModel, recorded, recorded_async
 from sessionguard.testing.history.verdicts import Illegal, Legal, Unknown, Verdict
 
 __all__ = [
@@ -14,11 +15,15 @@ __all__ = [
     "Key",
     "Legal",
     "Model",
+    "Objection",
     "Operation",
     "Outcome",
     "Recording",
+    "SessionModel",
     "Unknown",
     "Verdict",
     "check",
     "merge",
+    "recorded",
+    "recorded_async",
 ]

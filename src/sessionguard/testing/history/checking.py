@@ -22,7 +22,7 @@ def check(history: History | Iterable[Operation], model: AnyModel, budget: Budge
     operations = [operation for operation in in_order(recorded) if operation.outcome != "fail"]
     specification = (model() if isinstance(model, type) else model).over(operations)
     for objection in specification.objections(operations):
-        return Illegal(objection, operations=tuple(operations))
+        return Illegal(objection.reason, witnesses=objection.witnesses, operations=tuple(operations))
     meter = Meter(budget or Budget())
     unknown: Unknown | None = None
     for key, projected in sorted(_by_key(operations, specification), key=lambda part: len(part[1])):

@@ -3,10 +3,20 @@
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+from attrs import frozen
+
 from sessionguard.testing.history.operations import Operation
 
 State = TypeVar("State", bound=Hashable)
 Key = Hashable
+
+
+@frozen
+class Objection:
+    """Why a history cannot be right, and the operations that show it."""
+
+    reason: str
+    witnesses: tuple[Operation, ...] = ()
 
 
 class Model(Generic[State]):
@@ -39,6 +49,6 @@ class Model(Generic[State]):
         """Give the specification for this history, for models that must see all of it to tell its keys."""
         return self
 
-    def objections(self, operations: Sequence[Operation]) -> Iterable[str]:
+    def objections(self, operations: Sequence[Operation]) -> Iterable[Objection]:
         """Give what cannot be right in whatever order it happened, found without any search."""
         return ()

@@ -36,6 +36,8 @@ class Illegal:
     """The operation that had returned and fits nowhere after it."""
     states: tuple[Any, ...] = ()
     """What the model may have come to after the prefix."""
+    witnesses: tuple[Operation, ...] = ()
+    """The operations that show it, if no search was needed."""
     operations: Sequence[Operation] = ()
     """All operations on the key."""
 

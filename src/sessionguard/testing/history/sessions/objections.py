@@ -1,0 +1,148 @@
+"""What cannot be right in whatever order it happened: found in one pass, before any search, and told in plain words."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+from sessionguard.core import commands as c
+from sessionguard.core.records import NewSession, SessionRecord
+from sessionguard.errors import IdentityMismatchError
+from sessionguard.testing.history.model import Objection
+from sessionguard.testing.history.operations import Operation
+from sessionguard.testing.history.sessions.lives import fields_of, value_of
+
+Born = Mapping[str, NewSession]
+
+
+def objections(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
+    """Give them, the plainest first."""
+    for check in _CHECKS:
+        yield from check(operations, born)
+
+
+def records_in(reply: Any) -> Iterator[SessionRecord]:
+    """Give every record that a reply shows."""
+    if isinstance(reply, SessionRecord):
+        yield reply
+        return
+    record = getattr(reply, "record", None)
+    if record is not None:
+        yield record
+    yield from getattr(reply, "records", ())
+    yield from getattr(reply, "ended", ())
+
+
+def _answered(operations: Sequence[Operation]) -> Iterator[Operation]:
+    return (operation for operation in operations if operation.outcome == "ok")
+
+
+def _answers_to_something_else(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
+    for operation in _answered(operations):
+        try:
+            operation.args["command"].verify(operation.result, "the store")
+        except IdentityMismatchError as error:
+            yield Objection(f"a reply is not for what was asked: its {error.field} differs", (operation,))
+
+
+def _ids_of_two(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
+    """An id is given once: to one owner, in one scope, by one command."""
+    for operation in operations:
+        new = getattr(operation.args["command"], "new", None)
+        if new is not None and born[new.id] != new:
+            yield Objection(f"the id {new.id} was given to two sessions", (operation,))
+
+
+def _strangers(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
+    """What a record shows was opened by somebody, as it says."""
+    received = {
+        (command.session_id, command.owner)
+        for command in (operation.args["command"] for operation in operations)
+        if isinstance(command, c.Rotate)
+    }
+    for operation in _answered(operations):
+        for record in records_in(operation.result):
+            new = born.get(record.id)
+            if new is None:
+                yield Objection(f"the session {record.id} was opened by nobody", (operation,))
+            elif (record.scope, record.external_id) != (new.scope, new.external_id):
+                yield Objection(f"the session {record.id} changed its scope or external id", (operation,))
+            elif record.owner != new.owner and (record.id, record.owner) not in received:
+                yield Objection(f"the session {record.id} of {new.owner!r} is shown to {record.owner!r}", (operation,))
+
+
+def _values_of_nobody(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
+    """Every field that is read was written to that very session."""
+    written = {(new.id, *field) for new in born.values() for field in fields_of(new.data)}
+    for operation in operations:
+        command = operation.args["command"]
+        if isinstance(command, c.Save):
+            written.update((command.session_id, name, value_of(text)) for name, text in command.changes.items())
+    for operation in _answered(operations):
+        for record in records_in(operation.result):
+            for name, text in fields_of(record.data):
+                if (record.id, name, text) not in written:
+                    yield Objection(f"nobody wrote {name!r}: {text} to session {record.id}", (operation,))
+
+
+def _versions_that_fall(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
+    """Who asks after a version was shown is shown none before it."""
+    latest: dict[str, tuple[int, Operation]] = {}
+    before: dict[int, dict[str, tuple[int, Operation]]] = {}
+    for is_return, operation in _events(operations):
+        shown = [(record.id, record.version) for record in records_in(operation.result)]
+        if not is_return:
+            before[id(operation)] = {session_id: latest[session_id] for session_id, _ in shown if session_id in latest}
+            continue
+        known = before.pop(id(operation))
+        for session_id, version in shown:
+            former, witness = known.get(session_id, (0, operation))
+            if version < former:
+                yield Objection(
+                    f"session {session_id} went back from version {former} to {version}", (witness, operation)
+                )
+            if version > latest.get(session_id, (0, operation))[0]:
+                latest[session_id] = (version, operation)
+
+
+def _two_active(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
+    """A session was active for certain from the first return that showed it so to the last call that did."""
+    spans: dict[str, tuple[int, int, Operation]] = {}
+    slots: dict[tuple[str, str, str | None], set[str]] = {}
+    for operation in _answered(operations):
+        for record in _given_as_active(operation):
+            assert operation.ret is not None
+            begin, end, witness = spans.get(record.id, (operation.ret, operation.call, operation))
+            spans[record.id] = (min(begin, operation.ret), max(end, operation.call), witness)
+            slots.setdefault((record.scope, record.owner, record.external_id), set()).add(record.id)
+    for slot, ids in slots.items():
+        lives = sorted((spans[session_id][:2], session_id) for session_id in ids)
+        certain = [(begin, end, session_id) for (begin, end), session_id in lives if begin < end]
+        for (_, end, former), (begin, _, latter) in pairwise(certain):
+            if begin < end:
+                yield Objection(
+                    f"{former} and {latter} were active at once in the slot {slot}",
+                    (spans[former][2], spans[latter][2]),
+                )
+
+
+def _given_as_active(operation: Operation) -> Iterator[SessionRecord]:
+    reply = operation.result
+    if isinstance(reply, c.Opened | c.Loaded) and reply.record is not None and reply.record.exclusive:
+        yield reply.record
+
+
+def _events(operations: Sequence[Operation]) -> Iterator[tuple[bool, Operation]]:
+    events = [(operation.call, 0, operation.index, operation) for operation in _answered(operations)]
+    events += [(operation.ret or 0, 1, operation.index, operation) for operation in _answered(operations)]
+    for _, is_return, _, operation in sorted(events, key=lambda event: event[:3]):
+        yield bool(is_return), operation
+
+
+_CHECKS: Final[Sequence[Callable[[Sequence[Operation], Born], Iterator[Objection]]]] = (
+    _answers_to_something_else,
+    _ids_of_two,
+    _strangers,
+    _values_of_nobody,
+    _versions_that_fall,
+    _two_active,
+)
