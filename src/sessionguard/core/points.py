@@ -1,0 +1,54 @@
+"""The no-op hook by which code says: here I reach for something that others share.
+
+A store calls `point` before each access to what other callers can reach, too. As long as no harness is installed that
+costs less than 50 ns and does nothing. A test harness (`sessionguard.testing.schedule`) installs itself and decides at
+each point who goes on, so that a race happens on demand instead of once a month.
+
+The call stands *before* the access; what follows, up to the next point, is one step that nobody else comes between.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+Mode = Literal["r", "w", "acq", "rel"]
+"""Reads, writes, takes a lock, gives a lock back."""
+
+Hook = Callable[[str, Hashable, str], None]
+AsyncHook = Callable[[str, Hashable, str], Awaitable[None]]
+
+_hook: Hook | None = None
+_async_hook: AsyncHook | None = None
+
+
+def point(label: str, resource: Hashable, mode: Mode) -> None:
+    """Say that `resource` is accessed next: read ("r"), written ("w"), or, a lock, taken ("acq") or released ("rel").
+
+    `label` is the name by which a person recognises the access, such as "INSERT". Two accesses of one resource of which
+    one is a write are taken to depend on each other; all others are not. So `resource` must be equal wherever the same
+    thing is reached: a key, a table, a path.
+    """
+    if _hook is not None:
+        _hook(label, resource, mode)
+
+
+async def apoint(label: str, resource: Hashable, mode: Mode) -> None:
+    """Say the same in a coroutine, which is suspended here until the harness lets it go on."""
+    if _async_hook is not None:
+        await _async_hook(label, resource, mode)
+
+
+@contextmanager
+def installed(hook: Hook | None, async_hook: AsyncHook | None = None) -> Iterator[None]:
+    """Let `point` call `hook`, and `apoint` await `async_hook`, in every thread until the block is left.
+
+    Whatever was installed before is back afterwards. A hook is called in threads it does not know, too; it lets those
+    pass.
+    """
+    global _hook, _async_hook
+    before = _hook, _async_hook
+    _hook, _async_hook = hook, async_hook
+    try:
+        yield
+    finally:
+        _hook, _async_hook = before

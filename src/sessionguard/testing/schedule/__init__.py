@@ -1,0 +1,1 @@
+"""The scheduler of tests: races on demand, every schedule there is or the telling ones, shrunk and repeatable."""

@@ -1,0 +1,128 @@
+"""One schedule from beginning to end: set up, run, judge."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import define, field
+
+from sessionguard.errors import MisuseError
+from sessionguard.testing.history import History, Illegal, Unknown
+from sessionguard.testing.schedule.pool import Pool
+from sessionguard.testing.schedule.scenario import Removal, Scenario, ScenarioFunction, Worker
+from sessionguard.testing.schedule.threads import Patience, ThreadRun
+from sessionguard.testing.schedule.track import NOBODY, Choice, EndlessError, Step, Track
+from sessionguard.testing.schedule.violations import (
+    Violation,
+    from_deadlock,
+    from_error,
+    from_hanging,
+    from_objection,
+    from_verdict,
+)
+
+
+@define
+class Execution:
+    """What came of one schedule."""
+
+    track: Track
+    history: History
+    workers: list[Worker] = field(factory=list)
+    violation: Violation | None = None
+    unknown: str | None = None
+    """Why a checker gave up, if one did."""
+    has_blocked: bool = False
+    """Whether a worker waited for something undeclared, so that the order was not wholly decided."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What the workers are called."""
+        return self.track.names
+
+    @property
+    def steps(self) -> list[Step]:
+        """What was done, in order."""
+        return self.track.steps
+
+    @property
+    def tape(self) -> list[int]:
+        """Who was granted each step, by number."""
+        return [step.worker for step in self.steps]
+
+
+class Stage:
+    """Runs schedules of one scenario; keeps what they share."""
+
+    def __init__(
+        self, scenario: ScenarioFunction, pool: Pool, seed: int = 0, patience: Patience | None = None,
+        step_limit: int = 20_000,
+    ) -> None:  # fmt: skip
+        self._scenario, self._pool, self._seed, self._patience = scenario, pool, seed, patience
+        self._step_limit = step_limit
+
+    def run(self, choice: Choice, without: frozenset[Removal] = frozenset()) -> Execution:
+        """Run one schedule as `choice` decides, and judge it.
+
+        Raises what `choice` raises, and `MisuseError` if the scenario has nobody to race.
+        """
+        scenario = Scenario(self._seed, without)
+        self._scenario(scenario)
+        if not scenario.workers:
+            raise MisuseError("the scenario has no workers; call s.worker or s.task in it")
+        track = Track([worker.name for worker in scenario.workers], choice, self._step_limit)
+        scenario.track = track
+        done = Execution(track, scenario.history, scenario.workers)
+        try:
+            run = self._play(scenario, track)
+        except EndlessError as error:
+            done.violation = Violation("endless", "endless", (), str(error), error=error)
+            return done
+        finally:
+            done.has_blocked = track.has_blocked
+        self._judge(done, scenario, track, run)
+        return done
+
+    def _play(self, scenario: Scenario, track: Track) -> Any:
+        kinds = {worker.kind for worker in scenario.workers}
+        if {"thread", "task"} <= kinds:
+            raise MisuseError("the scenario has both threads and tasks; race one kind at a time")
+        run = ThreadRun(track, [worker.play for worker in scenario.workers], self._pool, self._patience)
+        scenario.whose = _by_name(track, run.current)
+        run.play()
+        return run
+
+    def _judge(self, done: Execution, scenario: Scenario, track: Track, run: Any) -> None:
+        for worker, error in sorted(run.errors.items()):
+            done.violation = from_error(track.names[worker], error)
+            return
+        if run.hung:
+            done.violation = from_hanging([track.names[worker] for worker in run.hung])
+        elif track.waiting():
+            done.violation = from_deadlock(track)
+        else:
+            _ask_checks(done, scenario)
+
+
+def _ask_checks(done: Execution, scenario: Scenario) -> None:
+    scenario.track = None
+    for number, check in enumerate(scenario.checks):
+        judge = getattr(check, "__name__", "check")
+        judge = f"check {number + 1}" if judge == "<lambda>" else judge
+        try:
+            verdict = check(scenario.history)
+        except AssertionError as error:
+            done.violation = from_objection(judge, error)
+            return
+        if isinstance(verdict, Illegal):
+            done.violation = from_verdict(judge, verdict)
+            return
+        if isinstance(verdict, Unknown):
+            done.unknown = verdict.reason
+
+
+def _by_name(track: Track, current: Callable[[], int]) -> Callable[[], str]:
+    def whose() -> str:
+        worker = current()
+        return "(setting up)" if worker == NOBODY else track.names[worker]
+
+    return whose

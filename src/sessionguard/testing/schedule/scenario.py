@@ -1,0 +1,167 @@
+"""What is raced: workers, made anew for every schedule, and what must hold when they are done."""
+
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from attrs import field, frozen
+
+from sessionguard.core.points import apoint, point
+from sessionguard.errors import MisuseError
+from sessionguard.testing.history import History, Recording, Verdict
+from sessionguard.testing.schedule.accesses import CLOCK, OPERATIONS, RETURN
+from sessionguard.testing.schedule.clock import VirtualClock
+from sessionguard.testing.schedule.track import Track
+
+Kind = Literal["thread", "task", "actor"]
+Part = Callable[[], Any]
+Check = Callable[[History], "Verdict | None"]
+ScenarioFunction = Callable[["Scenario"], None]
+
+Removal = tuple[str, int | None]
+"""What a smaller scenario leaves out: a worker, or one of its parts, by number."""
+
+_SETTING_UP: Final = "(setting up)"
+
+
+@frozen
+class Worker:
+    """One of those who race: its parts are played in order, each a call or a few."""
+
+    name: str
+    kind: Kind
+    parts: tuple[Part, ...]
+    numbers: tuple[int, ...] = field()
+    """The numbers that the parts had before any was left out."""
+
+    @numbers.default
+    def _all(self) -> tuple[int, ...]:
+        return tuple(range(len(self.parts)))
+
+    def play(self) -> None:
+        """Play all parts, in this thread."""
+        for part in self.parts:
+            part()
+
+    async def play_async(self) -> None:
+        """Play all parts, in this task."""
+        for part in self.parts:
+            answer = part.move() if isinstance(part, ClockStep) else part()
+            if isinstance(answer, Awaitable):
+                await answer
+
+
+@frozen
+class ClockStep:
+    """One move of the virtual clock, as a part of an actor."""
+
+    clock: VirtualClock
+    by: timedelta
+
+    @property
+    def label(self) -> str:
+        """What it is called in reports."""
+        return f"clock {self.by.total_seconds():+g} s"
+
+    def __call__(self) -> None:
+        """Move it, in a thread."""
+        point(self.label, CLOCK, "w")
+        self.clock.advance(self.by)
+
+    async def move(self) -> None:
+        """Move it, in a task."""
+        await apoint(self.label, CLOCK, "w")
+        self.clock.advance(self.by)
+
+
+class Scenario:
+    """Given to the function that sets a race up; it is called anew for every schedule and must do the same each time.
+
+    So ids come from `uuid`, luck from `random`, and time from `clock`: they give the same in every schedule, to each
+    worker its own.
+    """
+
+    def __init__(self, seed: int = 0, without: frozenset[Removal] = frozenset()) -> None:
+        self.clock = VirtualClock(access=point)
+        self.history: History = _ScheduledHistory(self)
+        """A record whose clock is the step counter of the schedule."""
+        self.checks: list[Check] = []
+        self.workers: list[Worker] = []
+        self.track: Track | None = None
+        self.whose: Callable[[], str] = lambda: _SETTING_UP
+        self._seed, self._without = seed, without
+        self._randoms: dict[str, random.Random] = {}
+
+    def worker(self, name: str, *functions: Part) -> None:
+        """Add a thread that calls the functions in order; those that a failure does not need can be left out of it."""
+        self._add(name, "thread", functions)
+
+    def task(self, name: str, *functions: Callable[[], Awaitable[Any]]) -> None:
+        """Add a task that awaits the coroutine functions in order."""
+        self._add(name, "task", functions)
+
+    def clock_actor(self, steps: Sequence[float | timedelta], name: str = "clock") -> None:
+        """Add a worker that moves the clock, by one duration (or number of seconds) after the other."""
+        self.clock.is_moving = True
+        moves = [step if isinstance(step, timedelta) else timedelta(seconds=step) for step in steps]
+        self._add(name, "actor", [ClockStep(self.clock, move) for move in moves])
+
+    def check(self, *functions: Check) -> None:
+        """Add what must hold when all workers are done: a function of the history that raises, or gives a verdict.
+
+        A failure is shrunk by leaving workers out, so a check says what must not be, rather than count.
+        """
+        self.checks.extend(functions)
+
+    @property
+    def random(self) -> random.Random:
+        """The luck of whoever asks."""
+        who = self.whose()
+        if who not in self._randoms:
+            self._randoms[who] = random.Random(f"{self._seed}/{who}")
+        return self._randoms[who]
+
+    def uuid(self) -> uuid.UUID:
+        """Give an id that nobody else gets in this schedule."""
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+    def _add(self, name: str, kind: Kind, functions: Sequence[Part]) -> None:
+        if not functions:
+            raise MisuseError(f"worker {name!r} has nothing to do; give it a function")
+        if any(worker.name == name for worker in self.workers):
+            raise MisuseError(f"two workers are called {name!r}; give each a name of its own")
+        if (name, None) in self._without:
+            return
+        numbers = tuple(number for number in range(len(functions)) if (name, number) not in self._without)
+        if numbers:
+            self.workers.append(Worker(name, kind, tuple(functions[number] for number in numbers), numbers))
+
+    def count(self, is_return: bool) -> int:
+        """Give the number of a call or a return; a return is noted in the step under way."""
+        if self.track is None:
+            return 0
+        if is_return:
+            self.track.note(RETURN)
+        return self.track.tick()
+
+
+class _ScheduledHistory(History):
+    """A history in whose order nothing is by chance: a call begins when the scheduler lets it begin."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(self._tell, instants=scenario.clock.peek_us)
+        self._scenario = scenario
+        self._is_calling = False
+
+    def record(self, client: str, name: str, /, **args: Any) -> Recording:
+        """Give a block for one call, and wait for one's turn to begin it."""
+        # A call that is noted as late as can be leaves the checker the least freedom, so it finds the most.
+        point(name, OPERATIONS, "call")  # type: ignore[arg-type]
+        self._is_calling = True
+        return super().record(client, name, **args)
+
+    def _tell(self) -> int:
+        was_calling, self._is_calling = self._is_calling, False
+        return self._scenario.count(is_return=not was_calling)

@@ -1,0 +1,45 @@
+"""URW, the uniform random walk: every schedule is about equally likely, whatever the lengths of the workers.
+
+A worker with more points before it is chosen more often, in proportion. How many there are is learned from earlier
+schedules. Declarations are ignored, so it finds what wrong ones hide.
+"""
+
+import random
+from collections.abc import Sequence
+
+from sessionguard.testing.schedule.strategies.strategy import keep_running
+from sessionguard.testing.schedule.track import Track
+
+
+class UniformWalk:
+    """The search."""
+
+    name = "URW"
+    is_exhausted = False
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = random.Random(f"{seed}/urw")
+        self._lengths: list[int] = []
+        self._done: list[int] = []
+
+    def begin(self) -> bool:
+        """Forget how far the workers had come."""
+        self._done = [0] * len(self._lengths)
+        return True
+
+    def choose(self, track: Track, enabled: Sequence[int]) -> int:
+        """Choose by what is left."""
+        if not self._lengths:
+            self._lengths = [1] * len(track.names)
+            self._done = [0] * len(track.names)
+        worker = keep_running(track, enabled)
+        if worker is None:
+            weights = [max(1, self._lengths[each] - self._done[each]) for each in enabled]
+            (worker,) = self._random.choices(enabled, weights)
+        self._done[worker] += 1
+        return worker
+
+    def end(self, track: Track) -> None:
+        """Learn how many points each worker has: the most that it was seen to have."""
+        for worker, count in enumerate(self._done):
+            self._lengths[worker] = max(self._lengths[worker], count)

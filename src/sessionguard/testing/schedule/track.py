@@ -1,0 +1,127 @@
+"""The state of one schedule: who stands before which point, who may go on, and what was done so far."""
+
+from collections.abc import Hashable, Sequence
+from typing import Final, Protocol
+
+from sessionguard.testing.schedule.accesses import Point
+
+NOBODY: Final = -1
+"""Instead of a worker's number: no one can go on."""
+
+
+class Step:
+    """One decision and what it led to: the access it granted, and what else was touched before the next point."""
+
+    __slots__ = ("enabled", "is_blocked", "notes", "number", "point", "worker")
+
+    def __init__(self, worker: int, point: Point, number: int, enabled: Sequence[int]) -> None:
+        self.worker, self.point, self.number, self.enabled = worker, point, number, enabled
+        self.notes: list[Point] = []
+        self.is_blocked = False
+
+    @property
+    def accesses(self) -> list[Point]:
+        """Everything that it touched."""
+        return [self.point, *self.notes]
+
+    def __repr__(self) -> str:
+        return f"Step({self.worker}, {self.point})"
+
+
+class Choice(Protocol):
+    """Whatever decides who goes on."""
+
+    def choose(self, track: "Track", enabled: Sequence[int]) -> int:
+        """Give one of `enabled`, the numbers of the workers that can go on, in rising order; there is at least one."""
+
+
+class EndlessError(Exception):
+    """A schedule has more steps than it may have."""
+
+
+class Track:
+    """One schedule while it is made. Engines tell it where workers arrive; it asks the strategy who goes on.
+
+    Workers are numbers here, in the order in which the scenario named them. It does no waiting of its own, so every
+    engine, with threads, tasks or processes, has the same rules.
+    """
+
+    def __init__(self, names: Sequence[str], choice: Choice, step_limit: int = 20_000) -> None:
+        self.names = names
+        self.pending: list[Point | None] = [None] * len(names)
+        """The point that each worker stands before; None while it runs, is blocked, or has ended."""
+        self.holders: dict[Hashable, int] = {}
+        """Who holds each lock."""
+        self.steps: list[Step] = []
+        self.current = NOBODY
+        """Who was granted last."""
+        self.now = 0
+        """Counts steps, calls and returns; gives the order of everything that happened."""
+        self.has_blocked = False
+        self._choice, self._step_limit = choice, step_limit
+
+    def tick(self) -> int:
+        """Give the next number of the counter."""
+        self.now += 1
+        return self.now
+
+    def note(self, point: Point) -> None:
+        """Add an access to the step under way, without a decision."""
+        if self.steps:
+            self.steps[-1].notes.append(point)
+
+    def enabled(self) -> list[int]:
+        """Give the workers that stand before a point and need not wait for a lock."""
+        holders = self.holders
+        return [
+            worker
+            for worker, point in enumerate(self.pending)
+            if point is not None and (point.mode != "acq" or point.resource not in holders)
+        ]
+
+    def decide(self) -> int:
+        """Let the strategy choose who goes on, and write it down; `NOBODY` if no one can.
+
+        Raises:
+            EndlessError: there are too many steps.
+        """
+        enabled = self.enabled()
+        if not enabled:
+            return NOBODY
+        if len(self.steps) >= self._step_limit:
+            raise EndlessError(f"{self._step_limit} steps and no end")
+        worker = self._choice.choose(self, enabled)
+        point = self.pending[worker]
+        assert point is not None, "the strategy chose a worker that cannot go on"
+        self.pending[worker] = None
+        if point.mode == "acq":
+            self.holders[point.resource] = worker
+        elif point.mode == "rel":
+            self.holders.pop(point.resource, None)
+        self.now += 1
+        self.steps.append(Step(worker, point, self.now, enabled))
+        self.current = worker
+        return worker
+
+    def block(self) -> None:
+        """Note that the worker of the step under way does not come back: it waits for something undeclared."""
+        self.has_blocked = True
+        if self.steps:
+            self.steps[-1].is_blocked = True
+
+    def waiting(self) -> list[tuple[int, Point]]:
+        """Give those who stand before a point, with the point."""
+        return [(worker, point) for worker, point in enumerate(self.pending) if point is not None]
+
+    def wait_cycle(self) -> list[tuple[int, Point, int]]:
+        """Give who waits for which lock and who holds it, around the circle; all who wait if there is no circle."""
+        waits = {worker: (point, self.holders.get(point.resource, NOBODY)) for worker, point in self.waiting()}
+        for start in waits:
+            path: list[int] = []
+            worker = start
+            while worker in waits and worker not in path:
+                path.append(worker)
+                worker = waits[worker][1]
+            if worker in path:
+                return [(each, *waits[each]) for each in path[path.index(worker) :]]
+        return [(worker, *wait) for worker, wait in waits.items()]
