@@ -1,0 +1,60 @@
+"""Sessions in a PostgreSQL database, shared by all processes that reach it; blocking and async."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from sessionguard.errors import ConfigurationError, MissingExtraError
+
+try:
+    import psycopg  # noqa: F401 - looked for here, so that its absence is told by the name of the extra
+except ImportError as error:
+    raise MissingExtraError("postgres", "psycopg") from error
+
+from sessionguard.stores.postgres.async_store import AsyncPostgresStore
+from sessionguard.stores.postgres.store import PostgresStore
+
+__all__ = ["AsyncPostgresStore", "PostgresStore", "open_postgres"]
+
+_TRUTH = {"true": True, "false": False}
+
+
+def open_postgres(url: str, options: Mapping[str, str]) -> PostgresStore:
+    """Open `postgresql://user@host:port/database`; nothing is connected yet.
+
+    Options: `schema=NAME`, where the tables are; `pool=N`, connections of one process at most; `patience=SECONDS`, how
+    long a call waits; `prepare=false`, for a proxy that gives every transaction another connection;
+    `migrate=false`, to leave the schema to `sessionguard migrate`. All others are libpq's, such as `sslmode`.
+    """
+    own = {"schema", "pool", "patience", "prepare", "migrate"}
+    others = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items() if name not in own)
+    place = url.partition("?")[0]
+    return PostgresStore(
+        f"{place}?{others}" if others else place,
+        schema=options.get("schema", "sessionguard"),
+        pool_size=_whole(url, options.get("pool", "10")),
+        patience_seconds=_seconds(url, options.get("patience", "5")),
+        prepare=_truth(url, "prepare", options.get("prepare", "true")),
+        migrate=_truth(url, "migrate", options.get("migrate", "true")),
+    )
+
+
+def _whole(url: str, text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1000:
+        raise ConfigurationError.of_url(url, "pool is a number of connections from 1 to 1000")
+    return int(text)
+
+
+def _seconds(url: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 3600:
+        raise ConfigurationError.of_url(url, "patience is a number of seconds above 0 and below 3600")
+    return seconds
+
+
+def _truth(url: str, option: str, text: str) -> bool:
+    if text not in _TRUTH:
+        raise ConfigurationError.of_url(url, f"{option} is true or false")
+    return _TRUTH[text]

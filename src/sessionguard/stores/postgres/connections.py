@@ -1,0 +1,247 @@
+"""Blocking connections: lent to one caller at a time, in bounded number, and never across a fork.
+
+Not psycopg_pool: there a wrong password shows only as a timeout, the cause goes to a log, four threads per pool would have
+to be kept out of forks, and a connection whose borrower was interrupted by a signal is missing for ever. Here a caller
+connects by itself and hears why it could not, and what nobody has any more is not counted.
+"""
+
+import contextlib
+import os
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from sessionguard.errors import IdentityMismatchError, MisuseError
+from sessionguard.forking import after_fork
+from sessionguard.stores.postgres.connecting import BlockingConnection, Line
+from sessionguard.stores.postgres.playing import play
+from sessionguard.stores.postgres.rows import Rows
+from sessionguard.stores.postgres.schema import LONGEST_SECONDS, Script, due_at_first_use, migrated
+from sessionguard.stores.postgres.settings import SLACK_SECONDS, Settings
+from sessionguard.stores.postgres.translation import NAME, busy, is_lost, refused, translated
+from sessionguard.stores.postgres.wire import Wire
+
+R = TypeVar("R")
+
+# Lines of a parent process. They are neither used nor closed in a child: that would end the parent's connections.
+_inherited: Final[list[Line]] = []
+
+# A line that was lost to an interruption tells nobody; those who wait for one look again now and then.
+_SECONDS_BETWEEN_LOOKS: Final = 0.1
+
+
+class Connections:
+    """A pool that grows with the number of concurrent callers, up to its size. Connecting happens at first use."""
+
+    def __init__(self, settings: Settings, wire: Wire) -> None:
+        self._settings = settings
+        self._wire = wire
+        self._closed = False
+        self._idle: deque[Line] = deque()
+        self._begin()
+        after_fork(self, Connections._begin)
+
+    def _begin(self) -> None:
+        _inherited.extend(self._idle)
+        self._pid = os.getpid()
+        self._idle = deque()
+        self._waiting: deque[queue.SimpleQueue[Line | None]] = deque()
+        # What is open, or about to be. A line that got lost between two callers leaves it by itself.
+        self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
+        self._counting = threading.RLock()
+        self._is_prepared = False
+        # What is lent outlives its epoch and is closed when it comes back.
+        self._epoch = object()
+
+    # Asking
+
+    def ask(self, verb: str, parameters: tuple[Any, ...]) -> Rows:
+        """Give the rows that answer one question, after one round trip."""
+        wire = self._wire
+        answer_by = time.monotonic() + self._settings.answer_seconds
+        line = self._take(verb, answer_by)
+        cursor, connection = line.cursor, line.connection
+        assert cursor is not None
+        assert connection is not None
+        try:
+            connection.answer_by = answer_by
+            cursor.execute(wire.statements[verb], parameters)
+            for _ in range(wire.passed_over):
+                cursor.nextset()
+            rows = cursor.fetchall()
+            if not rows or rows[0][0] != parameters[0]:
+                raise IdentityMismatchError(NAME, verb, "echo")
+        except (psycopg.Error, OverflowError) as error:
+            self._settle(line, error)
+            raise translated(verb, error) from error
+        except BaseException:
+            # Interrupted: the answer may still be under way, and the next caller must not be given it.
+            self._close(line)
+            raise
+        self._give_back(line)
+        return rows
+
+    def play(self, operation: str, script: Script[R], seconds: float) -> R:
+        """Run a script on a connection of its own, beside the pool, and close that."""
+        self._require_usable()
+        line = Line(self._epoch)
+        try:
+            return _played(operation, script, self._connected(line), seconds)
+        finally:
+            line.close()
+
+    def _settle(self, line: Line, error: psycopg.Error | OverflowError) -> None:
+        if is_lost(error):
+            # The server went away, or is another one now: the other connections lead nowhere either.
+            self.drop()
+        if line.is_clean:
+            self._give_back(line)
+        else:
+            self._close(line)
+
+    # Lending
+
+    def _take(self, verb: str, answer_by: float) -> Line:
+        self._require_usable()
+        while True:
+            try:
+                line = self._idle.pop()
+            except IndexError:
+                fresh = self._counted_in()
+                if fresh is not None:
+                    return self._opened(fresh)
+                awaited = self._awaited(verb, answer_by)
+                if awaited is None:
+                    continue
+                line = awaited
+            if line.epoch is self._epoch:
+                return line
+            # It came back while another thread dropped what was idle.
+            self._close(line)
+
+    def _opened(self, line: Line) -> Line:
+        try:
+            connection = self._connected(line)
+            if not self._is_prepared:
+                settings = self._settings
+                if _played("connect", due_at_first_use(settings), connection, settings.answer_seconds):
+                    _played("migrate", migrated(settings.schema), connection, LONGEST_SECONDS)
+                self._is_prepared = True
+        except BaseException:
+            self._close(line)
+            raise
+        return line
+
+    def _counted_in(self) -> Line | None:
+        """Give a new line that is not connected, or None if there are as many as may be."""
+        with self._counting:
+            if len(self._lines) >= self._settings.pool_size:
+                return None
+            line = Line(self._epoch)
+            self._lines.add(line)
+            return line
+
+    def _connected(self, line: Line) -> BlockingConnection:
+        try:
+            return line.connect(self._settings, self._wire)
+        except psycopg.Error as error:
+            self.drop()
+            raise refused(error) from error
+
+    def _awaited(self, verb: str, answer_by: float) -> Line | None:
+        """Give a line that came back; None: look again whether there is room for another one."""
+        left = answer_by - SLACK_SECONDS - time.monotonic()
+        if left <= 0:
+            raise busy(verb, self._settings)
+        turn: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
+        self._waiting.append(turn)
+        try:
+            # One may have come back before this caller stood in the queue.
+            self._serve_waiting()
+            return turn.get(timeout=min(left, _SECONDS_BETWEEN_LOOKS))
+        except queue.Empty:
+            return None
+        finally:
+            try:
+                self._waiting.remove(turn)
+            except ValueError:
+                # It was served as it gave up; nobody else will look into it.
+                with contextlib.suppress(queue.Empty):
+                    late = turn.get_nowait()
+                    if late is not None:
+                        self._give_back(late)
+
+    def _give_back(self, line: Line) -> None:
+        if line.epoch is not self._epoch:
+            self._close(line)
+            return
+        self._idle.append(line)
+        if self._waiting:
+            self._serve_waiting()
+        if self._closed:
+            self._close_idle()
+
+    def _serve_waiting(self) -> None:
+        with contextlib.suppress(IndexError):
+            while self._waiting:
+                line = self._idle.pop()
+                try:
+                    self._waiting.popleft().put(line)
+                except IndexError:
+                    self._idle.append(line)
+                    return
+
+    # Dropping
+
+    def drop(self) -> None:
+        """Close every connection: the idle ones now, the lent ones as they come back."""
+        self._epoch = object()
+        self._close_idle()
+
+    def close(self) -> None:
+        """Close what is not lent now, and what is lent as it comes back."""
+        self._closed = True
+        if self._pid == os.getpid():
+            self._close_idle()
+
+    def __del__(self) -> None:
+        # A store that is dropped without close leaves nothing open. What a forked child has of it is its parent's.
+        with contextlib.suppress(AttributeError):
+            self.close()
+
+    @property
+    def open_count(self) -> int:
+        """How many connections this process has, lent or idle."""
+        return len(self._lines)
+
+    def _require_usable(self) -> None:
+        if self._closed:
+            raise MisuseError(f"the {NAME} store is closed; open a new one")
+        if self._pid != os.getpid():
+            # Forked where Python's hooks did not run.
+            self._begin()
+
+    def _close_idle(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._close(self._idle.pop())
+
+    def _close(self, line: Line) -> None:
+        self._lines.discard(line)
+        line.close()
+        if self._waiting:
+            # There is room for another one now.
+            with contextlib.suppress(IndexError):
+                self._waiting.popleft().put(None)
+
+
+def _played(operation: str, script: Script[R], connection: BlockingConnection, seconds: float) -> R:
+    try:
+        return play(script, connection, seconds)
+    except psycopg.Error as error:
+        raise translated(operation, error) from error

@@ -1,0 +1,123 @@
+"""What each command sends and how its answer is read: the part that both stores share.
+
+The first parameter is the echo: it comes back with every row, so that an answer to another question is noticed.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+from attrs import frozen
+
+from sessionguard.core import commands as c
+from sessionguard.core.data import join_fields
+from sessionguard.core.instants import to_us
+from sessionguard.core.paging import from_cursor
+from sessionguard.core.records import SessionRecord
+from sessionguard.stores.postgres import rows
+from sessionguard.stores.postgres.rows import Rows
+
+C = TypeVar("C", bound=c.Command[Any])
+R = TypeVar("R")
+
+Parameters = tuple[Any, ...]
+
+# Half of what a bigint holds, so that an instant may be added to it or taken from it.
+_LARGEST: Final = 2**62
+
+
+@frozen
+class Question(Generic[C, R]):
+    """One verb: its parameters, and its reply."""
+
+    verb: str
+    parameters: Callable[[C], Parameters]
+    reply: Callable[[Rows], R]
+
+
+def _at(at: datetime | None) -> int | None:
+    """Give the instant that a command names; None leaves it to the clock of the server."""
+    return None if at is None else to_us(at)
+
+
+def _storable(number: int) -> int:
+    return max(-_LARGEST, min(number, _LARGEST))
+
+
+def _opening(command: c.Create | c.GetOrCreate | c.Replace) -> Parameters:
+    new = command.new
+    life = new.lifetime
+    return (
+        command.operation_id, _at(command.at), new.id, new.scope, new.owner, new.external_id or "", new.token_hash,
+        new.data, life.idle_us, life.absolute_us, life.touch_us, life.retention_us, life.keeps_data,
+    )  # fmt: skip
+
+
+def _load(command: c.Load) -> Parameters:
+    return command.operation_id, _at(command.at), command.token_hash, command.scope
+
+
+def _page(command: c.Page) -> Parameters:
+    newest, after_id = (-_LARGEST, "") if command.cursor is None else from_cursor(command.cursor)
+    shared = command.scope, command.owner, command.status, _storable(command.limit)
+    return "page", _at(command.at), *shared, _storable(-newest), after_id
+
+
+def _save(command: c.Save) -> Parameters:
+    fence = command.fence
+    return (
+        command.operation_id, _at(command.at), command.session_id, join_fields(command.changes),
+        json.dumps(command.remove) if command.remove else "[]",
+        None if command.expected_version is None else _storable(command.expected_version),
+        _storable(command.limit_bytes),
+        None if fence is None else fence.name, None if fence is None else _storable(fence.number),
+    )  # fmt: skip
+
+
+def _rotate(command: c.Rotate) -> Parameters:
+    named = command.operation_id, _at(command.at), command.session_id
+    return *named, command.expected_hash, command.token_hash, _storable(command.grace_us), command.owner
+
+
+def _end_owner(command: c.EndOwner) -> Parameters:
+    named = command.operation_id, _at(command.at)
+    return *named, command.owner, command.scope, command.keep_id, command.reason
+
+
+def _purge(command: c.Purge) -> Parameters:
+    age = None if command.older_than_us is None else _storable(command.older_than_us)
+    return command.operation_id, _at(command.at), age, _storable(command.limit)
+
+
+def _lease(command: c.AcquireLock | c.RenewLock) -> Parameters:
+    return command.holder, _at(command.at), command.session_id, command.name, _storable(command.lease_us)
+
+
+IDENTIFY: Final[Question[c.Identify, str]] = Question("identify", lambda _: ("identify",), rows.to_text)
+CREATE: Final[Question[c.Create, c.Opened]] = Question("create", _opening, rows.to_opened)
+GET_OR_CREATE: Final[Question[c.GetOrCreate, c.Opened]] = Question("get_or_create", _opening, rows.to_opened)
+REPLACE: Final[Question[c.Replace, c.Opened]] = Question("replace", _opening, rows.to_opened)
+LOAD: Final[Question[c.Load, c.Loaded]] = Question("load", _load, rows.to_loaded)
+GET: Final[Question[c.Get, SessionRecord | None]] = Question(
+    "get", lambda command: (command.session_id, _at(command.at), command.session_id), rows.to_known
+)
+PAGE: Final[Question[c.Page, c.PageOfRecords]] = Question("page", _page, rows.to_page)
+SAVE: Final[Question[c.Save, c.Changed]] = Question("save", _save, rows.to_changed)
+TOUCH: Final[Question[c.Touch, c.Changed]] = Question(
+    "touch", lambda command: (command.operation_id, _at(command.at), command.session_id), rows.to_changed
+)
+ROTATE: Final[Question[c.Rotate, c.Changed]] = Question("rotate", _rotate, rows.to_changed)
+END: Final[Question[c.End, c.Changed]] = Question(
+    "end", lambda command: (command.operation_id, _at(command.at), command.session_id, command.reason), rows.to_changed
+)
+END_OWNER: Final[Question[c.EndOwner, c.Ended]] = Question("end_owner", _end_owner, rows.to_ended)
+SWEEP: Final[Question[c.Sweep, c.Ended]] = Question(
+    "sweep", lambda command: (command.operation_id, _at(command.at), _storable(command.limit)), rows.to_ended
+)
+PURGE: Final[Question[c.Purge, c.Purged]] = Question("purge", _purge, rows.to_purged)
+ACQUIRE_LOCK: Final[Question[c.AcquireLock, c.LockReply]] = Question("acquire_lock", _lease, rows.to_lock)
+RENEW_LOCK: Final[Question[c.RenewLock, c.LockReply]] = Question("renew_lock", _lease, rows.to_lock)
+RELEASE_LOCK: Final[Question[c.ReleaseLock, c.LockReply]] = Question(
+    "release_lock", lambda command: (command.holder, command.session_id, command.name), rows.to_lock
+)

@@ -1,0 +1,76 @@
+"""From rows to replies: pure, and the only place that knows the order of columns."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sessionguard.core import commands as c
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.paging import to_cursor
+from sessionguard.core.records import SessionRecord
+
+Row = tuple[Any, ...]
+Rows = Sequence[Row]
+
+# echo, part, number, and then the columns of sg_reply, which are the fields of a SessionRecord in their order.
+_RECORD: Final = slice(3, None)
+_OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome}
+
+
+def to_record(row: Row) -> SessionRecord:
+    """Give the record that a row carries."""
+    return SessionRecord(*row[_RECORD])
+
+
+def to_text(rows: Rows) -> str:
+    """Give the one text that was asked for."""
+    return str(rows[0][1])
+
+
+def to_opened(rows: Rows) -> c.Opened:
+    """Give the session that was opened or found, and those that ended on the way."""
+    first = rows[0]
+    ended = tuple(map(to_record, rows[1:])) if len(rows) > 1 else ()
+    return c.Opened(to_record(first), ended, first[1] == "touched")
+
+
+def to_loaded(rows: Rows) -> c.Loaded:
+    """Give the session of a token, or why there is none."""
+    row = rows[0]
+    part = row[1]
+    if part == "found":
+        return c.Loaded(to_record(row))
+    if part == "touched":
+        return c.Loaded(to_record(row), True)
+    return c.Loaded(None, False, part, row[3])
+
+
+def to_known(rows: Rows) -> SessionRecord | None:
+    """Give the record, or None if the id is not known."""
+    return None if rows[0][1] == "unknown" else to_record(rows[0])
+
+
+def to_changed(rows: Rows) -> c.Changed:
+    """Give how a change ended."""
+    row = rows[0]
+    return c.Changed(_OUTCOMES[row[1]], None if row[3] is None else to_record(row), row[2])
+
+
+def to_ended(rows: Rows) -> c.Ended:
+    """Give the sessions that were ended."""
+    return c.Ended(tuple(map(to_record, rows[:-1])), rows[-1][1] == "more")
+
+
+def to_purged(rows: Rows) -> c.Purged:
+    """Give how many were forgotten."""
+    return c.Purged(rows[-1][2], rows[-1][1] == "more")
+
+
+def to_page(rows: Rows) -> c.PageOfRecords:
+    """Give one page; where it ends is the cursor, if more follow."""
+    records = tuple(map(to_record, rows[:-1]))
+    return c.PageOfRecords(records, to_cursor(records[-1]) if rows[-1][2] else None)
+
+
+def to_lock(rows: Rows) -> c.LockReply:
+    """Give who has the lock, by its fence."""
+    return c.LockReply(_OUTCOMES[rows[0][1]], rows[0][2])

@@ -1,0 +1,110 @@
+"""Schema versions: numbered SQL files, applied whole or not at all, by one connection at a time.
+
+What is asked of the server is written once, as scripts: generators that yield statements and are sent their rows.
+`playing` drives them, on a blocking connection and on an async one.
+"""
+
+from collections.abc import Generator, Sequence
+from importlib.resources import files
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from sessionguard.errors import StoreDataError, StoreUnavailableError
+from sessionguard.stores.postgres.settings import Settings
+from sessionguard.stores.postgres.translation import NAME
+
+R = TypeVar("R")
+
+Step = tuple[str, Sequence[Any] | None]
+"""A statement with its parameters; or several statements in one text, without any."""
+Script = Generator[Step, list[tuple[Any, ...]], R]
+
+LONGEST_SECONDS: Final = 600.0
+"""How long a migration may take, and others wait for it."""
+
+
+def _migrations() -> tuple[tuple[int, str, str], ...]:
+    folder = files(__package__).joinpath("migrations")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return tuple((int(name[:4]), name, folder.joinpath(name).read_text(encoding="utf-8")) for name in names)
+
+
+MIGRATIONS: Final = _migrations()
+NEWEST: Final = MIGRATIONS[-1][0]
+
+
+def version_of(schema: str) -> Script[int]:
+    """Give the version of the schema; 0 if there is nothing of ours."""
+    ((is_there,),) = yield "SELECT to_regclass(%s) IS NOT NULL", [f'"{schema}".sg_schema']
+    if not is_there:
+        return 0
+    ((version,),) = yield f'SELECT coalesce(max(version), 0)::bigint FROM "{schema}".sg_schema', None
+    return int(version)
+
+
+def due(schema: str) -> Script[list[str]]:
+    """Name the migrations that the schema still needs.
+
+    Raises:
+        StoreDataError: a newer release has migrated it further than this one knows.
+    """
+    version = yield from version_of(schema)
+    if version > NEWEST:
+        raise StoreDataError(
+            NAME, "connect", f"the schema {schema} has version {version}, this release knows {NEWEST}; upgrade "
+            "sessionguard here, or give this release a schema of its own"
+        )  # fmt: skip
+    return [name for number, name, _ in MIGRATIONS if number > version]
+
+
+def due_at_first_use(settings: Settings) -> Script[list[str]]:
+    """Name what this store has to apply before it can be used. Raises `StoreUnavailableError` if it is not to."""
+    names = yield from due(settings.schema)
+    if names and not settings.migrate:
+        raise StoreUnavailableError(
+            NAME, "connect", f"the schema {settings.schema} is not there or out of date ({len(names)} migrations are "
+            "due) and migrate=false; run `sessionguard migrate`"
+        )  # fmt: skip
+    return names
+
+
+def migrated(schema: str) -> Script[list[str]]:
+    """Apply what is due, in one transaction, and name it; several processes may try at once."""
+    yield "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", None
+    yield f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LONGEST_SECONDS:.0f}s'", None
+    yield "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"sessionguard migrate {schema}"]
+    # Asked again, now that no one else can be at it.
+    names = yield from due(schema)
+    try:
+        yield from _apply(schema, names)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StoreUnavailableError(NAME, "migrate", _grants(schema, names)) from error
+    yield "COMMIT", None
+    return names
+
+
+def _apply(schema: str, names: list[str]) -> Script[None]:
+    ((is_there,),) = yield "SELECT to_regnamespace(%s) IS NOT NULL", [f'"{schema}"']
+    if not is_there:
+        # Not IF NOT EXISTS alone: that asks for the right to create one also where it is there.
+        yield f'CREATE SCHEMA "{schema}"', None
+    # The functions keep this search path. Objects of others are not found through it, temporary ones last.
+    yield f'SET LOCAL search_path = "{schema}", pg_temp; SET LOCAL client_min_messages = warning', None
+    yield (
+        "CREATE TABLE IF NOT EXISTS sg_schema "
+        "(version integer NOT NULL PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
+        None,
+    )
+    for number, name, text in MIGRATIONS:
+        if name in names:
+            yield text, None
+            yield "INSERT INTO sg_schema (version) VALUES (%s)", [number]
+
+
+def _grants(schema: str, names: list[str]) -> str:
+    return (
+        f"this role may not make or change the schema {schema} ({len(names)} migrations are due); run `sessionguard "
+        f"migrate` once with a role that may, then GRANT USAGE ON SCHEMA {schema} TO this role and GRANT SELECT, INSERT, "
+        f"UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO this role"
+    )

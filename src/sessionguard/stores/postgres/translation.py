@@ -1,0 +1,134 @@
+"""psycopg's errors in our words: what happened, whether anything was done, and what helps.
+
+`transient` is said of what may soon be otherwise by itself: a server that restarts, a connection that was cut, a
+deadlock. Messages of the server are shown by their first line, which names objects and never values.
+"""
+
+from typing import Final
+
+import psycopg
+from attrs import frozen
+
+from sessionguard.errors import SessionGuardError, StoreDataError, StoreTimeoutError, StoreUnavailableError
+from sessionguard.stores.postgres.connecting import NoAnswerError
+from sessionguard.stores.postgres.settings import Settings
+
+NAME: Final = "postgresql"
+
+
+@frozen
+class _Meaning:
+    remedy: str = ""
+    transient: bool = False
+
+
+_RESTARTING: Final = _Meaning("the server is restarting or shutting down", transient=True)
+_MIGRATE: Final = _Meaning("run `sessionguard migrate` with the role that owns the schema")
+# By SQLSTATE, or by its class.
+_MEANINGS: Final[dict[str, _Meaning]] = {
+    "08": _Meaning("the connection was lost", transient=True),
+    "25006": _Meaning(
+        "it is a replica or read-only; name the primary in the URL, or all servers with target_session_attrs=read-write",
+        transient=True,
+    ),
+    "28": _Meaning("check the user, the password and pg_hba.conf of the server"),
+    "3D000": _Meaning("create the database, or correct its name in the URL"),
+    "3F000": _MIGRATE,
+    "40": _Meaning("another transaction was in the way; nothing was done", transient=True),
+    "42P01": _MIGRATE,
+    "42883": _MIGRATE,
+    "42501": _Meaning("grant this role what docs/how-to/postgresql.md names"),
+    "53000": _Meaning("the server lacks resources"),
+    "53100": _Meaning("the disk of the server is full: free some space; what was stored before is intact"),
+    "53200": _Meaning("the server is out of memory: give it more, or let it serve fewer connections"),
+    "53300": _Meaning(
+        "the server has no connection left: raise max_connections, use a smaller pool, or a proxy", transient=True
+    ),
+    "57P01": _RESTARTING,
+    "57P02": _RESTARTING,
+    "57P03": _RESTARTING,
+    "57P05": _Meaning("the server closed the idle connection", transient=True),
+    "58": _Meaning("the server could not use its files: see its log"),
+}
+_TIMEOUTS: Final = frozenset({"57014", "55P03"})
+_UNREADABLE: Final = ("22", "23", "XX")
+
+# A connection that is refused has no SQLSTATE. Text -> the one it would have had; in English, as servers speak by default.
+_REFUSALS: Final = (
+    ("password authentication failed", "28P01"),
+    ("no pg_hba.conf entry", "28000"),
+    ("no password supplied", "28P01"),
+    ("is not permitted to log in", "28000"),
+    ("role ", "28000"),
+    ("too many clients", "53300"),
+    ("too many connections", "53300"),
+    ("remaining connection slots", "53300"),
+    ("is starting up", "57P03"),
+    ("is shutting down", "57P03"),
+    ("not yet accepting connections", "57P03"),
+    ("in recovery mode", "57P03"),
+    ("is read-only", "25006"),
+    ("database ", "3D000"),
+)
+
+
+def translated(operation: str, error: psycopg.Error | OverflowError) -> SessionGuardError:
+    """Give our error for one that psycopg raised while the server was asked."""
+    if isinstance(error, NoAnswerError):
+        return StoreUnavailableError(NAME, operation, f"{error}; see that it is well and can be reached", transient=True)
+    state = getattr(error, "sqlstate", None)
+    if state is None:
+        # Not an answer of the server: the connection is gone, or its state is.
+        return StoreUnavailableError(NAME, operation, _first_line(error), transient=is_lost(error))
+    if state in _TIMEOUTS:
+        return StoreTimeoutError(NAME, operation, f"others kept what it needs locked ({_message(error)})")
+    if state.startswith(_UNREADABLE):
+        return StoreDataError(NAME, operation, f"{_message(error)} ({state})")
+    return _unavailable(operation, _message(error), state)
+
+
+def refused(error: psycopg.Error) -> SessionGuardError:
+    """Give our error for one that psycopg raised while connecting."""
+    text = _first_line(error)
+    state = getattr(error, "sqlstate", None) or next((state for part, state in _REFUSALS if _said(part, text)), None)
+    if state is None:
+        refusal = f"{text}; see that the server runs and can be reached"
+        # What the server itself said, and is not known here, will not pass by itself.
+        return StoreUnavailableError(NAME, "connect", refusal, transient="FATAL" not in text)
+    return _unavailable("connect", text, state)
+
+
+def busy(operation: str, settings: Settings) -> StoreTimeoutError:
+    """Give the error for a call that got no connection; nothing was asked."""
+    return StoreTimeoutError(
+        NAME, operation, f"all {settings.pool_size} connections of this process were busy for "
+        f"{settings.patience_seconds:g} s; raise pool in the store URL"
+    )  # fmt: skip
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether `error` says that the connection, and so probably every other one, leads nowhere any more."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    state = getattr(error, "sqlstate", None)
+    return state is None or state[:2] in ("08", "57") and state not in _TIMEOUTS or state == "25006"
+
+
+def _unavailable(operation: str, text: str, state: str) -> StoreUnavailableError:
+    meaning = _MEANINGS.get(state) or _MEANINGS.get(state[:2]) or _Meaning()
+    message = f"{text}; {meaning.remedy}" if meaning.remedy else f"{text} ({state})"
+    return StoreUnavailableError(NAME, operation, message, transient=meaning.transient)
+
+
+def _said(part: str, text: str) -> bool:
+    _, separator, said = text.partition("FATAL:")
+    return bool(separator) and (said.lstrip().startswith(part) if part.endswith(" ") else part in said)
+
+
+def _message(error: psycopg.Error | OverflowError) -> str:
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return primary or _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

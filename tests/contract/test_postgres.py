@@ -1,0 +1,86 @@
+"""The PostgreSQL store keeps the contract, blocking and async, on the oldest and the newest PostgreSQL that is found."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import ClassVar
+
+import pytest
+
+from sessionguard.stores.postgres import AsyncPostgresStore, PostgresStore
+from sessionguard.testing import Capabilities, StoreContract
+from sessionguard.testing.contracts.candidate import MakeStore
+from sessionguard.testing.servers import Installation, PostgresServer, find_postgres, postgres_installations
+from tests.conftest import installed
+
+# What it acknowledges is lost if the machine crashes: no case of the kit looks at that, and other tests do.
+HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": 200}
+
+Start = Callable[[Installation | None], PostgresServer]
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Give the server of an installation, started when it is first asked for; None: of the preferred one."""
+    with ExitStack() as stack:
+        running: dict[Installation, PostgresServer] = {}
+
+        def started(binaries: Installation | None) -> PostgresServer:
+            found = binaries or installed(find_postgres)
+            if found not in running:
+                running[found] = stack.enter_context(PostgresServer(config=HASTY, binaries=found))
+            return running[found]
+
+        yield started
+
+
+def by_age() -> list[Installation]:
+    """Give what is installed, the oldest first."""
+    return sorted(postgres_installations(), key=lambda found: found.version)
+
+
+class PostgresContract(StoreContract):
+    """Every case on one server, each in a schema of its own."""
+
+    prepare: ClassVar[bool] = True
+
+    @pytest.fixture
+    def server(self, start: Start) -> PostgresServer:
+        """The server of this class."""
+        return start(None)
+
+    @pytest.fixture
+    def make_store(self, server: PostgresServer, schema_name: str) -> MakeStore:
+        """Connections to one new schema."""
+        return partial(PostgresStore, server.url, schema=schema_name, prepare=self.prepare)
+
+    @pytest.fixture
+    def make_async_store(self, server: PostgresServer, schema_name: str) -> MakeStore:
+        """The same schema by the async store."""
+        return partial(AsyncPostgresStore, server.url, schema=schema_name, prepare=self.prepare)
+
+
+class TestNewest(PostgresContract):
+    """Every case on the newest release that is installed."""
+
+    @pytest.fixture
+    def server(self, start: Start) -> PostgresServer:
+        """The newest."""
+        return start(next(reversed(by_age()), None))
+
+
+@pytest.mark.skipif(len({found.version[0] for found in by_age()}) < 2, reason="only one release is installed")
+class TestOldest(PostgresContract):
+    """Every case on the oldest release that is installed."""
+
+    @pytest.fixture
+    def server(self, start: Start) -> PostgresServer:
+        """The oldest."""
+        return start(by_age()[0])
+
+
+class TestWithoutPrepare(PostgresContract):
+    """Every case with all that is needed in one message, as behind a proxy; processes would meet nothing new."""
+
+    capabilities = Capabilities(processes=False)
+    prepare = False
