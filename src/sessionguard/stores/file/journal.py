@@ -1,0 +1,162 @@
+"""The journal of one shard: what was decided, durable before anyone sees it and whole before it is done.
+
+Every operation is one entry: all that it changes, with a check sum. It counts from the moment at which the header
+names it. From then on it is carried out: by whoever wrote it, or by the next one to take the lock if that
+process died. Until that is done readers see it laid over the files, so that nobody ever sees half of it.
+
+Only the entry is flushed to the disk before an operation is acknowledged. The files themselves are flushed when the
+journal is begun anew, and a journal that is met after a restart of the machine is carried out from its beginning.
+"""
+
+import functools
+import os
+import secrets
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Final
+
+from attrs import evolve, frozen
+
+from sessionguard.errors import StoreDataError
+from sessionguard.stores.file.changeset import Change, Changes, pack, unpack
+
+_HEADER: Final = struct.Struct("<8s16s16s8sQQ")
+_CHECK: Final = struct.Struct("<I")
+_HEADER_SIZE: Final = _HEADER.size + _CHECK.size
+_ENTRY: Final = struct.Struct("<8sII")
+_MAGIC: Final = b"sgfiles1"
+START: Final = 128
+_TRIES: Final = 200
+
+UNKNOWN_BOOT: Final = bytes(16)
+"""Without knowing whether the machine was stopped, nothing may be left for later: each entry is flushed at once."""
+
+LIMIT_BYTES: Final = 128 * 1024
+"""A journal longer than this is begun anew."""
+
+
+@functools.cache
+def this_boot() -> bytes:
+    """Give what tells this run of the machine from every other; `UNKNOWN_BOOT` where the system does not tell."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        return bytes.fromhex(text.strip().replace("-", ""))
+    except (OSError, ValueError):
+        return UNKNOWN_BOOT
+
+
+@frozen
+class Header:
+    """Where a journal stands. Two equal headers mean that nothing was decided or carried out in between."""
+
+    boot: bytes
+    """The run of the machine in which all before `applied` was carried out."""
+    identity: bytes
+    """Drawn when the journal was made: another one means other sessions."""
+    epoch: bytes
+    """Drawn when it was begun anew; entries of other epochs do not count."""
+    tail: int
+    applied: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was decided is carried out."""
+        return self.applied == self.tail and self.boot == this_boot()
+
+
+class OvertakenError(Exception):
+    """The entries that a header names are not there: the journal was begun anew since the header was read."""
+
+
+def new_header() -> Header:
+    """Give the header of a journal that is made now."""
+    return Header(this_boot(), secrets.token_bytes(16), secrets.token_bytes(8), START, START)
+
+
+def read_header(descriptor: int) -> Header | None:
+    """Give the header; None if the file is empty.
+
+    Raises:
+        StoreDataError: it is not one.
+    """
+    for _ in range(_TRIES):
+        text = os.pread(descriptor, _HEADER_SIZE, 0)
+        if not text:
+            return None
+        if len(text) == _HEADER_SIZE and zlib.crc32(text[: _HEADER.size]) == _CHECK.unpack_from(text, _HEADER.size)[0]:
+            magic, *fields = _HEADER.unpack_from(text)
+            if magic == _MAGIC:
+                return Header(*fields)
+        # It may be in the midst of being written.
+        time.sleep(0.0001)
+    raise StoreDataError("file", "read", "the journal of a shard is damaged; restore the folder from a backup")
+
+
+def write_header(descriptor: int, header: Header) -> None:
+    """Make `header` what everyone sees from now on."""
+    text = _HEADER.pack(_MAGIC, header.boot, header.identity, header.epoch, header.tail, header.applied)
+    os.pwrite(descriptor, text + _CHECK.pack(zlib.crc32(text)), 0)
+
+
+def append(descriptor: int, header: Header, changes: Changes) -> Header:
+    """Make an entry durable that nobody sees yet, and give the header that makes it count."""
+    content = pack(changes)
+    entry = _ENTRY.pack(header.epoch, len(content), _check(header.epoch, content)) + content
+    view, at = memoryview(entry), header.tail
+    while view:
+        written = os.pwrite(descriptor, view, at)
+        view, at = view[written:], at + written
+    os.fdatasync(descriptor)
+    return evolve(header, tail=at)
+
+
+def decided(descriptor: int, header: Header) -> dict[str, Change]:
+    """Give the changes that count and are not carried out yet, as far as this header tells.
+
+    Raises:
+        OvertakenError: the journal was begun anew since the header was read.
+    """
+    return _read(descriptor, header, header.applied, header.tail)[0]
+
+
+def carried_out(descriptor: int, header: Header) -> dict[str, Change]:
+    """Give the outcome of all entries that count."""
+    return _read(descriptor, header, START, header.tail)[0]
+
+
+def everything(descriptor: int, header: Header) -> tuple[dict[str, Change], int]:
+    """Give the outcome of all entries, also of those that a header on the disk does not count, and where they end.
+
+    For after a stop of the machine: the last header may have been lost with it, the last entries were durable.
+    """
+    return _read(descriptor, header, START, None)
+
+
+def begun_anew(header: Header) -> Header:
+    """Give the header of the same journal without entries."""
+    return evolve(header, boot=this_boot(), epoch=secrets.token_bytes(8), tail=START, applied=START)
+
+
+def _read(descriptor: int, header: Header, at: int, end: int | None) -> tuple[dict[str, Change], int]:
+    changes: dict[str, Change] = {}
+    while end is None or at < end:
+        head = os.pread(descriptor, _ENTRY.size, at)
+        if len(head) < _ENTRY.size:
+            break
+        epoch, length, check = _ENTRY.unpack(head)
+        if epoch != header.epoch:
+            break
+        content = os.pread(descriptor, length, at + _ENTRY.size)
+        if len(content) < length or _check(epoch, content) != check:
+            break
+        changes.update(unpack(content))
+        at += _ENTRY.size + length
+    if end is not None and at != end:
+        raise OvertakenError
+    return changes, at
+
+
+def _check(epoch: bytes, content: bytes) -> int:
+    return zlib.crc32(content, zlib.crc32(epoch))

@@ -1,0 +1,108 @@
+"""Waiting for the lock of a shard: threads of one process in turn, processes by short jittered tries."""
+
+import os
+import random
+import threading
+import time
+from collections import deque
+from typing import Final
+
+from sessionguard.errors import StoreTimeoutError
+
+_FIRST_DELAY: Final = 0.0002
+_LONGEST_DELAY: Final = 0.005
+
+# Seeded from the system at import and again by the interpreter in a forked child; jitter is no secret.
+_jitter = random.uniform
+
+
+class Deadline:
+    """When the patience of one call is over, whatever it waits for and however often."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        self.patience_seconds = patience_seconds
+        self._at = time.monotonic() + patience_seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the call may still wait; 0 if its patience is over."""
+        return max(0.0, self._at - time.monotonic())
+
+
+class Turns:
+    """One queue per key, first come, first served, kept only while someone is in it."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._queues: dict[str, deque[threading.Lock]] = {}
+
+    def take(self, key: str, place: threading.Lock, operation: str, deadline: Deadline) -> None:
+        """Queue up at `place`, a new lock, and wait until it is first. Whatever happens, call `leave` afterwards.
+
+        Raises:
+            StoreTimeoutError: it was not first in time.
+        """
+        place.acquire()
+        with self._mutex:
+            queue = self._queues.setdefault(key, deque())
+            queue.append(place)
+            if queue[0] is place:
+                return
+        if not place.acquire(timeout=deadline.seconds_left):
+            raise StoreTimeoutError(
+                "file", operation, f"other threads kept writing for {deadline.patience_seconds:g} s"
+            )
+
+    def leave(self, key: str, place: threading.Lock) -> None:
+        """Leave the queue; the next one is first if this one was. Leaving twice is fine."""
+        with self._mutex:
+            queue = self._queues.get(key, deque())
+            if place not in queue:
+                return
+            was_first = queue[0] is place
+            queue.remove(place)
+            if not queue:
+                del self._queues[key]
+            elif was_first:
+                queue[0].release()
+
+
+def lock_exclusively(descriptor: int, operation: str, deadline: Deadline) -> None:
+    """Take the lock of the open file for this open file alone; closing it, or the death of the process, frees it.
+
+    Raises:
+        StoreTimeoutError: others held it for the whole time.
+    """
+    delay = _FIRST_DELAY
+    while not _try_to_lock(descriptor):
+        left = deadline.seconds_left
+        if not left:
+            raise StoreTimeoutError(
+                "file", operation, f"another process kept a lock, for {deadline.patience_seconds:g} s with all waits"
+            )
+        time.sleep(min(left, _jitter(delay / 4, delay)))
+        delay = min(delay * 2, _LONGEST_DELAY)
+
+
+def _try_to_lock(descriptor: int) -> bool:
+    import portalocker  # here, because it loads much, and redis where that is installed
+
+    try:
+        # flock: it belongs to this open descriptor, so that closing another one of the same file does not drop it.
+        portalocker.lock(descriptor, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.AlreadyLocked:
+        return False
+    except portalocker.LockException as error:
+        raise OSError(str(error)) from error
+    return True
+
+
+def unlock(descriptor: int) -> None:
+    """Give the lock back and close the file."""
+    import portalocker
+
+    try:
+        # Not by closing alone: a child forked meanwhile may have the descriptor for a moment, and with it the lock.
+        portalocker.unlock(descriptor)
+    finally:
+        os.close(descriptor)
