@@ -44,16 +44,23 @@ def killed_while(
         ChildError: it returned, raised, or was silent for `patience_seconds` before it was killed.
     """
     with ChildProcess(_acknowledge, function, arguments) as child:
-        heard = [child.hear(patience_seconds) for _ in range(acknowledgements)]
+        heard = [_heard(child, patience_seconds) for _ in range(acknowledgements)]
         end = time.monotonic() + seconds
         # Heard all the time: with its pipe full, the child would stand still.
         while (left := end - time.monotonic()) > 0:
             if child.has_spoken(left):
-                heard.append(child.hear(patience_seconds))
-        heard += child.heard_before_death()
-        if any(isinstance(message, _Returned) for message in heard):
-            raise ChildError("the function returned before it was killed; let it go on without end")
-    return heard
+                heard.append(_heard(child, patience_seconds))
+        return heard + [_acknowledged(message) for message in child.heard_before_death()]
+
+
+def _heard(child: ChildProcess, patience_seconds: float) -> Any:
+    return _acknowledged(child.hear(patience_seconds))
+
+
+def _acknowledged(message: Any) -> Any:
+    if isinstance(message, _Returned):
+        raise ChildError("the function returned before it was killed; let it go on without end")
+    return message
 
 
 class _Returned:
