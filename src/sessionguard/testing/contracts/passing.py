@@ -20,26 +20,32 @@ class StaleHoldersSaveNothing(Race):
     """While a lock passes from holder to holder, no save of a former holder lands after one of a later holder."""
 
     needs = "locks"
-    turns = 8
+    tries, turns = 24, 4
 
     def prepare(self, s: Stage, callers: int) -> Flow[Any]:
         owner = yield from super().prepare(s, callers)
         return (yield from perform(s.create(owner))).record
 
     def caller(self, s: Stage, subject: Any, number: int) -> Flow[Any]:
-        saves = []
-        for turn in range(self.turns):
+        saves, fences = [], []
+        for turn in range(self.tries):
+            if len(fences) == self.turns:
+                break
             holder = f"holder-{number}-{turn}"
             held = yield from perform(s.acquire(subject, holder, lease=IDLE))
             if held.outcome is not Outcome.DONE:
                 continue
-            # One save while it is held, and two when others may have taken it.
-            for release in (True, False, False):
-                saved = yield from perform(s.save(subject, {"fence": held.fence}, fence=Fence("door", held.fence)))
-                saves.append((saved.outcome, saved.record and saved.record.version, held.fence))
-                if release:
-                    yield from perform(s.release(subject, holder))
+            fences.append(held.fence)
+            saves.append((yield from self._saved(s, subject, held.fence)))
+            yield from perform(s.release(subject, holder))
+            # Now others may have taken it; and whoever held it twice is stale with its first fence for certain.
+            for fence in (held.fence, fences[0]):
+                saves.append((yield from self._saved(s, subject, fence)))
         return saves
+
+    def _saved(self, s: Stage, subject: Any, fence: int) -> Flow[Any]:
+        saved = yield from perform(s.save(subject, {"fence": fence}, fence=Fence("door", fence)))
+        return saved.outcome, saved.record and saved.record.version, fence
 
     def judge(self, s: Stage, subject: Any, seen: Sequence[Any]) -> Steps:
         saves = [save for mine in seen for save in mine]

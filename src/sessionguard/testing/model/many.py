@@ -1,7 +1,6 @@
 """The verbs of the model that are about many sessions."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import settled
@@ -59,7 +58,7 @@ class ModelMany(ModelBase):
         """End one of many."""
         return self.finish(entry, reason, now(command), command.operation_id)
 
-    def answered(self, command: Any) -> Answer | None:
+    def answered(self, command: c.EndOwner | c.Sweep | c.Purge) -> Answer | None:
         """Give what this very command was answered before."""
         return self.answers.get(command.operation_id)
 

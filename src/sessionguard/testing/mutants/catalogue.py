@@ -1,12 +1,23 @@
 """All planted bugs: importing this module fills the register."""
 
-from sessionguard.testing.mutants import endings, names, opening, repetition, routines, shelf, tokens, writing
+from sessionguard.testing.mutants import (
+    endings,
+    fencing,
+    names,
+    opening,
+    repetition,
+    routines,
+    sharding,
+    shelf,
+    tokens,
+    writing,
+)
 from sessionguard.testing.mutants.planting import MUTANTS, Mutant
 
 __all__ = ["FAMILIES", "MUTANTS", "Mutant"]
 
 FAMILIES = tuple(
     module.__name__.rpartition(".")[2]
-    for module in (opening, tokens, writing, endings, repetition, names, routines, shelf)
+    for module in (opening, tokens, writing, endings, repetition, sharding, names, routines, fencing, shelf)
 )
 """What the bugs are about; one module each."""

@@ -83,3 +83,53 @@ class LocksOfTheDead(ModelStore):
     def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
         reply = super().acquire_lock(command)
         return c.LockReply(Outcome.DONE, 1) if reply.outcome is Outcome.ENDED else reply
+
+
+@planted("repeated_release_answers_the_same", "repeated_release_is_known_after_many_others")
+class ForgetsReleases(ModelStore):
+    """Tells a holder whose first reply was lost that the lock was another's, though nothing went wrong."""
+
+    def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
+        reply = super().release_lock(command)
+        holding = self.holdings.get((command.session_id, command.name))
+        if holding is not None:
+            holding.released.clear()
+        return reply
+
+
+@planted("repeated_release_is_known_after_many_others")
+class RemembersTheLastRelease(ModelStore):
+    """Remembers one release a lock."""
+
+    def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
+        reply = super().release_lock(command)
+        holding = self.holdings.get((command.session_id, command.name))
+        if holding is not None:
+            holding.released = dict(list(holding.released.items())[-1:])
+        return reply
+
+
+@planted("repeated_release_answers_the_same")
+class ReleasesOnceMore(ModelStore):
+    """A release that comes again frees the lock of whoever has taken it since."""
+
+    def may_release(self, holding: Holding, command: c.ReleaseLock) -> bool:
+        return super().may_release(holding, command) or command.holder in holding.released
+
+
+@planted("repeated_release_answers_the_same")
+class AnswersWithTheFenceOfNow(ModelStore):
+    """A release that comes again is answered with the fence of the present holder, so it looks like a lost lock."""
+
+    def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
+        reply = super().release_lock(command)
+        holding = self.holdings.get((command.session_id, command.name))
+        return reply if holding is None else evolve(reply, fence=holding.fence)
+
+
+@planted("who_lost_a_lock_never_releases_it", "only_the_holder_releases", "a_lapsed_lock_is_taken_over")
+class EveryReleaseIsDone(ModelStore):
+    """Says that every release is done, so a holder never learns that the lock was taken from it."""
+
+    def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
+        return evolve(super().release_lock(command), outcome=Outcome.DONE)
