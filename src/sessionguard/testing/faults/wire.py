@@ -118,7 +118,7 @@ class Wire:
         self.cut()
 
     def _forward(self, source: socket.socket, sink: socket.socket, direction: Direction) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := source.recv(CHUNK_BYTES):
                 if not self._passes(direction, data):
                     self.cut()
@@ -126,6 +126,9 @@ class Wire:
                 self._send_slowly(sink, data)
             self._wait_while_held()
             sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            # One side was reset: the other one hears of it.
+            self.cut()
 
     def _passes(self, direction: Direction, data: bytes) -> bool:
         """Count what came and judge it: a reply to a request that an order names does not pass."""
