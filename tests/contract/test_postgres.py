@@ -1,7 +1,7 @@
 """The PostgreSQL store keeps the contract, blocking and async, on the oldest and the newest PostgreSQL that is found."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import ClassVar
 
@@ -18,20 +18,31 @@ HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
 
 Start = Callable[[Installation | None], PostgresServer]
 
+SCHEMA = "kit"
+EMPTY = f"""
+DELETE FROM {SCHEMA}.sg_session; DELETE FROM {SCHEMA}.sg_lock; DELETE FROM {SCHEMA}.sg_operation;
+UPDATE {SCHEMA}.sg_store SET deployment_id = replace(gen_random_uuid()::text, '-', ''), generation_floor = 0
+"""
+
 
 @pytest.fixture(scope="module")
 def start() -> Iterator[Start]:
     """Give the server of an installation, started when it is first asked for; None: of the preferred one."""
+    running: dict[Installation, PostgresServer] = {}
     with ExitStack() as stack:
-        running: dict[Installation, PostgresServer] = {}
 
         def started(binaries: Installation | None) -> PostgresServer:
             found = binaries or installed(find_postgres)
             if found not in running:
-                running[found] = stack.enter_context(PostgresServer(config=HASTY, binaries=found))
+                server = running[found] = stack.enter_context(PostgresServer(config=HASTY, binaries=found))
+                with closing(PostgresStore(server.url, schema=SCHEMA)) as store:
+                    store.migrate()
             return running[found]
 
         yield started
+        for server in running.values():
+            # A clean stop would write out what nobody reads any more.
+            server.kill()
 
 
 def by_age() -> list[Installation]:
@@ -40,7 +51,7 @@ def by_age() -> list[Installation]:
 
 
 class PostgresContract(StoreContract):
-    """Every case on one server, each in a schema of its own."""
+    """Every case on one server, each in an empty schema."""
 
     prepare: ClassVar[bool] = True
 
@@ -50,14 +61,20 @@ class PostgresContract(StoreContract):
         return start(None)
 
     @pytest.fixture
-    def make_store(self, server: PostgresServer, schema_name: str) -> MakeStore:
-        """Connections to one new schema."""
-        return partial(PostgresStore, server.url, schema=schema_name, prepare=self.prepare)
+    def url(self, server: PostgresServer) -> str:
+        """The server, its schema emptied: migrating one for each test would take most of the time."""
+        server.execute(EMPTY)
+        return server.url
 
     @pytest.fixture
-    def make_async_store(self, server: PostgresServer, schema_name: str) -> MakeStore:
+    def make_store(self, url: str) -> MakeStore:
+        """Connections to the one schema."""
+        return partial(PostgresStore, url, schema=SCHEMA, prepare=self.prepare)
+
+    @pytest.fixture
+    def make_async_store(self, url: str) -> MakeStore:
         """The same schema by the async store."""
-        return partial(AsyncPostgresStore, server.url, schema=schema_name, prepare=self.prepare)
+        return partial(AsyncPostgresStore, url, schema=SCHEMA, prepare=self.prepare)
 
 
 class TestNewest(PostgresContract):
