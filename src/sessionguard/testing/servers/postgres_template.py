@@ -87,7 +87,7 @@ def own(path: Path, user: str | None) -> None:
 
 
 def _make(installation: Installation, user: str | None) -> Path:
-    if user is not None and not _is_open_to_all(installation.server):
+    if user is not None and not _is_open_to_all(installation.server.resolve()):
         reason = f"{installation.server} cannot be reached by the user {user}, and PostgreSQL does not run as root"
         raise EngineMissingError("postgresql", reason, "install it where every user can read, or run as another user")
     parent = Path(tempfile.mkdtemp(prefix="sg-template-", dir=reachable_folder(user)))

@@ -86,12 +86,11 @@ class RedisServer(Server):
     def _is_ready(self) -> bool:
         try:
             with RedisLine(self.port, self.password, seconds=1.0) as line:
-                # Another server may have the port.
-                if section(line.command("INFO", "server"))["process_id"] != str(self.pid):
-                    return False
-                state = section(line.command("INFO", "replication"))
+                state = section(line.command("INFO"))
         except RedisReplyError:
-            # It still loads its data.
+            return False
+        # Another server may have the port; and INFO is answered while the data are loaded, when nothing else is.
+        if state["process_id"] != str(self.pid) or state["loading"] != "0":
             return False
         # A fail-over may have made the replica a primary since.
         return state["role"] == "master" or state["master_link_status"] == "up" or self._has_served
