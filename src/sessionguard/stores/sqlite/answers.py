@@ -12,11 +12,6 @@ from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
 _BATCH: Final = 1000
 
 
-def is_answered(connection: sqlite3.Connection, operation_id: str) -> bool:
-    """Tell whether this very operation was done before."""
-    return connection.execute(SQL["is_answered"], (operation_id,)).fetchone() is not None
-
-
 def ended_before(connection: sqlite3.Connection, operation_id: str) -> c.Ended | None:
     """Give whom this very operation ended before, as they are now, without those purged since; None if it is new."""
     answer = connection.execute(SQL["answer"], (operation_id,)).fetchone()
@@ -42,9 +37,10 @@ def remember(connection: sqlite3.Connection, operation_id: str, now_us: int, rep
     connection.execute(SQL["remember_answer"], (operation_id, now_us, ended, count, reply.has_more))
 
 
-def has_old(connection: sqlite3.Connection, now_us: int) -> bool:
-    """Tell whether there are answers that nobody will ask for again."""
-    return connection.execute(SQL["has_old_answers"], (now_us - REMEMBERED_US,)).fetchone() is not None
+def has_old_or_this(connection: sqlite3.Connection, now_us: int, operation_id: str) -> bool:
+    """Tell whether there are answers that nobody will ask for again, or one to this very operation."""
+    asked = (now_us - REMEMBERED_US, operation_id)
+    return bool(connection.execute(SQL["has_old_answers_or_this"], asked).fetchone()[0])
 
 
 def forget_old(connection: sqlite3.Connection, now_us: int) -> None:

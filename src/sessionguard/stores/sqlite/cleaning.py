@@ -30,10 +30,9 @@ def end_owner(connection: sqlite3.Connection, command: c.EndOwner) -> c.Ended:
 
 def find_nothing_expired(connection: sqlite3.Connection, command: c.Sweep) -> c.Ended | None:
     """Give the reply to a sweep that has nothing to end and never had, else None."""
-    if _is_due(connection, instant_us(command.at)):
-        return None
-    # Asked last: what this very sweep ended before was not due any more, and its answer was there by then.
-    return None if answers.is_answered(connection, command.operation_id) else c.Ended(())
+    asked = {"now": instant_us(command.at), "operation": command.operation_id}
+    (is_due_or_answered,) = connection.execute(SQL["is_due_or_answered"], asked).fetchone()
+    return None if is_due_or_answered else c.Ended(())
 
 
 def sweep(connection: sqlite3.Connection, command: c.Sweep) -> c.Ended:
@@ -52,10 +51,11 @@ def sweep(connection: sqlite3.Connection, command: c.Sweep) -> c.Ended:
 
 def find_nothing_forgettable(connection: sqlite3.Connection, command: c.Purge) -> c.Purged | None:
     """Give the reply to a purge that has nothing to forget and never had, else None."""
-    if _forgettable(connection, command, 0) or answers.has_old(connection, instant_us(command.at)):
+    # The answers last: once what this very purge forgot before is gone, its answer is there.
+    if _forgettable(connection, command, 0):
         return None
-    # Asked last, as for a sweep.
-    return None if answers.is_answered(connection, command.operation_id) else c.Purged(0, False)
+    now_us = instant_us(command.at)
+    return None if answers.has_old_or_this(connection, now_us, command.operation_id) else c.Purged(0, False)
 
 
 def purge(connection: sqlite3.Connection, command: c.Purge) -> c.Purged:

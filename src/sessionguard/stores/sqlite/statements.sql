@@ -99,12 +99,15 @@ UPDATE sg_session SET @finish, reason = 'expired', ended_us = expires_us
                ORDER BY expires_us LIMIT :limit)
 RETURNING @record
 
--- name: is_due
-SELECT EXISTS (SELECT 1 FROM sg_session
-                WHERE active = 1 AND expires_us <= :now AND (lease_until_us IS NULL OR lease_until_us <= :now))
+-- macro: due
+EXISTS (SELECT 1 FROM sg_session
+         WHERE active = 1 AND expires_us <= :now AND (lease_until_us IS NULL OR lease_until_us <= :now))
 
--- name: is_answered
-SELECT 1 FROM sg_answer WHERE operation = ?
+-- name: is_due
+SELECT @due
+
+-- name: is_due_or_answered
+SELECT @due OR EXISTS (SELECT 1 FROM sg_answer WHERE operation = :operation)
 
 -- name: answer
 SELECT ended, count, has_more FROM sg_answer WHERE operation = ?
@@ -112,8 +115,8 @@ SELECT ended, count, has_more FROM sg_answer WHERE operation = ?
 -- name: remember_answer
 INSERT INTO sg_answer (operation, at_us, ended, count, has_more) VALUES (?, ?, ?, ?, ?)
 
--- name: has_old_answers
-SELECT 1 FROM sg_answer WHERE at_us <= ? LIMIT 1
+-- name: has_old_answers_or_this
+SELECT EXISTS (SELECT 1 FROM sg_answer WHERE at_us <= ?) OR EXISTS (SELECT 1 FROM sg_answer WHERE operation = ?)
 
 -- name: forget_old_answers
 DELETE FROM sg_answer WHERE operation IN (SELECT operation FROM sg_answer WHERE at_us <= ? ORDER BY at_us LIMIT ?)
