@@ -5,10 +5,11 @@ from sessionguard.testing.history.model import Key, Model, Objection
 from sessionguard.testing.history.operations import Operation, Outcome
 from sessionguard.testing.history.recorder import History, Recording, merge
 from sessionguard.testing.history.search import Budget
-from sessionguard.testing.history.sessions import SessionModel, recorded, recorded_async
+from sessionguard.testing.history.sessions import Actor, SessionModel, recorded, recorded_async
 from sessionguard.testing.history.verdicts import Illegal, Legal, Unknown, Verdict
 
 __all__ = [
+    "Actor",
     "Budget",
     "History",
     "Illegal",

@@ -2,5 +2,6 @@
 
 from sessionguard.testing.history.sessions.recording import recorded, recorded_async
 from sessionguard.testing.history.sessions.specification import SessionModel
+from sessionguard.testing.history.sessions.workload import Actor
 
-__all__ = ["SessionModel", "recorded", "recorded_async"]
+__all__ = ["Actor", "SessionModel", "recorded", "recorded_async"]

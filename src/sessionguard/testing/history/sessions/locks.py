@@ -46,7 +46,7 @@ def renew_lock(
     lock = _lock(state, command)
     mine = lock.holder == command.holder
     if reply is not None and reply.outcome is not Outcome.DONE:
-        if not mine or hi >= lock.until[0]:
+        if not mine or hi >= lock.until[0] or _may_be_gone(state, command):
             yield state
     elif mine and lo < lock.until[1] and (reply is None or reply.fence == lock.fence):
         yield _with_lock(state, lock._replace(until=(lo + command.lease_us, hi + command.lease_us)))
@@ -57,15 +57,17 @@ def release_lock(
 ) -> Iterator[SlotState]:
     """Who was the last to hold the lock gives it back; asked again, the answer is the same."""
     lock = _lock(state, command)
-    if reply is None:
-        if lock.holder == command.holder:
-            yield _with_lock(state, lock._replace(holder=None))
-    elif reply.outcome is Outcome.DONE:
-        if lock.holder == command.holder and reply.fence == lock.fence:
-            yield _with_lock(state, lock._replace(holder=None))
-        elif reply.fence <= lock.fence and lock.holder != command.holder:
-            yield state  # Given back before: the claim was told the same then.
-    elif lock.holder != command.holder:
+    before = dict(lock.released).get(command.holder)
+    if reply is not None and reply.outcome is Outcome.CONFLICT and _may_be_gone(state, command):
+        yield state
+        return
+    if lock.holder == command.holder:
+        if reply is None or (reply.outcome is Outcome.DONE and reply.fence == lock.fence):
+            released = (*(each for each in lock.released if each[0] != command.holder), (command.holder, lock.fence))
+            yield _with_lock(state, lock._replace(holder=None, released=released))
+    elif (
+        reply is not None and (reply.outcome is Outcome.DONE) == (before is not None) and before in (None, reply.fence)
+    ):
         yield state
 
 
@@ -74,6 +76,12 @@ def _lock(state: SlotState, command: _Command) -> LockState:
         if (lock.session_id, lock.name) == (command.session_id, command.name):
             return lock
     return LockState(command.session_id, command.name, 0, None, (0, 0))
+
+
+def _may_be_gone(state: SlotState, command: _Command) -> bool:
+    """Tell whether the session may have been forgotten, and its locks with it."""
+    life = find(state, command.session_id)
+    return life is not None and life.may_be_gone
 
 
 def _with_lock(state: SlotState, lock: LockState) -> SlotState:

@@ -4,19 +4,22 @@ from collections.abc import Iterator
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import EXPIRED_REASON
-from sessionguard.core.records import SessionRecord
+from sessionguard.core.records import REMEMBERED_US, SessionRecord
 from sessionguard.testing.history.sessions.lives import Life, finished
-from sessionguard.testing.history.sessions.slots import Book, SlotState, find, with_life
+from sessionguard.testing.history.sessions.singles import is_first_answer
+from sessionguard.testing.history.sessions.slots import Book, SlotState, done_before, with_life
 
 
 def end_owner(
     book: Book, state: SlotState, command: c.EndOwner, reply: c.Ended | None, lo: int, hi: int
 ) -> Iterator[SlotState]:
     """Every active session of the owner ends, but the one to keep, and no other."""
-    if command.operation_id in state.done:
-        if reply is not None and _are_known(book, state, reply.records):
+    done = done_before(state, command.operation_id)
+    if done is not None:
+        if reply is not None and is_first_answer(book, state, done, reply.records, hi):
             yield state
-        return
+        if not done.may_be_forgotten:
+            return
     after: SlotState = state
     told = {} if reply is None else {record.id: record for record in reply.records}
     for life in state.open:
@@ -31,7 +34,8 @@ def end_owner(
         elif reply is not None and meant and not book.may_be_over(life, hi):
             return
     if not told:
-        yield book.marked(after, command.operation_id)
+        closed = frozenset(life.id for life in state.open) - {life.id for life in after.open}
+        yield book.marked(after, command.operation_id, closed, lo)
 
 
 def _ended(book: Book, life: Life, reason: str, record: SessionRecord | None, lo: int, hi: int) -> Life | None:
@@ -46,10 +50,12 @@ def sweep(
     book: Book, state: SlotState, command: c.Sweep, reply: c.Ended | None, lo: int, hi: int
 ) -> Iterator[SlotState]:
     """What was swept had expired at that instant, and nobody had ended it before."""
-    if command.operation_id in state.done:
-        if reply is not None and _are_known(book, state, reply.records):
+    done = done_before(state, command.operation_id)
+    if done is not None:
+        if reply is not None and is_first_answer(book, state, done, reply.records, hi):
             yield state
-        return
+        if not done.may_be_forgotten:
+            return
     after = state
     told = None if reply is None else {record.id: record for record in reply.records}
     for life in state.open:
@@ -64,7 +70,8 @@ def sweep(
         elif record is not None:
             return
     if not told:
-        yield book.marked(after, command.operation_id)
+        closed = frozenset(life.id for life in state.open) - {life.id for life in after.open}
+        yield book.marked(after, command.operation_id, closed, lo)
 
 
 def purge(
@@ -77,7 +84,8 @@ def purge(
         kept_us = lifetime.retention_us if command.older_than_us is None else command.older_than_us
         return life._replace(may_be_gone=True) if life.ended is not None and life.ended[0] + kept_us <= hi else life
 
-    yield state._replace(past=tuple(judged(life) for life in state.past))
+    done = tuple(d._replace(may_be_forgotten=True) if d.at_us + REMEMBERED_US <= hi else d for d in state.done)
+    yield state._replace(past=tuple(judged(life) for life in state.past), done=done)
 
 
 def page(
@@ -114,11 +122,3 @@ def _may_be_left_out(book: Book, life: Life, command: c.Page, lo: int, hi: int) 
     if command.status == "active":
         return book.may_be_over(life, hi)
     return command.status == "ended" and book.may_be_active(life, lo)
-
-
-def _are_known(book: Book, state: SlotState, records: tuple[SessionRecord, ...]) -> bool:
-    for record in records:
-        life = find(state, record.id)
-        if life is None or life.reason is None or book.told(life, record) is None:
-            return False
-    return True

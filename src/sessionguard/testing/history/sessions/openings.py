@@ -1,63 +1,81 @@
 """What opening a session does, and which answers to it are right."""
 
 from collections.abc import Iterator
-from typing import cast
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import EXPIRED_REASON, REPLACED_REASON
 from sessionguard.core.records import SessionRecord
 from sessionguard.testing.history.sessions.lives import FOREVER, Life, Span, finished, newborn
-from sessionguard.testing.history.sessions.singles import seen_anew, touched_when_due
-from sessionguard.testing.history.sessions.slots import Book, SlotState, find, holder_of, with_life
+from sessionguard.testing.history.sessions.singles import is_first_answer, seen_anew, touched_when_due
+from sessionguard.testing.history.sessions.slots import Book, Done, SlotState, done_before, find, holder_of, with_life
+
+_InSlot = c.GetOrCreate | c.Replace
+_Opening = c.Create | _InSlot
 
 
 def create(
     book: Book, state: SlotState, command: c.Create, reply: c.Opened | None, lo: int, hi: int
 ) -> Iterator[SlotState]:
     """A session is opened that no slot knows."""
-    known = find(state, command.new.id)
-    if known is not None:
-        yield from _again(book, state, known, reply, lo, hi)
-    elif reply is None:
-        yield with_life(state, newborn(command.new, (lo, hi), (1, 1), exclusive=False))
-    elif not reply.ended and not reply.touched:
-        life = newborn(command.new, _instant_of(reply.record, lo, hi), (1, 1), exclusive=False)
-        yield from _opened(book, state, life, reply)
+    for before, known in _remembered(state, command):
+        if known is not None:
+            yield from _again(book, before, known, command, reply, lo, hi)
+        elif reply is None:
+            yield with_life(before, newborn(command.new, (lo, hi), (1, 1), exclusive=False))
+        elif not reply.ended and not reply.touched:
+            life = newborn(command.new, _instant_of(reply.record, lo, hi), (1, 1), exclusive=False)
+            yield from _opened(book, before, life, reply)
 
 
 def get_or_create(
     book: Book, state: SlotState, command: c.GetOrCreate, reply: c.Opened | None, lo: int, hi: int
 ) -> Iterator[SlotState]:
     """The active session of the slot is given, touched when due; only if there is none is one opened."""
-    known, holder = find(state, command.new.id), holder_of(state)
-    if reply is None:
-        if holder is not None:
-            yield from (with_life(state, touched) for touched in touched_when_due(book, holder, lo, hi))
-        if known is None:
-            yield from _opened_unseen(book, state, command, holder, lo, hi)
-    elif reply.record.id == command.new.id:
-        if known is not None:
-            yield from _again(book, state, known, reply, lo, hi)
+    for before, known in _remembered(state, command):
+        holder = holder_of(before)
+        if reply is None:
+            if holder is not None:
+                yield from (with_life(before, touched) for touched in touched_when_due(book, holder, lo, hi))
+            if known is None:
+                yield from _opened_unseen(book, before, command, lo, hi)
+        elif reply.record.id != command.new.id:
+            yield from _found(book, before, holder, reply, lo, hi)
+        elif known is not None:
+            yield from _again(book, before, known, command, reply, lo, hi)
         elif not reply.touched:
-            yield from _opened_in_slot(book, state, command, reply, lo, hi)
-    elif holder is not None and holder.id == reply.record.id and not reply.ended:
-        hi = min(hi, book.expires(holder)[1] - 1)
-        seen = seen_anew(book, holder, reply.record, reply.touched, lo, hi) if lo <= hi else None
-        if seen is not None:
-            yield with_life(state, seen)
+            yield from _opened_in_slot(book, before, command, reply, lo, hi)
 
 
 def replace(
     book: Book, state: SlotState, command: c.Replace, reply: c.Opened | None, lo: int, hi: int
 ) -> Iterator[SlotState]:
     """A new session takes the slot, and the one that held it ends in the same step."""
+    for before, known in _remembered(state, command):
+        if known is not None:
+            yield from _again(book, before, known, command, reply, lo, hi)
+        elif reply is None:
+            yield from _opened_unseen(book, before, command, lo, hi)
+        elif not reply.touched:
+            yield from _opened_in_slot(book, before, command, reply, lo, hi)
+
+
+def _remembered(state: SlotState, command: _Opening) -> Iterator[tuple[SlotState, Life | None]]:
+    """Give the session that this very command opened before; if it was forgotten since, the command is a new one."""
     known = find(state, command.new.id)
-    if known is not None:
-        yield from _again(book, state, known, reply, lo, hi)
-    elif reply is None:
-        yield from _opened_unseen(book, state, command, holder_of(state), lo, hi)
-    elif not reply.touched:
-        yield from _opened_in_slot(book, state, command, reply, lo, hi)
+    yield state, known
+    if known is not None and known.may_be_gone:
+        past = tuple(life for life in state.past if life.id != known.id)
+        done = tuple(done for done in state.done if done.operation_id != command.operation_id)
+        yield state._replace(past=past, done=done), None
+
+
+def _found(book: Book, state: SlotState, holder: Life | None, reply: c.Opened, lo: int, hi: int) -> Iterator[SlotState]:
+    if holder is None or holder.id != reply.record.id or reply.ended:
+        return
+    hi = min(hi, book.expires(holder)[1] - 1)
+    seen = seen_anew(book, holder, reply.record, reply.touched, lo, hi) if lo <= hi else None
+    if seen is not None:
+        yield with_life(state, seen)
 
 
 def _instant_of(record: SessionRecord, lo: int, hi: int) -> Span:
@@ -66,7 +84,7 @@ def _instant_of(record: SessionRecord, lo: int, hi: int) -> Span:
 
 
 def _opened_in_slot(
-    book: Book, state: SlotState, command: c.GetOrCreate | c.Replace, reply: c.Opened, lo: int, hi: int
+    book: Book, state: SlotState, command: _InSlot, reply: c.Opened, lo: int, hi: int
 ) -> Iterator[SlotState]:
     instant = _instant_of(reply.record, lo, hi)
     life = newborn(command.new, instant, (_last_generation(state) + 1, FOREVER), exclusive=True)
@@ -80,7 +98,8 @@ def _opened_in_slot(
     for former in _given_way(book, holder, command, instant):
         told = book.told(former, reply.ended[0])
         if told is not None:
-            yield from _opened(book, with_life(state, told), life, reply)
+            after = book.marked(with_life(state, told), command.operation_id, frozenset((told.id,)), lo)
+            yield from _opened(book, after, life, reply)
 
 
 def _opened(book: Book, state: SlotState, life: Life, reply: c.Opened) -> Iterator[SlotState]:
@@ -89,21 +108,21 @@ def _opened(book: Book, state: SlotState, life: Life, reply: c.Opened) -> Iterat
         yield with_life(state, told)
 
 
-def _opened_unseen(
-    book: Book, state: SlotState, command: c.Create | c.GetOrCreate | c.Replace, holder: Life | None, lo: int, hi: int
-) -> Iterator[SlotState]:
+def _opened_unseen(book: Book, state: SlotState, command: _InSlot, lo: int, hi: int) -> Iterator[SlotState]:
     """The states after an opening whose answer was lost."""
+    holder = holder_of(state)
     generation = (_last_generation(state) + 1, FOREVER)
     if holder is None:
         yield with_life(state, newborn(command.new, (lo, hi), generation, exclusive=True))
         return
-    for former in _given_way(book, holder, cast("c.GetOrCreate | c.Replace", command), (lo, hi)):
+    for former in _given_way(book, holder, command, (lo, hi)):
         begin = max(lo, book.expires(holder)[0]) if former.reason == EXPIRED_REASON else lo
         life = newborn(command.new, (begin, hi), generation, exclusive=True)
-        yield with_life(with_life(state, former), life)
+        after = with_life(with_life(state, former), life)
+        yield book.marked(after, command.operation_id, frozenset((former.id,)), lo)
 
 
-def _given_way(book: Book, holder: Life, command: c.GetOrCreate | c.Replace, instant: Span) -> Iterator[Life]:
+def _given_way(book: Book, holder: Life, command: _InSlot, instant: Span) -> Iterator[Life]:
     """Give how the session that held the slot may have ended at `instant`."""
     new, deadline = book.born[holder.id], book.expires(holder)
     if instant[1] >= deadline[0]:
@@ -112,18 +131,16 @@ def _given_way(book: Book, holder: Life, command: c.GetOrCreate | c.Replace, ins
         yield finished(holder, new, REPLACED_REASON, (instant[0], min(instant[1], deadline[1] - 1)))
 
 
-def _again(book: Book, state: SlotState, known: Life, reply: c.Opened | None, lo: int, hi: int) -> Iterator[SlotState]:
+def _again(
+    book: Book, state: SlotState, known: Life, command: _Opening, reply: c.Opened | None, lo: int, hi: int
+) -> Iterator[SlotState]:
     """The command comes again: the answer is its session as that is now, with the former ones that it ended."""
     if reply is None:
         return
     told = book.read(known, reply.record, lo, hi) or book.told(known, reply.record)
-    if told is None:
-        return
-    for record in reply.ended:
-        former = find(state, record.id)
-        if former is None or former.reason is None or book.told(former, record) is None:
-            return
-    yield with_life(state, told)
+    done = done_before(state, command.operation_id) or Done(command.operation_id, frozenset(), lo)
+    if told is not None and is_first_answer(book, state, done, reply.ended, hi):
+        yield with_life(state, told)
 
 
 def _last_generation(state: SlotState) -> int:

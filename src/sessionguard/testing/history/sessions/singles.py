@@ -6,7 +6,7 @@ from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import EXPIRED_REASON, Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.testing.history.sessions.lives import Fields, Life, finished, size_of, value_of
-from sessionguard.testing.history.sessions.slots import Book, SlotState, find, with_life
+from sessionguard.testing.history.sessions.slots import Book, Done, SlotState, done_before, find, with_life
 
 
 def get(
@@ -15,7 +15,7 @@ def get(
     """An id leads to its session, whatever became of it, until that is forgotten."""
     life = find(state, command.session_id)
     if reply is None:
-        if life is None or life.may_be_gone or _is_rubbish(book, life, hi):
+        if life is None or life.may_be_gone or is_rubbish(book, life, hi):
             yield state
     elif life is not None:
         seen = book.read(life, reply, lo, hi)
@@ -50,7 +50,7 @@ def save(
 ) -> Iterator[SlotState]:
     """Whole fields are replaced or removed in the state that is stored, if it is active and as expected."""
     life = find(state, command.session_id)
-    if life is None or command.operation_id in state.done:
+    if life is None or done_before(state, command.operation_id) is not None:
         yield from _known_or_unknown(book, state, life, reply, lo, hi)
         return
     if (reply is None or reply.outcome is not Outcome.ENDED) and book.may_be_active(life, lo):
@@ -65,7 +65,7 @@ def _judged_save(
     after, outcome = _saved(state, life, command)
     if reply is None:
         if outcome is Outcome.DONE:
-            yield book.marked(with_life(state, after), command.operation_id)
+            yield book.marked(with_life(state, after), command.operation_id, frozenset(), lo)
         return
     if reply.outcome is not outcome or reply.record is None:
         return
@@ -74,7 +74,8 @@ def _judged_save(
     told = book.read(after, reply.record, lo, hi)
     if told is not None and told.reason is None:
         state = with_life(state, told)
-        yield book.marked(state, command.operation_id) if outcome is Outcome.DONE else state
+        is_done = outcome is Outcome.DONE and after.version != life.version
+        yield book.marked(state, command.operation_id, frozenset(), lo) if is_done else state
 
 
 def _saved(state: SlotState, life: Life, command: c.Save) -> tuple[Life, Outcome]:
@@ -154,7 +155,7 @@ def _rotated(life: Life, command: c.Rotate, lo: int, hi: int) -> Life:
 def end(book: Book, state: SlotState, command: c.End, reply: c.Changed | None, lo: int, hi: int) -> Iterator[SlotState]:
     """An active session ends for the reason given; what is over stays as it is."""
     life = find(state, command.session_id)
-    if life is None or command.operation_id in state.done:
+    if life is None or done_before(state, command.operation_id) is not None:
         yield from _known_or_unknown(book, state, life, reply, lo, hi)
         return
     if reply is not None and reply.outcome is Outcome.ENDED:
@@ -168,7 +169,7 @@ def end(book: Book, state: SlotState, command: c.End, reply: c.Changed | None, l
         right = after is not None and reply.outcome is Outcome.DONE and reply.record is not None
         after = book.told(after, reply.record) if right and after is not None and reply.record is not None else None
     if after is not None:
-        yield book.marked(with_life(state, after), command.operation_id)
+        yield book.marked(with_life(state, after), command.operation_id, frozenset(), lo)
 
 
 # What several of them share
@@ -218,7 +219,7 @@ def _admitted_until(book: Book, life: Life, token_hash: bytes) -> int:
 def _may_refuse(book: Book, life: Life, command: c.Load, reply: c.Loaded, lo: int, hi: int) -> bool:
     if life.may_be_gone and reply.refusal == "unknown":
         return True
-    if _is_rubbish(book, life, hi) and reply.refusal == "unknown":
+    if is_rubbish(book, life, hi) and reply.refusal == "unknown":
         return True
     if reply.refused_id not in (None, life.id):
         return False
@@ -257,7 +258,7 @@ def _known_or_unknown(
 def _refused(book: Book, state: SlotState, life: Life, reply: c.Changed, lo: int, hi: int) -> Iterator[SlotState]:
     """What is over is not changed; the answer shows it as it is, unless it has been forgotten."""
     if reply.record is None:
-        if life.may_be_gone or _is_rubbish(book, life, hi):
+        if life.may_be_gone or is_rubbish(book, life, hi):
             yield state
         return
     told = book.read(life, reply.record, lo, hi)
@@ -265,7 +266,19 @@ def _refused(book: Book, state: SlotState, life: Life, reply: c.Changed, lo: int
         yield with_life(state, told)
 
 
-def _is_rubbish(book: Book, life: Life, hi: int) -> bool:
+def is_rubbish(book: Book, life: Life, hi: int) -> bool:
     """Tell whether its time as history is over: an engine may collect it by itself."""
     end = book.expires(life) if life.ended is None else life.ended
     return hi >= end[0] + book.born[life.id].lifetime.retention_us
+
+
+def is_first_answer(book: Book, state: SlotState, done: Done, records: tuple[SessionRecord, ...], hi: int) -> bool:
+    """Tell whether these are the sessions that the command ended when it was done, but for those forgotten since."""
+    told = {record.id: record for record in records}
+    for session_id in done.ended:
+        life, record = find(state, session_id), told.pop(session_id, None)
+        if life is None or (record is None and not life.may_be_gone and not is_rubbish(book, life, hi)):
+            return False
+        if record is not None and book.told(life, record) is None:
+            return False
+    return not told

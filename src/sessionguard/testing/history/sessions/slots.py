@@ -10,13 +10,24 @@ from sessionguard.testing.history.sessions.lives import Life, agreed, agreed_as_
 
 
 class LockState(NamedTuple):
-    """A lock: its last fence, and who holds it until when."""
+    """A lock: its last fence, who holds it until when, and who gave it back with which fence."""
 
     session_id: str
     name: str
     fence: int
     holder: str | None
     until: tuple[int, int]
+    released: tuple[tuple[str, int], ...] = ()
+
+
+class Done(NamedTuple):
+    """A command that was asked more than once, when it was done."""
+
+    operation_id: str
+    ended: frozenset[str]
+    """Which sessions of this key it ended."""
+    at_us: int
+    may_be_forgotten: bool = False
 
 
 class SlotState(NamedTuple):
@@ -24,7 +35,7 @@ class SlotState(NamedTuple):
 
     open: tuple[Life, ...] = ()
     past: tuple[Life, ...] = ()
-    done: frozenset[str] = frozenset()
+    done: tuple[Done, ...] = ()
     locks: tuple[LockState, ...] = ()
 
 
@@ -90,6 +101,18 @@ class Book:
         """The same for a reader at some instant from `lo` to `hi`."""
         return agreed_as_read(life, self.born[life.id], record, lo, hi)
 
-    def marked(self, state: SlotState, operation_id: str) -> SlotState:
+    def marked(self, state: SlotState, operation_id: str, ended: frozenset[str], at_us: int) -> SlotState:
         """Give the state that knows the command again, if it was asked more than once."""
-        return state._replace(done=state.done | {operation_id}) if operation_id in self.repeated else state
+        if operation_id not in self.repeated:
+            return state
+        others = (done for done in state.done if done.operation_id != operation_id)
+        return state._replace(done=tuple(sorted((*others, Done(operation_id, ended, at_us)), key=_by_operation)))
+
+
+def done_before(state: SlotState, operation_id: str) -> Done | None:
+    """Give what is known of this very command, if it was done before."""
+    return next((done for done in state.done if done.operation_id == operation_id), None)
+
+
+def _by_operation(done: Done) -> str:
+    return done.operation_id

@@ -60,6 +60,8 @@ class _Index:
     """Token hash -> session id."""
     owners: Mapping[str, frozenset[SlotKey]]
     """Owner -> the keys of sessions that it has, or receives in a rotation."""
+    swept: Mapping[str, frozenset[SlotKey]]
+    """Operation id of a sweep -> the keys of the sessions in all its answers."""
 
 
 class SessionModel(Model[SlotState]):
@@ -70,7 +72,7 @@ class SessionModel(Model[SlotState]):
 
     def __init__(self, *, slack_us: int = 0) -> None:
         self._slack_us = slack_us
-        self._index = _Index({}, {}, {})
+        self._index = _Index({}, {}, {}, {})
         self._book = Book({}, frozenset())
 
     def over(self, operations: Sequence[Operation]) -> "SessionModel":
@@ -79,7 +81,7 @@ class SessionModel(Model[SlotState]):
         commands = [operation.args["command"] for operation in operations if operation.name in _STEPS]
         born = {command.new.id: command.new for command in commands if hasattr(command, "new")}
         model._book = Book(born, _repeated(commands))
-        model._index = _indexed(commands)
+        model._index = _indexed(commands, operations)
         return model
 
     def objections(self, operations: Sequence[Operation]) -> Iterable[Objection]:
@@ -112,7 +114,11 @@ class SessionModel(Model[SlotState]):
         if isinstance(command, c.EndOwner):
             return self._index.owners.get(command.owner, frozenset())
         if known and isinstance(command, c.Sweep):
-            return {self._key_of(record.id) for record in operation.result.records}
+            # What a repeated sweep ended before belongs to its answer, too; one that found nothing is not remembered.
+            again = (
+                self._index.swept.get(command.operation_id, frozenset()) if operation.result.records else frozenset()
+            )
+            return {self._key_of(record.id) for record in operation.result.records} | again
         if known and isinstance(command, c.Page) and (command.cursor or operation.result.cursor):
             return {self._key_of(record.id) for record in operation.result.records}
         if known and isinstance(command, c.Purge) and not operation.result.count:
@@ -145,7 +151,7 @@ class SessionModel(Model[SlotState]):
         return lo, hi
 
 
-def _indexed(commands: Sequence[Any]) -> _Index:
+def _indexed(commands: Sequence[Any], operations: Sequence[Operation]) -> _Index:
     keys: dict[str, SlotKey] = {}
     tokens: dict[bytes, str] = {}
     owners: dict[str, set[SlotKey]] = {}
@@ -160,7 +166,16 @@ def _indexed(commands: Sequence[Any]) -> _Index:
             tokens.setdefault(command.token_hash, command.session_id)
             if command.owner is not None and command.session_id in keys:
                 owners.setdefault(command.owner, set()).add(keys[command.session_id])
-    return _Index(keys, tokens, {owner: frozenset(found) for owner, found in owners.items()})
+    swept: dict[str, set[SlotKey]] = {}
+    for operation in operations:
+        if operation.name == "sweep" and operation.outcome == "ok":
+            found = {keys[record.id] for record in operation.result.records if record.id in keys}
+            swept.setdefault(operation.args["command"].operation_id, set()).update(found)
+    return _Index(keys, tokens, _frozen(owners), _frozen(swept))
+
+
+def _frozen(sets: Mapping[str, set[SlotKey]]) -> Mapping[str, frozenset[SlotKey]]:
+    return {name: frozenset(found) for name, found in sets.items()}
 
 
 def _key_of_opening(command: Any) -> SlotKey:
