@@ -1,6 +1,7 @@
 """What becomes of requests of one session that run at the same time, in each mode."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from threading import Barrier, Event
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 from flask import request, session
 
+from sessionguard import SessionGuard
+from sessionguard.core.events import LockLost
 from sessionguard.testing.profile import Profile
 from tests.adapters.conftest import BuildSite
 from tests.adapters.site import Site, token_of
@@ -290,3 +293,58 @@ def test_serial_request_after_a_logout_that_it_waited_for_has_no_session(build: 
         assert first.result().status_code == 200
         assert second.result().text in ("{}", "{'n': 1}")
     assert site.sender().get("/read", headers=headers).text == "{}"
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["the other runs", "the other is done"])
+def test_serial_request_that_was_stopped_past_its_lease_overwrites_nothing(build: BuildSite, is_over: bool) -> None:
+    """A request that lost its turn to one in another process is answered 503, and what that one saved stays."""
+    site = build(concurrency="serial")
+    others = SessionGuard(site.store, clock=site.clock, sweep_interval=None)
+    held = ExitStack()
+
+    @site.view
+    def stopped() -> str:
+        session["n"] += 1
+        (mine,) = site.guard.sessions()
+        site.clock.advance(timedelta(seconds=20))
+        lock = held.enter_context(others.lock(mine, "request"))
+        others.save(mine, {"n": 10}, lock=lock)
+        if is_over:
+            held.close()
+        return "done"
+
+    response = site.sender().post("/stopped", headers=visitor_of(site, n=1))
+    assert (response.status_code, "done" in response.text) == (503, False)
+    assert data_of(site) == {"n": 10}
+    assert [type(event) for event in site.events].count(LockLost) >= 1
+    held.close()
+    others.close()
+
+
+def test_serial_request_whose_lease_lapsed_and_whom_nobody_followed_is_stored(build: BuildSite) -> None:
+    """A request that was stopped for long while nobody else came is still the last one."""
+    site = build(concurrency="serial")
+
+    @site.view
+    def stopped() -> str:
+        session["n"] += 1
+        site.clock.advance(timedelta(seconds=20))
+        return ""
+
+    assert site.sender().post("/stopped", headers=visitor_of(site, n=1)).status_code == 200
+    assert data_of(site) == {"n": 2}
+
+
+def test_serial_login_as_another_owner_is_stored(build: BuildSite) -> None:
+    """What a request writes after it changed the owner goes to the new session, whose lock nobody holds."""
+    site = build(concurrency="serial")
+
+    @site.view
+    def login() -> str:
+        site.extension.login("bea")
+        session["n"] = 2
+        return ""
+
+    former = site.guard.create("ana", data={"n": 1})
+    assert site.sender().post("/login", headers={"Cookie": f"__Host-sg={former.token}"}).status_code == 200
+    assert [(stored.owner, dict(stored.data)) for stored in site.guard.sessions()] == [("bea", {"n": 2})]

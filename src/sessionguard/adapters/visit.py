@@ -120,11 +120,18 @@ class Visit:
         if session is None:
             self.opened(changes)
             return
-        if self._lock is not None:
+        lock = self._lock
+        if lock is not None:
             # Stopped for longer than a lease, this request is not alone any more: what it read may have changed.
-            self._lock.check()
+            lock.check()
+            if lock.session_id != session.id:
+                # It has logged in as another owner, and of the session opened for that no other request knows yet.
+                lock = None
         expected = version if self._rules.concurrency == "strict" else None
-        self._session = self._rules.guard.save(session, changes, remove=tuple(remove), expected_version=expected)
+        # With the lock, for the request may be stopped after the check, too.
+        self._session = self._rules.guard.save(
+            session, changes, remove=tuple(remove), expected_version=expected, lock=lock
+        )
 
     def login(self, owner: str, data: Mapping[str, Any] | None = None) -> Session:
         """Give a session of `owner` whose token nobody held before this call.
