@@ -6,7 +6,7 @@ from typing import Any
 from sessionguard.testing.history.model import Key, Model
 from sessionguard.testing.history.operations import Operation, in_order
 from sessionguard.testing.history.recorder import History
-from sessionguard.testing.history.search import Budget, BudgetExceededError, Meter, Search
+from sessionguard.testing.history.search import Budget, BudgetExceededError, Meter, Search, Stuck
 from sessionguard.testing.history.verdicts import Illegal, Legal, Unknown, Verdict
 
 AnyModel = Model[Any] | type[Model[Any]]
@@ -32,9 +32,20 @@ def check(history: History | Iterable[Operation], model: AnyModel, budget: Budge
             unknown = unknown or Unknown(str(error), key)
             continue
         if stuck is not None:
-            reason = f"no order explains what {stuck.operation.client} was told by {stuck.operation.name}"
-            return Illegal(reason, key, stuck.prefix, stuck.operation, tuple(stuck.states), tuple(projected))
+            return _illegal(key, stuck, projected, specification)
     return unknown or Legal(meter.steps)
+
+
+def _illegal(key: Key, stuck: Stuck, projected: Sequence[Operation], model: Model[Any]) -> Illegal:
+    return Illegal(
+        f"no order explains what {stuck.operation.client} was told by {stuck.operation.name}",
+        key=key,
+        prefix=stuck.prefix,
+        stuck=stuck.operation,
+        states=tuple(stuck.states),
+        operations=tuple(projected),
+        described=tuple(model.described(state) for state in stuck.states),
+    )
 
 
 def _by_key(operations: Sequence[Operation], model: Model[Any]) -> Iterable[tuple[Key, list[Operation]]]:

@@ -52,3 +52,7 @@ class Model(Generic[State]):
     def objections(self, operations: Sequence[Operation]) -> Iterable[Objection]:
         """Give what cannot be right in whatever order it happened, found without any search."""
         return ()
+
+    def described(self, state: State) -> str:
+        """Give a state as text for the report."""
+        return repr(state)

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from sessionguard.testing.history.showing import shown
+
 Outcome = Literal["ok", "fail", "info"]
 """ok: it was answered. fail: for certain it did nothing. info: nobody knows; it may take effect at any time later."""
 
@@ -32,9 +34,7 @@ class Operation:
     """Its number in its history."""
 
     def __str__(self) -> str:
-        args = ", ".join(f"{name}={value!r}" for name, value in self.args.items())
-        ending = {"ok": f" => {self.result!r}", "fail": f" failed: {self.result}", "info": f" ?? {self.result}"}
-        return f"{self.client}: {self.name}({args}){ending[self.outcome]}"
+        return f"{self.client}: {shown(self)}"
 
 
 def in_order(operations: Iterable[Operation]) -> list[Operation]:

@@ -16,13 +16,13 @@ _WIDTH: Final = 34
 def lanes(operations: Sequence[Operation], marked: Operation | None = None) -> str:
     """Give the operations as a table; the line of `marked` carries an arrow.
 
-    Of a long history only the last operations before the end of `marked` are shown.
+    What was called after `marked` had returned is left out, and of a long history all but the last operations.
     """
     chosen = _near(operations, marked)
     clients = list(dict.fromkeys(operation.client for operation in chosen))
     events = [(operation.call, 0, number) for number, operation in enumerate(chosen)]
     events += [(operation.ret, 1, number) for number, operation in enumerate(chosen) if operation.ret is not None]
-    lines = [] if len(chosen) == len(operations) else [f"... {len(operations) - len(chosen)} more operations"]
+    lines = [] if len(chosen) == len(operations) else [f"({len(operations) - len(chosen)} operations are left out)"]
     lines.append(" | ".join(client[:_WIDTH].ljust(_WIDTH) for client in clients).rstrip())
     under_way: dict[str, int] = {}
     for _, is_return, number in sorted(events):
@@ -58,9 +58,7 @@ def _end(operation: Operation) -> str:
 
 
 def _near(operations: Sequence[Operation], marked: Operation | None) -> Sequence[Operation]:
-    if len(operations) <= _MOST_OPERATIONS:
-        return operations
     if marked is None or marked.ret is None:
         return operations[:_MOST_OPERATIONS]
-    end = marked.ret
-    return [operation for operation in operations if operation.call <= end][-_MOST_OPERATIONS:]
+    # What was called later has no part in it.
+    return [operation for operation in operations if operation.call <= marked.ret][-_MOST_OPERATIONS:]

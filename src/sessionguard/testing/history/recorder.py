@@ -1,12 +1,15 @@
 """The recorder: what clients do at the same time, written down as operations with the instants around each call."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from sessionguard.testing.history.jsonl import from_lines, to_lines
 from sessionguard.testing.history.operations import Operation, Outcome, in_order
+from sessionguard.testing.history.picture import lanes
 
 if TYPE_CHECKING:
     from sessionguard.testing.history.checking import AnyModel
@@ -60,6 +63,23 @@ class History:
         from sessionguard.testing.history.checking import check
 
         return check(self, model, budget)
+
+    def to_jsonl(self, path: str | os.PathLike[str]) -> None:
+        """Write the operations to a file, one a line."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in to_lines(self.operations))
+
+    @classmethod
+    def from_jsonl(cls, path: str | os.PathLike[str]) -> Self:
+        """Give the history that was written to a file. Raises `ValueError` if it holds anything else."""
+        history = cls()
+        with open(path, encoding="utf-8") as file:
+            history.add(from_lines(file))
+        return history
+
+    def render(self) -> str:
+        """Give the operations as a table with a column for each client."""
+        return lanes(self.operations)
 
     def __len__(self) -> int:
         return len(self.operations)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 
@@ -68,7 +68,7 @@ def cut(text: str) -> str:
 
 def _asked(command: c.Command[Any]) -> str:
     parts: list[str] = []
-    for field in attrs.fields(type(command)):
+    for field in attrs.fields(cast("type[attrs.AttrsInstance]", type(command))):
         value = getattr(command, field.name)
         if field.name in ("operation_id", "meant", "limit_bytes", "at") or value is None or value == ():
             continue

@@ -1,11 +1,15 @@
 """What a check finds: legal, illegal with the evidence, or unknown."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
 from sessionguard.testing.history.operations import Operation
+from sessionguard.testing.history.picture import lanes, listing
+
+_SHOWN_OF_PREFIX: Final = 12
+_SHOWN_AS_LANES: Final = 60
 
 
 @frozen
@@ -21,7 +25,7 @@ class Legal:
 
     def render(self) -> str:
         """Give the verdict as text."""
-        return "legal"
+        return "LEGAL"
 
 
 @frozen
@@ -40,6 +44,8 @@ class Illegal:
     """The operations that show it, if no search was needed."""
     operations: Sequence[Operation] = ()
     """All operations on the key."""
+    described: tuple[str, ...] = ()
+    """The states as text."""
 
     @property
     def is_legal(self) -> bool:
@@ -47,12 +53,20 @@ class Illegal:
         return False
 
     def render(self) -> str:
-        """Give the verdict as text."""
-        lines = [f"illegal: {self.reason}"]
-        lines += [f"  {number:3} {operation}" for number, operation in enumerate(self.prefix, 1)]
+        """Give the verdict as text: what is wrong, the longest legal order and what does not fit, and all as lanes."""
+        where = "" if self.key is None else f"  (key {self.key!r})"
+        parts = [f"ILLEGAL  {self.reason}{where}"]
+        if self.witnesses:
+            parts.append(listing(self.witnesses))
         if self.stuck is not None:
-            lines.append(f"  !!! {self.stuck}")
-        return "\n".join(lines)
+            left_out = max(0, len(self.prefix) - _SHOWN_OF_PREFIX)
+            parts.append("longest legal order:" + (f" (after {left_out} more)" if left_out else ""))
+            parts.append(listing(self.prefix[left_out:]) or "  (nothing)")
+            parts += [f"  then: {state}" for state in self.described]
+            parts.append("stuck, whatever comes next:\n" + listing([self.stuck], "!!! "))
+        if self.key is not None or len(self.operations) <= _SHOWN_AS_LANES:
+            parts.append(lanes(self.operations, self.stuck))
+        return "\n".join(parts)
 
 
 @frozen
@@ -69,7 +83,7 @@ class Unknown:
 
     def render(self) -> str:
         """Give the verdict as text."""
-        return f"unknown: {self.reason}"
+        return f"UNKNOWN  {self.reason}" + ("" if self.key is None else f"  (key {self.key!r})")
 
 
 Verdict = Legal | Illegal | Unknown

@@ -12,6 +12,7 @@ from attrs import evolve
 
 from sessionguard.core.lifecycle import EXPIRED_REASON
 from sessionguard.core.records import NewSession, SessionRecord
+from sessionguard.testing.history.showing import short
 
 FOREVER: Final = 2**62
 
@@ -101,6 +102,14 @@ def agreed_as_read(life: Life, new: NewSession, record: SessionRecord, lo: int, 
     if record.reason != EXPIRED_REASON or record.ended_us != record.expires_us or hi < record.expires_us:
         return None
     return agreed(life, new, evolve(record, reason=None, ended_us=None))
+
+
+def described(life: Life) -> str:
+    """Give what is known of it in a line."""
+    data = ", ".join(f"{name}: {text}" for name, text in life.fields)
+    state = "not ended" if life.reason is None else f"ended ({life.reason})"
+    slot = ", holds the slot" if life.exclusive and life.reason is None else ""
+    return f"{short(life.id)} {state}{slot}, v{life.version} g{life.generation[0]} {{{data}}}"
 
 
 def _is_consistent(record: SessionRecord, new: NewSession) -> bool:

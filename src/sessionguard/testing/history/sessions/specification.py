@@ -20,7 +20,7 @@ from sessionguard.core.records import NewSession
 from sessionguard.testing.history.model import Model, Objection
 from sessionguard.testing.history.operations import Operation
 from sessionguard.testing.history.sessions import locks, many, openings, singles
-from sessionguard.testing.history.sessions.lives import FOREVER
+from sessionguard.testing.history.sessions.lives import FOREVER, described
 from sessionguard.testing.history.sessions.objections import objections
 from sessionguard.testing.history.sessions.slots import EMPTY, Book, SlotState
 
@@ -119,8 +119,8 @@ class SessionModel(Model[SlotState]):
                 self._index.swept.get(command.operation_id, frozenset()) if operation.result.records else frozenset()
             )
             return {self._key_of(record.id) for record in operation.result.records} | again
-        if known and isinstance(command, c.Page) and (command.cursor or operation.result.cursor):
-            return {self._key_of(record.id) for record in operation.result.records}
+        if known and isinstance(command, c.Page):
+            return self._keys_of_page(command, operation.result)
         if known and isinstance(command, c.Purge) and not operation.result.count:
             return ()
         return set(self._index.keys.values())
@@ -132,6 +132,20 @@ class SessionModel(Model[SlotState]):
         if isinstance(result, c.Ended | c.PageOfRecords):
             result = evolve(result, records=tuple(r for r in result.records if self._key_of(r.id) == key))
         return evolve(operation, result=result, clock_at_call=lo, clock_at_ret=hi)
+
+    def described(self, state: SlotState) -> str:
+        """Give the sessions that are open and the last ones that were ended."""
+        lives = [*state.open, *state.past[-3:]]
+        return "; ".join(map(described, lives)) or "no session"
+
+    def _keys_of_page(self, command: c.Page, reply: c.PageOfRecords) -> Iterable[SlotKey]:
+        """Give the keys of what is listed and, if the page is all there is, of what might have been."""
+        listed = {self._key_of(record.id) for record in reply.records}
+        if command.cursor is not None or reply.cursor is not None:
+            return listed
+        if command.owner is not None:
+            return listed | self._index.owners.get(command.owner, frozenset())
+        return listed | set(self._index.keys.values())
 
     def _key_of(self, session_id: str) -> SlotKey:
         return self._index.keys.get(session_id, ("session", session_id))
