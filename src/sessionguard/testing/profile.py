@@ -25,6 +25,8 @@ class Profile:
     """Traces that the state machine draws in each mode."""
     steps: int
     """Commands in one trace."""
+    programs: int
+    """Random programs on which the searches of the scheduler are compared with all schedules there are."""
     kills: int
     """How many processes are killed while they write."""
     live_rows: int
@@ -45,6 +47,7 @@ CI: Final = Profile(
     slot_processes=3,
     examples=15,
     steps=30,
+    programs=40,
     kills=5,
     live_rows=5_000,
     seconds=1.0,
@@ -60,6 +63,7 @@ DEEP: Final = Profile(
     slot_processes=8,
     examples=300,
     steps=60,
+    programs=1_500,
     kills=100,
     live_rows=100_000,
     seconds=15.0,

@@ -33,10 +33,11 @@ class Meter:
         """Whether nothing is left."""
         return self.schedules >= self._budget.schedules or self.seconds >= self._budget.seconds
 
-    def part(self, share: float) -> "Meter":
+    def part(self, share: float, most_schedules: int | None = None) -> "Meter":
         """Give a meter for that share of what is left; what it counts is counted here, too."""
+        schedules = self._budget.schedules - self.schedules
         left = Budget(
-            max(1, int((self._budget.schedules - self.schedules) * share)),
+            max(1, int(min(schedules, schedules if most_schedules is None else most_schedules) * share)),
             max(0.0, (self._budget.seconds - self.seconds) * share),
         )
         return _Part(left, self._monotonic, self)

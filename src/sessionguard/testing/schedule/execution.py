@@ -1,5 +1,6 @@
 """One schedule from beginning to end: set up, run, judge."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,6 +44,17 @@ class Execution:
     def steps(self) -> list[Step]:
         """What was done, in order."""
         return self.track.steps
+
+    @property
+    def preemptions(self) -> int:
+        """How often a worker was interrupted though it could have gone on."""
+        pairs = itertools.pairwise(self.steps)
+        return sum(after.worker != before.worker and before.worker in after.enabled for before, after in pairs)
+
+    @property
+    def has_operations(self) -> bool:
+        """Whether a history was recorded, so that the order of calls and returns can matter."""
+        return len(self.history) > 0
 
     @property
     def tape(self) -> list[int]:
@@ -112,6 +124,9 @@ def _ask_checks(done: Execution, scenario: Scenario) -> None:
             verdict = check(scenario.history)
         except AssertionError as error:
             done.violation = from_objection(judge, error)
+            return
+        except Exception as error:
+            done.violation = from_error(judge, error)
             return
         if isinstance(verdict, Illegal):
             done.violation = from_verdict(judge, verdict)

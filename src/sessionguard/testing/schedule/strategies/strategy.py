@@ -9,9 +9,13 @@ from sessionguard.testing.schedule.track import Track
 class Strategy(Protocol):
     """A search. `begin`, then `choose` until the schedule is over, then `end`; then again, until `begin` says no."""
 
-    name: str
-    is_exhausted: bool
-    """Whether it has shown that no other schedule can come out differently."""
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether it has shown that no other schedule can come out differently."""
 
     def begin(self) -> bool:
         """Prepare for the next schedule; False if there is none left."""

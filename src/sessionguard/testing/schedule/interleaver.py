@@ -1,0 +1,113 @@
+"""The search for a schedule that goes wrong, as one call."""
+
+from attrs import field, frozen
+
+from sessionguard.testing.schedule.budget import Budget, Meter
+from sessionguard.testing.schedule.execution import Execution, Stage
+from sessionguard.testing.schedule.outcome import Failure, Outcome
+from sessionguard.testing.schedule.pool import Pool
+from sessionguard.testing.schedule.portfolio import Portfolio
+from sessionguard.testing.schedule.replay import Replay, ReplayId, replay_id
+from sessionguard.testing.schedule.scenario import ScenarioFunction
+from sessionguard.testing.schedule.searching import repeat, run_once
+from sessionguard.testing.schedule.shrinking import Minimal, Shrinker
+from sessionguard.testing.schedule.threads import Patience
+
+
+@frozen
+class Interleaver:
+    """Runs a scenario in many orders. The same seed and scenario give the same search.
+
+    `strategy` is "auto" (serial, then source-DPOR until it is exhausted or has used half of the budget, then random
+    walks in turns), or one of them: "serial", "dpor", "dfs", "random", "urw", "pos", "pct2", "pct3", "pct4".
+    """
+
+    strategy: str = "auto"
+    budget: Budget = field(factory=Budget)
+    seed: int = 0
+    patience: Patience = field(factory=Patience)
+    shrink_seconds: float = 5.0
+    step_limit: int = 20_000
+
+    def run(self, scenario: ScenarioFunction, replay: str | None = None) -> Outcome:
+        """Give what was found. With `replay`, the id of a failure, only that schedule is run.
+
+        Raises:
+            NondeterministicScenario: the scenario does not do the same each time, so nothing could be said about it.
+            MisuseError: the scenario has nobody to race.
+        """
+        with Pool() as pool:
+            if replay is not None:
+                return self._replay(scenario, ReplayId.parse(replay), pool)
+            return self._search(scenario, self._stage(scenario, pool, self.seed))
+
+    def _stage(self, scenario: ScenarioFunction, pool: Pool, seed: int) -> Stage:
+        return Stage(scenario, pool, seed, self.patience, self.step_limit)
+
+    def _search(self, scenario: ScenarioFunction, stage: Stage) -> Outcome:
+        meter = Meter(self.budget)
+        workers = _check_determinism(stage)
+        portfolio = Portfolio(stage, meter, self.seed, self.strategy)
+        found = portfolio.run(workers)
+        failure = None
+        if found is not None:
+            failure = self._failure(stage, found, meter.schedules, portfolio.found_by)
+        return Outcome(
+            ok=found is None,
+            schedules=meter.schedules,
+            exhausted=portfolio.is_exhausted,
+            failure=failure,
+            workers=workers,
+            seconds=meter.seconds,
+            counts=portfolio.counts,
+            unknown=portfolio.unknown,
+            has_blocked=portfolio.has_blocked,
+        )
+
+    def _failure(self, stage: Stage, found: Execution, schedules: int, found_by: str) -> Failure:
+        if not found.has_blocked:
+            repeat(stage, found)
+        minimal = Shrinker(stage, found, self.shrink_seconds, self.seed).shrink()
+        name = replay_id(minimal.execution.track, minimal.without, self.seed)
+        return Failure(
+            schedule=found,
+            minimal=minimal.execution,
+            replay_id=str(name),
+            schedules=schedules,
+            found_by=found_by,
+            seed=self.seed,
+            replayed=_try_twice(stage, name, minimal),
+        )
+
+    def _replay(self, scenario: ScenarioFunction, name: ReplayId, pool: Pool) -> Outcome:
+        stage = self._stage(scenario, pool, name.seed)
+        strategy = Replay(name.segments)
+        execution = run_once(stage, strategy, name.without)
+        failure = None
+        if execution.violation is not None:
+            failure = Failure(execution, execution, str(name), 1, "replay", name.seed, (1, 1))
+        return Outcome(
+            ok=failure is None,
+            schedules=1,
+            exhausted=False,
+            failure=failure,
+            workers=len(execution.names),
+            has_blocked=execution.has_blocked,
+            replay_is_faithful=strategy.is_faithful,
+        )
+
+
+def _check_determinism(stage: Stage) -> int:
+    """Run the first schedule twice; give the number of workers."""
+    execution = run_once(stage, Replay(()))
+    if not execution.has_blocked:
+        repeat(stage, execution)
+    return len(execution.names)
+
+
+def _try_twice(stage: Stage, name: ReplayId, minimal: Minimal) -> tuple[int, int]:
+    """Run the small schedule by its id, as a reader of the report will."""
+    again = 0
+    for _ in range(2):
+        again += run_once(stage, Replay(name.segments), name.without).violation == minimal.execution.violation
+    return again, 2

@@ -1,0 +1,88 @@
+"""The report for a terminal: one column for each worker, in the order in which it happened, and how to repeat it."""
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from sessionguard.testing.schedule.execution import Execution
+from sessionguard.testing.schedule.reports.rows import Row, rows_of
+
+if TYPE_CHECKING:
+    from sessionguard.testing.schedule.outcome import Failure
+
+_WIDEST: Final = 48
+_HEADINGS: Final = {
+    "check": "RACE",
+    "raised": "ERROR",
+    "deadlock": "DEADLOCK",
+    "hung": "HANG",
+    "endless": "NO END",
+}
+_PREEMPTED: Final = "~~~ preempted ~~~"
+
+
+def render(failure: "Failure") -> str:
+    """Give the whole report."""
+    lines = [heading(failure), *table(failure.minimal, failure.verdict.message)]
+    lines.append(f"  reproduce: {reproduction(failure.replay_id)}")
+    verdict = failure.verdict.verdict
+    if verdict is not None:
+        lines += [f"  {line}" for line in verdict.render().splitlines()]
+    return "\n".join(lines)
+
+
+def heading(failure: "Failure") -> str:
+    """Give the line that says what is wrong and what it took to find and to shrink it."""
+    found, small = failure.schedule, failure.minimal
+    details = [
+        f"schedule {failure.schedules}, by {failure.found_by}",
+        f"seed {failure.seed}",
+        f"shrunk {len(found.steps)}->{len(small.steps)} points, {len(found.names)}->{len(small.names)} workers",
+        "1 preemption" if small.preemptions == 1 else f"{small.preemptions} preemptions",
+        "replayed {}/{}".format(*failure.replayed),
+    ]
+    return f"{_HEADINGS[failure.verdict.reason]}  {failure.verdict.message}   ({'; '.join(details)})"
+
+
+def table(execution: Execution, message: str = "") -> list[str]:
+    """Give the schedule as lines; the last row points at `message`."""
+    rows = [_cells(row, len(execution.names)) for row in rows_of(execution)]
+    heads = [f"worker {name}" for name in execution.names]
+    widths = [
+        min(_WIDEST, max([len(head), *(len(cells[column]) for _, cells in rows)])) for column, head in enumerate(heads)
+    ]
+    lines = [_line("  #", heads, widths)]
+    lines += [_line(f"{number:3}", cells, widths) for number, (_, cells) in enumerate(rows, 1)]
+    if message and rows:
+        lines[-1] += f"  <-- {message}"
+    return lines
+
+
+def reproduction(replay_id: str) -> str:
+    """Give the command that repeats the schedule."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    quoted = "'" + replay_id.replace("'", "'\\''") + "'"
+    return f"pytest {_shell_quoted(test)} --sg-replay={quoted}" if test else f"replay={quoted}"
+
+
+def _shell_quoted(test: str) -> str:
+    return test if test.replace("/", "").replace("::", "").replace(".", "").isidentifier() else f"'{test}'"
+
+
+def _cells(row: Row, columns: int) -> tuple[Row, list[str]]:
+    cells = [""] * columns
+    text = row.text if row.kind == "call" else f"  {row.text}"
+    cells[row.worker] = f"{text}  {row.returned}" if row.returned else text
+    if row.is_blocked:
+        cells[row.worker] += "  (waits for something undeclared)"
+    if row.preempted is not None:
+        cells[row.preempted] = f"  {_PREEMPTED}"
+    return row, cells
+
+
+def _line(number: str, cells: list[str], widths: list[int]) -> str:
+    fitted = (_fitted(cell, width) for cell, width in zip(cells, widths, strict=True))
+    return f"{number} | {' | '.join(fitted)} |"
+
+
+def _fitted(text: str, width: int) -> str:
+    return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
