@@ -1,8 +1,6 @@
 """What begins anew in a forked child: before its own code, and for what is still there."""
 
 import gc
-import os
-import signal
 import weakref
 from collections.abc import Callable
 
@@ -13,6 +11,7 @@ from sessionguard.forking import after_fork
 from sessionguard.locks.gates import Gates
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.offload import OffloadedStore
+from sessionguard.testing import in_children
 
 
 class Owner:
@@ -27,15 +26,7 @@ class Owner:
 
 def true_in_child(check: Callable[[], bool]) -> bool:
     """Tell whether `check` is true in a forked child."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        status = 1
-        try:
-            status = 0 if check() else 2
-        finally:
-            os._exit(status)
-    return os.waitpid(child, 0)[1] == 0
+    return in_children(1, lambda number: check()) == [True]
 
 
 @pytest.mark.processes

@@ -1,15 +1,14 @@
 """The heart: one thread that keeps locks and leases alive, survives errors, ends when idle, and is not inherited."""
 
 import logging
-import os
-import signal
 import threading
-import time
+from multiprocessing.connection import Connection
 
 import pytest
 
 from sessionguard.beating import Heart
 from sessionguard.errors import SessionEndedError
+from sessionguard.testing import ChildProcess
 
 PATIENCE = 30.0
 SOON = 0.001
@@ -202,19 +201,17 @@ def test_forked_child_starts_anew(heart: Heart) -> None:
 
     inherited = heart.add(slowly, SOON)
     assert started.wait(PATIENCE)
+
+    def use(pipe: Connection) -> bool:
+        event = threading.Event()
+        own = heart.add(event.set, SOON)
+        heart.remove(inherited)
+        return own != inherited and event.wait(PATIENCE)
+
     with heart._changed:
-        child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        status = 1
-        try:
-            event = threading.Event()
-            own = heart.add(event.set, SOON)
-            heart.remove(inherited)
-            status = 0 if own != inherited and event.wait(PATIENCE) else 2
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+        child = ChildProcess(use, start="fork")
+    with child:
+        assert child.finish() is True
     finish.set()
     heart.remove(inherited)
 
@@ -233,20 +230,8 @@ def test_forked_child_can_leave_what_its_parent_entered(heart: Heart) -> None:
     holder = threading.Thread(target=hold)
     holder.start()
     assert held.wait(PATIENCE)
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        heart.remove(number)
-        os._exit(0)
-    release.set()
-    holder.join()
-    deadline = time.monotonic() + PATIENCE
-    finished, status = os.waitpid(child, os.WNOHANG)
-    while not finished and time.monotonic() < deadline:
-        threading.Event().wait(0.005)
-        finished, status = os.waitpid(child, os.WNOHANG)
-    if not finished:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-    assert (finished, status) == (child, 0)
+    with ChildProcess(lambda pipe: heart.remove(number), start="fork") as child:
+        release.set()
+        holder.join()
+        child.finish(PATIENCE)
     heart.remove(number)

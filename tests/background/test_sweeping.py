@@ -3,8 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
-import signal
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
@@ -21,6 +19,7 @@ from sessionguard.guard import _background_pass
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
 from sessionguard.sweeping import Sweeper, waits
+from sessionguard.testing import in_children
 from tests.guard.clock import Clock
 
 PATIENCE = 30.0
@@ -352,19 +351,15 @@ def test_forked_child_sweeps_for_itself(tmp_path: Path) -> None:
     """Threads do not survive a fork: at its first use the child starts its own, and closing stops that one."""
     guard = SessionGuard(SQLiteStore(tmp_path / "sessions.db"), sweep_interval=SELDOM)
     guard.create("ada")
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        status = 1
-        try:
-            none_inherited = sweepers() == []
-            guard.create("ada")
-            one_started = len(sweepers()) == 1
-            guard.close()
-            status = 0 if (none_inherited, one_started, sweepers()) == (True, True, []) else 2
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def use(number: int) -> None:
+        assert sweepers() == []
+        guard.create("ada")
+        assert len(sweepers()) == 1
+        guard.close()
+        assert sweepers() == []
+
+    in_children(1, use)
     assert len(sweepers()) == 1
     guard.close()
     assert sweepers() == []
@@ -376,12 +371,7 @@ def test_forked_child_may_close_what_it_never_used(tmp_path: Path) -> None:
     """It stops nothing of its parent."""
     guard = SessionGuard(SQLiteStore(tmp_path / "sessions.db"), sweep_interval=SELDOM)
     guard.create("ada")
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        guard.close()
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+    in_children(1, lambda number: guard.close())
     assert len(sweepers()) == 1
     guard.create("ada")
     guard.close()

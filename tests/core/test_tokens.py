@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import string
 import time
 import uuid
@@ -12,7 +11,7 @@ import pytest
 
 from sessionguard.core.tokens import KeyRing, Mint, hash_token, is_anonymous, parse_token, shard_of, shard_tag
 from sessionguard.errors import ConfigurationError
-from sessionguard.testing import Profile
+from sessionguard.testing import Profile, in_children
 from tests.core.making import counted_bytes
 
 DEPLOYMENT = "d" * 32
@@ -73,23 +72,8 @@ def test_t28_forked_workers_mint_different_tokens(sg_profile: Profile) -> None:
     maker = mint()
     maker.new(DEPLOYMENT, "ada")
     workers, each = 8, 500
-    readers = []
-    for _ in range(workers):
-        reader, writer = os.pipe()
-        if os.fork() == 0:
-            signal.alarm(60)
-            os.close(reader)
-            with os.fdopen(writer, "w") as out:
-                out.writelines(f"{maker.new(DEPLOYMENT, 'ada').token}\n" for _ in range(each))
-            os._exit(0)
-        os.close(writer)
-        readers.append(reader)
-    tokens: list[str] = []
-    for reader in readers:
-        with os.fdopen(reader) as lines:
-            tokens += lines.read().split()
-    for _ in range(workers):
-        os.wait()
+    minted = in_children(workers, lambda number: [maker.new(DEPLOYMENT, "ada").token for _ in range(each)])
+    tokens = [token for some in minted for token in some]
     assert len(set(tokens)) == workers * each
 
 

@@ -1,7 +1,6 @@
 """`sweep` and `purge`: what expired is ended and its files go, what lives or is in use stays, history is forgotten."""
 
 import os
-import signal
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from sessionguard import InvalidArgumentError, PurgeReport, Session, SessionGuar
 from sessionguard.core.commands import Command, FindGarbage, RemoveWorkspace
 from sessionguard.core.events import CleanupFailed, Event
 from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing import ChildProcess
 from tests.guard.clock import Clock
 from tests.guard.conftest import POLICY, OpenGuard
 from tests.guard.watching import WatchedStore
@@ -202,14 +202,8 @@ def test_orphaned_directory_is_found(
 
 def died(work: Callable[[], object]) -> int:
     """Run `work` in a forked process, and give the signal that killed it."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.WTERMSIG(os.waitpid(child, 0)[1])
+    with ChildProcess(lambda pipe: work(), start="fork") as child:
+        return -child.wait_for_end()
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, command: type[Command[Any]]) -> None:

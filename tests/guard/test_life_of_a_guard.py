@@ -1,9 +1,7 @@
 """Opening, using and closing a guard: what it owns, what it refuses, what is left when it is closed."""
 
 import asyncio
-import os
 import shutil
-import signal
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +16,7 @@ from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.sqlite import SQLiteStore
 from sessionguard.sweeping import Sweeper
+from sessionguard.testing import in_children
 from tests.guard.conftest import OpenGuard
 from tests.guard.watching import WatchedStore
 
@@ -226,20 +225,16 @@ def test_forked_child_goes_on(tmp_path: Path) -> None:
     """A guard used before a fork works in the child and in the parent, on the same sessions."""
     guard = SessionGuard(SQLiteStore(tmp_path / "sessions.db"), tmp_path / "work", sweep_interval=timedelta(hours=1))
     token = guard.create("ada").token
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        try:
-            session = guard.load(token)
-            assert session is not None
-            guard.save(session, {"child": True})
-            with guard.workspace(session) as files, guard.lock(session, "name"):
-                files.write("child.txt", b"1")
-            guard.close()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def use(number: int) -> None:
+        session = guard.load(token)
+        assert session is not None
+        guard.save(session, {"child": True})
+        with guard.workspace(session) as files, guard.lock(session, "name"):
+            files.write("child.txt", b"1")
+        guard.close()
+
+    in_children(1, use)
     session = guard.load(token)
     assert session is not None
     assert dict(session.data) == {"child": True}

@@ -1,8 +1,6 @@
 """A store that becomes another one, by a fork or by losing its file: no file of the former deployment is touched."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from sessionguard import AsyncSessionGuard, Session, SessionEndedError, SessionG
 from sessionguard.core.events import CleanupFailed, Event
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing import in_children
 from tests.guard.conftest import OpenGuard
 from tests.guard.watching import WatchedStore
 
@@ -26,34 +25,20 @@ def with_file(guard: SessionGuard, session: Session) -> Session:
     return session
 
 
-def passed_in_child(work: Callable[[], object]) -> bool:
-    """Run `work` in a forked process."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitpid(child, 0)[1] == 0
-
-
 @pytest.mark.processes
 def test_forked_child_with_a_store_of_its_own_removes_nothing_of_its_parents(work: Path) -> None:
     """To its store every session of the parent is unknown, which says nothing about the parent's files."""
     guard = SessionGuard(MemoryStore(allow_per_process=True), work, sweep_interval=None)
     session = with_file(guard, guard.create("ada"))
 
-    def use() -> None:
+    def use(number: int) -> None:
         guard.sweep()
         with pytest.raises(SessionEndedError):
             with_file(guard, session)
         with_file(guard, guard.create("bob"))
         guard.sweep()
 
-    assert passed_in_child(use)
+    in_children(1, use)
     with guard.workspace(session) as files:
         assert files.list() == ["a.bin"]
 
@@ -76,7 +61,7 @@ def test_forked_child_of_an_async_guard_removes_nothing_of_its_parents(work: Pat
                 pass
 
     session = asyncio.run(begin())
-    assert passed_in_child(lambda: asyncio.run(use()))
+    in_children(1, lambda number: asyncio.run(use()))
 
     async def found() -> list[str]:
         async with guard.workspace(session) as files:

@@ -1,9 +1,8 @@
 """The lock of threads: they hand over in turn, a heart renews it, a forked child does not free it."""
 
-import os
-import signal
 import threading
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from sessionguard.errors import LockLostError
 from sessionguard.locks import blocking
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
-from sessionguard.testing import Profile
+from sessionguard.testing import ChildProcess, Profile, in_children
 from tests.guard.clock import Clock
 
 AT_ONCE = timedelta(0)
@@ -98,12 +97,7 @@ def test_t69_forked_child_that_leaves_the_block_frees_nothing(tmp_path: Path) ->
     guard = SessionGuard(SQLiteStore(tmp_path / "sessions.db"), sweep_interval=None)
     session = guard.create("ada")
     with guard.lock(session, "a") as lock:
-        child = os.fork()
-        if child == 0:
-            signal.alarm(60)
-            lock.__exit__(None, None, None)
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
+        in_children(1, lambda number: lock.__exit__(None, None, None))
         other = SessionGuard(SQLiteStore(tmp_path / "sessions.db"), sweep_interval=None)
         with pytest.raises(LockTimeoutError):
             other.lock(session, "a", timeout=AT_ONCE).__enter__()
@@ -121,25 +115,19 @@ def test_t69_forked_child_waits_for_its_parents_lock(tmp_path: Path) -> None:
     session = guard.create("ada")
     lock = guard.lock(session, "a")
     lock.__enter__()
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        status = 1
+
+    def wait_for_it(pipe: Connection) -> str:
         try:
-            try:
-                guard.lock(session, "a", timeout=AT_ONCE).__enter__()
-            except LockTimeoutError:
-                os.write(writer, b"refused")
-                with guard.lock(session, "a", timeout=timedelta(seconds=PATIENCE)):
-                    status = 0
-        finally:
-            os._exit(status)
-    assert os.read(reader, 7) == b"refused"
-    lock.__exit__(None, None, None)
-    assert os.waitpid(child, 0)[1] == 0
-    os.close(reader)
-    os.close(writer)
+            guard.lock(session, "a", timeout=AT_ONCE).__enter__()
+        except LockTimeoutError:
+            pipe.send("refused")
+        with guard.lock(session, "a", timeout=timedelta(seconds=PATIENCE)):
+            return "held"
+
+    with ChildProcess(wait_for_it, start="fork") as child:
+        assert child.hear() == "refused"
+        lock.__exit__(None, None, None)
+        assert child.finish() == "held"
     guard.close()
     guard._store.close()
 

@@ -1,13 +1,12 @@
 """Gates: one thread at a time per key, in a queue that leaves nothing behind."""
 
-import os
-import signal
 import threading
 from datetime import timedelta
 
 import pytest
 
 from sessionguard.locks.gates import Gates
+from sessionguard.testing import ChildProcess
 
 PATIENCE = 30.0
 
@@ -86,10 +85,8 @@ def test_t69_forked_child_does_not_stand_at_its_parents_gates() -> None:
     gates = Gates()
     assert gates.enter("a", 0)
     with gates._mutex:
-        child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        os._exit(0 if gates.enter("a", 0) and not gates.enter("a", 0) else 1)
-    assert os.waitpid(child, 0)[1] == 0
+        child = ChildProcess(lambda pipe: (gates.enter("a", 0), gates.enter("a", 0)), start="fork")
+    with child:
+        assert child.finish() == (True, False)
     assert not gates.enter("a", 0)
     gates.leave("a")

@@ -1,7 +1,5 @@
 """The memory store belongs to one process: it refuses several workers, and a fork is a loud error, not a copy."""
 
-import os
-import signal
 import sys
 import threading
 import time
@@ -15,20 +13,13 @@ from sessionguard import ConfigurationError, MisuseError, Session, SessionGuard,
 from sessionguard.core.commands import Identify
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.memory.workers import _warn_about_gunicorn
+from sessionguard.testing import in_children
 from tests.guard.clock import Clock
 
 
 def in_child(work: Callable[[], bool]) -> bool:
-    """Tell what `work` gives in a forked process; an error there is False."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        status = 1
-        try:
-            status = 0 if work() else 1
-        finally:
-            os._exit(status)
-    return os.waitpid(child, 0)[1] == 0
+    """Tell what `work` gives in a forked process."""
+    return in_children(1, lambda number: work()) == [True]
 
 
 @pytest.mark.parametrize("workers", ["2", "16"])

@@ -1,8 +1,6 @@
 """The store behind a thread: calls are finished before cancellation goes on, quick reads need no thread."""
 
 import asyncio
-import os
-import signal
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -16,6 +14,7 @@ from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing import in_children
 from tests.guard.watching import WatchedStore
 
 PATIENCE = 30.0
@@ -282,21 +281,13 @@ def test_t02_forked_child_uses_a_thread_of_its_own(tmp_path: Path) -> None:
     offloaded = OffloadedStore(SQLiteStore(tmp_path / "sessions.db"))
     guard = AsyncSessionGuard(offloaded, sweep_interval=None)
     token = asyncio.run(guard.create("ada")).token
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        status = 1
-        try:
 
-            async def scene() -> bool:
-                session = await asyncio.wait_for(guard.load(token), PATIENCE)
-                assert session is not None
-                return (await asyncio.wait_for(guard.save(session, {"child": True}), PATIENCE)).version == 2
+    async def use() -> int:
+        session = await asyncio.wait_for(guard.load(token), PATIENCE)
+        assert session is not None
+        return (await asyncio.wait_for(guard.save(session, {"child": True}), PATIENCE)).version
 
-            status = 0 if asyncio.run(scene()) else 2
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+    assert in_children(1, lambda number: asyncio.run(use())) == [2]
     session = asyncio.run(guard.load(token))
     assert session is not None
     assert dict(session.data) == {"child": True}
