@@ -271,3 +271,5 @@ class AsyncRedisStore:
             for connected in list(self._loops.values()):
                 for pool in connected.pools.values():
                     pool.drop()
+            # The event loop closes sockets in its next turn.
+            await asyncio.sleep(0)

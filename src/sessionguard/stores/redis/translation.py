@@ -79,8 +79,8 @@ _CLASSES: Final[dict[str, type[Exception]]] = {
 
 def leads_elsewhere(error: BaseException) -> bool:
     """Tell whether the other connections to that server are probably as bad, or the server is not the right one now."""
-    if isinstance(error, StoreUnavailableError):
-        return error.transient
+    if isinstance(error, SessionGuardError):
+        return isinstance(error, StoreUnavailableError) and error.transient
     if isinstance(error, driver.ResponseError):
         return isinstance(
             error, driver.AskError | driver.ClusterError | driver.ReadOnlyError | driver.TryAgainError

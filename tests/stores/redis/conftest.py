@@ -1,0 +1,55 @@
+"""Stores on real servers under a prefix of their own, closed at the end of each test, and commands to ask them."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from sessionguard.core import commands as c
+from sessionguard.core.driving import perform, run
+from sessionguard.stores.redis import RedisStore
+from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.servers import RedisCluster, RedisServer
+from tests.stores.redis.asking import Session
+
+# Children fork from a clean server that has imported what they need: quick, and free of the threads of the test run.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["pytest", "tests.stores.redis.asking"])
+
+OpenSession = Callable[..., Session]
+Start = Callable[[AbstractContextManager[Any]], Any]
+
+
+@pytest.fixture
+def open_session(key_prefix: str) -> Iterator[OpenSession]:
+    """Open a store at a URL under the prefix of this test, with a stage for its deployment."""
+    opened: list[RedisStore] = []
+
+    def open_one(url: str, **options: Any) -> Session:
+        store = RedisStore(url, **{"prefix": key_prefix} | options)
+        opened.append(store)
+        return Session(store, Stage(run(perform(c.Identify()), store)))
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture(params=["single", "cluster"])
+def place(request: pytest.FixtureRequest) -> RedisServer | RedisCluster:
+    """One server, and a cluster of three."""
+    found: RedisServer | RedisCluster = request.getfixturevalue(f"redis_{'server' if request.param == 'single' else 'cluster'}")
+    return found
+
+
+@pytest.fixture
+def session(open_session: OpenSession, place: RedisServer | RedisCluster) -> Session:
+    """A store on either, ready to be asked."""
+    return open_session(place.url)
+
+
+@pytest.fixture
+def single(open_session: OpenSession, redis_server: RedisServer) -> Session:
+    """A store on one server, ready to be asked."""
+    return open_session(redis_server.url)
