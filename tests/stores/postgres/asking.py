@@ -60,3 +60,9 @@ COMMANDS: Final[Mapping[str, Callable[[Scene], c.Command[Any]]]] = MappingProxyT
     }
 )
 """What is asked -> the command that asks it."""
+
+
+def as_role(url: str, role: str) -> str:
+    """Give the URL of the same database for another role, without a password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{role}@{rest.rpartition('@')[2]}"

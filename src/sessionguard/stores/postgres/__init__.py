@@ -1,5 +1,6 @@
 """Sessions in a PostgreSQL database, shared by all processes that reach it; blocking and async."""
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from sessionguard.stores.postgres.store import PostgresStore
 
 __all__ = ["AsyncPostgresStore", "PostgresStore", "open_postgres"]
 
+_OPTION = re.compile("[a-z_]+")
 _TRUTH = {"true": True, "false": False}
 
 
@@ -25,6 +27,9 @@ def open_postgres(url: str, options: Mapping[str, str]) -> PostgresStore:
     long a call waits; `prepare=false`, for a proxy that gives every transaction another connection;
     `migrate=false`, to leave the schema to `sessionguard migrate`. All others are libpq's, such as `sslmode`.
     """
+    if not all(_OPTION.fullmatch(name) for name in options):
+        # Not named: behind a question mark inside a password, the rest of the password would be an option.
+        raise ConfigurationError.of_url(url, "write what is special in a password percent-encoded: ? as %3F")
     own = {"schema", "pool", "patience", "prepare", "migrate"}
     others = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items() if name not in own)
     place = url.partition("?")[0]

@@ -36,7 +36,12 @@ NEWEST: Final = MIGRATIONS[-1][0]
 
 def version_of(schema: str) -> Script[int]:
     """Give the version of the schema; 0 if there is nothing of ours."""
-    ((is_there,),) = yield "SELECT to_regclass(%s) IS NOT NULL", [f'"{schema}".sg_schema']
+    # By the catalogue: to_regclass may remember from before a wait that there was nothing.
+    ((is_there,),) = yield (
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = %s AND c.relname = 'sg_schema')",
+        [schema],
+    )
     if not is_there:
         return 0
     ((version,),) = yield f'SELECT coalesce(max(version), 0)::bigint FROM "{schema}".sg_schema', None
@@ -85,7 +90,7 @@ def migrated(schema: str) -> Script[list[str]]:
 
 
 def _apply(schema: str, names: list[str]) -> Script[None]:
-    ((is_there,),) = yield "SELECT to_regnamespace(%s) IS NOT NULL", [f'"{schema}"']
+    ((is_there,),) = yield "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s)", [schema]
     if not is_there:
         # Not IF NOT EXISTS alone: that asks for the right to create one also where it is there.
         yield f'CREATE SCHEMA "{schema}"', None

@@ -108,10 +108,10 @@ def busy(operation: str, settings: Settings) -> StoreTimeoutError:
 
 def is_lost(error: BaseException) -> bool:
     """Tell whether `error` says that the connection, and so probably every other one, leads nowhere any more."""
-    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return False
     state = getattr(error, "sqlstate", None)
-    return state is None or state[:2] in ("08", "57") and state not in _TIMEOUTS or state == "25006"
+    if state is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return state == "25006" or (state[:2] in ("08", "57") and state not in _TIMEOUTS)
 
 
 def _unavailable(operation: str, text: str, state: str) -> StoreUnavailableError:
@@ -121,8 +121,7 @@ def _unavailable(operation: str, text: str, state: str) -> StoreUnavailableError
 
 
 def _said(part: str, text: str) -> bool:
-    _, separator, said = text.partition("FATAL:")
-    return bool(separator) and (said.lstrip().startswith(part) if part.endswith(" ") else part in said)
+    return text.partition("FATAL:")[2].lstrip().startswith(part) if part.endswith(" ") else part in text
 
 
 def _message(error: psycopg.Error | OverflowError) -> str:

@@ -1,0 +1,174 @@
+"""What goes wrong with a server, in our words: what it was, whether anything was done, what helps; and no password."""
+
+import pickle
+import socket
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from sessionguard.core import commands as c
+from sessionguard.errors import StoreDataError, StoreTimeoutError, StoreUnavailableError
+from sessionguard.stores.postgres import PostgresStore
+from sessionguard.stores.postgres.translation import refused, translated
+from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.servers import PostgresServer
+from tests.conftest import installed
+from tests.stores.postgres.asking import as_role
+from tests.stores.postgres.conftest import OpenStore
+
+PASSWORD = "correct horse/battery@staple?"
+
+
+@pytest.fixture(scope="module")
+def guarded_server() -> Iterator[PostgresServer]:
+    """A server that asks for a password."""
+    with installed(lambda: PostgresServer(password=PASSWORD)) as server:
+        yield server
+
+
+def outage(store: PostgresStore) -> StoreUnavailableError:
+    """Give the outage that a store reports; it is picklable and has no password in it."""
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.identify(c.Identify())
+    error = caught.value
+    cause: BaseException | None = error
+    while cause is not None:
+        assert "horse" not in str(cause)
+        cause = cause.__cause__ or cause.__context__
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    return error
+
+
+def test_a_wrong_password(open_store: OpenStore, guarded_server: PostgresServer) -> None:
+    """A wrong password is told as such at once, is not transient, and a right one works."""
+    assert open_store(guarded_server.url).identify(c.Identify())
+    wrong = guarded_server.url.replace("correct", "incorrect")
+    error = outage(open_store(wrong))
+    assert "password authentication failed" in str(error)
+    assert "check the user, the password" in str(error)
+    assert not error.transient
+    assert not outage(open_store(as_role(guarded_server.url, guarded_server.url.split(":")[1].strip("/")))).transient
+
+
+def test_an_unknown_database_and_an_unknown_role(open_store: OpenStore, postgres_server: PostgresServer) -> None:
+    """Each is named, with its remedy, and is not transient."""
+    base, _, _ = postgres_server.url.rpartition("/")
+    error = outage(open_store(f"{base}/nowhere"))
+    assert 'database "nowhere" does not exist' in str(error)
+    assert "create the database" in str(error)
+    assert not error.transient
+    error = outage(open_store(as_role(postgres_server.url, "nobody_here")))
+    assert "check the user" in str(error)
+    assert not error.transient
+
+
+def test_nobody_listens(open_store: OpenStore) -> None:
+    """A refused connection is a transient outage."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        error = outage(open_store(f"postgresql://ana:horse@127.0.0.1:{taken.getsockname()[1]}/postgres"))
+    assert "see that the server runs" in str(error)
+    assert error.transient
+
+
+def test_no_connection_is_left(open_store: OpenStore, postgres_server: PostgresServer, schema_name: str) -> None:
+    """A role that has all its connections in use is told so; it is transient."""
+    role = f"narrow_{schema_name}"
+    postgres_server.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")
+    error = outage(open_store(as_role(postgres_server.url, role)))
+    assert "use a smaller pool" in str(error)
+    assert error.transient
+    postgres_server.execute(f"DROP ROLE {role}")
+
+
+def test_a_database_that_turned_read_only(
+    store: PostgresStore, postgres_server: PostgresServer, schema_name: str, stage: Stage
+) -> None:
+    """As after a failover to a replica: transient, the remedy is named, and all connections are dropped."""
+    store.create(stage.create())
+    (line,) = store._connections._idle
+    assert line.connection is not None
+    line.connection.answer_by = float("inf")
+    line.connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(StoreUnavailableError, match="target_session_attrs=read-write") as caught:
+        store.create(stage.create())
+    assert caught.value.transient
+    assert store._connections.open_count == 0
+    assert store.create(stage.create()).record
+
+
+def test_the_schema_vanished(store: PostgresStore, postgres_server: PostgresServer, schema_name: str, stage: Stage) -> None:
+    """If someone drops the schema under a running store, it says what to run."""
+    store.create(stage.create())
+    postgres_server.execute(f"DROP SCHEMA {schema_name} CASCADE")
+    with pytest.raises(StoreUnavailableError, match="run `sessionguard migrate`") as caught:
+        store.create(stage.create())
+    assert not caught.value.transient
+
+
+def test_data_that_another_program_spoiled(
+    store: PostgresStore, postgres_server: PostgresServer, schema_name: str, stage: Stage
+) -> None:
+    """Stored data that is no JSON is reported as such by a save, and the connection is kept."""
+    record = store.create(stage.create()).record
+    postgres_server.execute(f"UPDATE {schema_name}.sg_session SET data = 'no json'")
+    with pytest.raises(StoreDataError, match="json"):
+        store.save(stage.save(record, {"n": 1}))
+    assert store._connections.open_count == 1
+
+
+def test_numbers_beyond_the_engine_are_the_nearest_that_it_holds(store: PostgresStore, stage: Stage) -> None:
+    """An expected version of a thousand digits conflicts; a limit of as many is no limit."""
+    record = store.create(stage.create()).record
+    assert store.save(stage.save(record, {"n": 1}, expected_version=10**1000)).outcome.value == "conflict"
+    assert store.save(stage.save(record, {"n": 1}, limit_bytes=10**1000)).outcome.value == "done"
+    assert store.purge(stage.purge(limit=10**1000)).count == 0
+
+
+@pytest.mark.parametrize(
+    "state, kind, transient, remedy",
+    [
+        ("57P01", StoreUnavailableError, True, "restarting"),
+        ("57P03", StoreUnavailableError, True, "restarting"),
+        ("40001", StoreUnavailableError, True, "nothing was done"),
+        ("40P01", StoreUnavailableError, True, "nothing was done"),
+        ("53100", StoreUnavailableError, False, "disk of the server is full"),
+        ("53200", StoreUnavailableError, False, "out of memory"),
+        ("53300", StoreUnavailableError, True, "no connection left"),
+        ("25006", StoreUnavailableError, True, "replica"),
+        ("42501", StoreUnavailableError, False, "grant"),
+        ("08006", StoreUnavailableError, True, "lost"),
+        ("58030", StoreUnavailableError, False, "log"),
+        ("57014", StoreTimeoutError, None, "locked"),
+        ("55P03", StoreTimeoutError, None, "locked"),
+        ("XX001", StoreDataError, None, "XX001"),
+        ("23505", StoreDataError, None, "23505"),
+        ("0A000", StoreUnavailableError, False, "0A000"),
+    ],
+)
+def test_every_state_has_a_meaning(state: str, kind: type[Exception], transient: bool | None, remedy: str) -> None:
+    """Each SQLSTATE is told by its class of error, whether repeating helps, and what does."""
+    error = translated("save", psycopg.errors.lookup(state)("the server's words"))
+    assert type(error) is kind
+    assert "the server's words" in str(error)
+    assert remedy in str(error)
+    assert getattr(error, "transient", None) is transient
+
+
+@pytest.mark.parametrize(
+    "said, transient",
+    [
+        ("the database system is starting up", True),
+        ("the database system is shutting down", True),
+        ("the database system is not yet accepting connections", True),
+        ("sorry, too many clients already", True),
+        ('no pg_hba.conf entry for host "1.2.3.4"', False),
+        ("something nobody has heard of", False),
+    ],
+)
+def test_what_a_server_says_as_it_refuses(said: str, transient: bool) -> None:
+    """A refusal has no SQLSTATE; what the server said tells whether it will pass."""
+    error = refused(psycopg.OperationalError(f'connection failed: connection to server at "h" failed: FATAL:  {said}'))
+    assert isinstance(error, StoreUnavailableError)
+    assert error.transient is transient
