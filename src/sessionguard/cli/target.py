@@ -13,10 +13,11 @@ from sessionguard.errors import ConfigurationError, StoreError
 from sessionguard.stores.contract import ExaminedStore, Store
 from sessionguard.stores.opening import open_store
 from sessionguard.stores.sqlite import SQLiteStore
-from sessionguard.stores.sqlite.schema import MIGRATIONS
 
 URL_VARIABLE = "SESSIONGUARD_URL"
 WORKSPACES_VARIABLE = "SESSIONGUARD_WORKSPACES"
+
+_FIRST_MIGRATION = "0001"
 
 
 def add_store_arguments(parser: ArgumentParser, *, with_workspaces: bool = False) -> None:
@@ -84,10 +85,13 @@ def opened_examined_store(arguments: Namespace, *, must_exist: bool = False) -> 
 def _require_schema(url: str, store: ExaminedStore, *, up_to_date: bool = True) -> None:
     # Asked first, for at its first use a store makes its file and its tables: a mistyped path must not become a new,
     # empty database that has nothing to complain about, nor another application's database one of ours.
-    if isinstance(store, SQLiteStore) and not Path(store.path).is_file():
+    path = getattr(store, "path", None)
+    is_there = Path.is_file if isinstance(store, SQLiteStore) else Path.exists
+    if path is not None and not is_there(Path(path)):
         raise ConfigurationError.of_url(url, "there is no database at that path", setting="--store")
     due = store.migrate(dry_run=True)
-    if isinstance(store, SQLiteStore) and len(due) == len(MIGRATIONS):
+    # Migrations are numbered: where the first is due, nothing of ours is there.
+    if due and due[0].startswith(_FIRST_MIGRATION):
         remedy = "no sessionguard schema there; run `sessionguard migrate`"
         raise ConfigurationError.of_url(url, remedy, setting="--store")
     if due and up_to_date:
