@@ -6,12 +6,21 @@ from sessionguard.testing.history.operations import Operation, Outcome
 from sessionguard.testing.history.recorder import History, Recording, merge
 from sessionguard.testing.history.search import Budget
 from sessionguard.testing.history.sessions import Actor, SessionModel, recorded, recorded_async
-from sessionguard.testing.history.verdicts import Illegal, Legal, Unknown, Verdict
+from sessionguard.testing.history.verdicts import (
+    HistoryError,
+    Illegal,
+    Legal,
+    Unknown,
+    UnknownVerdictWarning,
+    Verdict,
+    require_legal,
+)
 
 __all__ = [
     "Actor",
     "Budget",
     "History",
+    "HistoryError",
     "Illegal",
     "Key",
     "Legal",
@@ -22,9 +31,11 @@ __all__ = [
     "Recording",
     "SessionModel",
     "Unknown",
+    "UnknownVerdictWarning",
     "Verdict",
     "check",
     "merge",
     "recorded",
     "recorded_async",
+    "require_legal",
 ]

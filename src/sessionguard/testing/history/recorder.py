@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from sessionguard.testing.history.journal import Journal, read_journal
 from sessionguard.testing.history.jsonl import from_lines, to_lines
 from sessionguard.testing.history.operations import Operation, Outcome, in_order
 from sessionguard.testing.history.picture import lanes
@@ -26,10 +27,19 @@ class History:
 
     `clock` orders them: a step counter under a scheduler, by default the monotonic clock, which the processes of one
     machine share. `instants` shows the microseconds by which sessions are judged, if that is not told by each command.
+    With `journal`, a file, each call is written there before it is made, for processes that are to be killed.
     """
 
-    def __init__(self, clock: Clock = time.monotonic_ns, *, instants: Clock | None = None, instance: int = 0) -> None:
+    def __init__(
+        self,
+        clock: Clock = time.monotonic_ns,
+        *,
+        instants: Clock | None = None,
+        instance: int = 0,
+        journal: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.clock = clock
+        self._journal = None if journal is None else Journal(journal)
         self.instants = instants
         self.instance = instance
         self._mutex = threading.Lock()
@@ -77,6 +87,13 @@ class History:
             history.add(from_lines(file))
         return history
 
+    @classmethod
+    def from_journal(cls, path: str | os.PathLike[str]) -> Self:
+        """Give what a process had written to its journal, however it ended; what was under way is info."""
+        history = cls()
+        history.add(read_journal(path))
+        return history
+
     def render(self) -> str:
         """Give the operations as a table with a column for each client."""
         return lanes(self.operations)
@@ -92,24 +109,28 @@ class History:
         self.__init__(instance=state[0])  # type: ignore[misc]
         self._recorded.extend(state[1])
 
-    def _begin(self, recording: "Recording") -> int:
+    def _begin(self, recording: "Recording") -> None:
         with self._mutex:
             self._begun += 1
+            recording.number = self._begun
             recording.life = self._lives.get(recording.client, 0)
             self._open[self._begun] = recording
             recording.call = self.clock()
             recording.clock_at_call = self.instants and self.instants()
-            return self._begun
+            if self._journal is not None:
+                self._journal.write(recording.unfinished())
 
-    def _finish(self, number: int, recording: "Recording", outcome: Outcome, result: Any) -> None:
+    def _finish(self, recording: "Recording", outcome: Outcome, result: Any) -> None:
         instant = self.instants and self.instants()
         with self._mutex:
-            if self._open.pop(number, None) is None:
+            if self._open.pop(recording.number, None) is None:
                 return
             if outcome == "info":
                 # Its call may still be at work, so the client's next one does not come after it: it is another client.
                 self._lives[recording.client] = self._lives.get(recording.client, 0) + 1
             self._recorded.append(recording.as_operation(outcome, result, self.clock(), instant))
+            if self._journal is not None:
+                self._journal.write(self._recorded[-1])
 
 
 class Recording:
@@ -120,11 +141,11 @@ class Recording:
         self.call = 0
         self.life = 0
         self.clock_at_call: int | None = None
+        self.number = 0
         self._history = history
-        self._number = 0
 
     def __enter__(self) -> Self:
-        self._number = self._history._begin(self)
+        self._history._begin(self)
         return self
 
     def __exit__(
@@ -134,15 +155,15 @@ class Recording:
 
     def ok(self, result: Any = None) -> None:
         """It was answered with this. The first word counts."""
-        self._history._finish(self._number, self, "ok", result)
+        self._history._finish(self, "ok", result)
 
     def fail(self, error: object = "") -> None:
         """It did nothing, for certain."""
-        self._history._finish(self._number, self, "fail", _reason(error))
+        self._history._finish(self, "fail", _reason(error))
 
     def info(self, reason: object = "") -> None:
         """Nobody knows whether it did anything, or whether it still will."""
-        self._history._finish(self._number, self, "info", _reason(reason))
+        self._history._finish(self, "info", _reason(reason))
 
     def unfinished(self) -> Operation:
         """Give the operation as it is now."""
@@ -161,6 +182,7 @@ class Recording:
             instance=self._history.instance,
             clock_at_call=self.clock_at_call,
             clock_at_ret=None if outcome == "info" else instant,
+            index=self.number,
         )
 
 

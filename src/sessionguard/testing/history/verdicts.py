@@ -1,5 +1,6 @@
 """What a check finds: legal, illegal with the evidence, or unknown."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -87,3 +88,27 @@ class Unknown:
 
 
 Verdict = Legal | Illegal | Unknown
+
+
+class HistoryError(AssertionError):
+    """A history is not legal; the message is the report."""
+
+    def __init__(self, verdict: Illegal | Unknown) -> None:
+        self.verdict = verdict
+        super().__init__("\n" + verdict.render())
+
+
+def require_legal(verdict: Verdict, *, strict: bool = False) -> None:
+    """Return if the verdict is legal; with `strict` it must be known, too.
+
+    Raises:
+        HistoryError: no order of the operations is legal; or, with `strict`, the search was given up.
+    """
+    if isinstance(verdict, Illegal) or (strict and isinstance(verdict, Unknown)):
+        raise HistoryError(verdict)
+    if isinstance(verdict, Unknown):
+        warnings.warn(verdict.render(), UnknownVerdictWarning, stacklevel=2)
+
+
+class UnknownVerdictWarning(UserWarning):
+    """A history was too large or too uncertain to be judged within its budget."""
