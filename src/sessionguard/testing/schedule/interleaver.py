@@ -56,6 +56,7 @@ class Interleaver:
             ok=found is None,
             schedules=meter.schedules,
             exhausted=portfolio.is_exhausted,
+            proof=portfolio.proof,
             failure=failure,
             workers=workers,
             seconds=meter.seconds,

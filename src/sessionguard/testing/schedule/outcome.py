@@ -66,6 +66,8 @@ class Outcome:
     exhausted: bool
     """Whether all schedules at the declared points were explored, of these workers, without faults."""
     failure: Failure | None = None
+    proof: int = 0
+    """If exhausted: how many schedules there are that can come out differently."""
     workers: int = 0
     seconds: float = 0.0
     counts: dict[str, int] = field(factory=dict)
@@ -82,7 +84,7 @@ class Outcome:
         if self.failure is not None:
             return f"failed at schedule {self.failure.schedules}: {self.failure.verdict.message}"
         if self.exhausted:
-            line = f"all {self.schedules} schedules at the declared points, {self.workers} workers, no faults"
+            line = f"all schedules at the declared points ({self.proof} kinds), {self.workers} workers, no faults"
         else:
             line = f"nothing found in {self.schedules} schedules, {self.workers} workers; there are more"
         if self.unknown:

@@ -40,6 +40,8 @@ class Portfolio:
     seed: int
     strategy: str = "auto"
     is_exhausted: bool = False
+    proof: int = 0
+    """How many schedules the search that is exhausted ran: one of each kind."""
     found_by: str = ""
     counts: dict[str, int] = field(factory=dict)
     """How many schedules each search ran."""
@@ -93,6 +95,7 @@ class Portfolio:
     def _settle(self, strategy: Strategy) -> None:
         # A worker that waited for something undeclared ran beside another one: not all was decided here.
         self.is_exhausted = strategy.is_exhausted and not self.has_blocked
+        self.proof = self.counts.get(strategy.name, 0) if self.is_exhausted else 0
 
     def _watch(self, strategy: Strategy) -> Callable[[Execution], None]:
         def watch(execution: Execution) -> None:

@@ -35,6 +35,7 @@ def plain_outcome(outcome: "Outcome") -> dict[str, Any]:
         "summary": outcome.describe(),
         "schedules": outcome.schedules,
         "exhausted": outcome.exhausted,
+        "proof": outcome.proof,
         "workers": outcome.workers,
         "seconds": round(outcome.seconds, 6),
         "counts": outcome.counts,

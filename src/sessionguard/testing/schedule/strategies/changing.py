@@ -28,7 +28,7 @@ class ChangingPriorities:
 
     def begin(self) -> bool:
         """Draw the places of the changes, within the longest schedule seen."""
-        places = range(1, max(self._longest, self._depth))
+        places = range(max(self._longest, self._depth))
         self._changes = set(self._random.sample(places, min(self._depth - 1, len(places))))
         self._priorities, self._lowest, self._decisions = [], 0.0, 0
         return True

@@ -37,9 +37,8 @@ class _Node:
 class SourceDpor:
     """The search. With `is_strict` the order of calls and returns counts as well."""
 
-    name = "source-DPOR"
-
     def __init__(self, is_strict: bool = False) -> None:
+        self.name = "source-DPOR with real time" if is_strict else "source-DPOR"
         self.is_exhausted = False
         self.redundant = 0
         """How many schedules came out to be like one before."""

@@ -1,0 +1,81 @@
+"""Source-DPOR: it finds every outcome that there is, with one schedule for each kind, and says when it is done."""
+
+import random
+
+import pytest
+
+from sessionguard.testing import Profile
+from sessionguard.testing.schedule.accesses import Point
+from sessionguard.testing.schedule.causality import Causality
+from sessionguard.testing.schedule.strategies.dpor import SourceDpor
+from tests.testing.schedule.programs import Exhaustive, Program, outcomes, random_program
+
+
+class ForgetsReads(SourceDpor):
+    """A planted fault: a write that follows a read is taken to be independent of it."""
+
+    def _visible(self, footprint: tuple[Point, ...]) -> tuple[Point, ...]:
+        return tuple(point for point in footprint if point.mode != "r")
+
+
+def disagreements(make: type[SourceDpor], seeds: range) -> list[int]:
+    """Give the seeds of the programs for which it finds other outcomes than there are."""
+    found = []
+    for seed in seeds:
+        program = random_program(random.Random(seed))
+        if outcomes(program, make())[0] != outcomes(program, Exhaustive())[0]:
+            found.append(seed)
+    return found
+
+
+def test_dpor_finds_exactly_the_outcomes_there_are(sg_profile: Profile) -> None:
+    """On random programs with locks and conditions its outcomes, deadlocks among them, are those of all schedules."""
+    assert disagreements(SourceDpor, range(sg_profile.programs)) == []
+
+
+def test_a_fault_in_what_sleeps_is_seen() -> None:
+    """A search that takes dependent accesses for independent ones loses outcomes on these programs."""
+    assert disagreements(ForgetsReads, range(40)) != []
+
+
+def test_a_fault_in_what_races_for_locks_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that never lets another worker take a lock first loses outcomes on these programs."""
+    monkeypatch.setattr(Causality, "_lock_race", lambda *_: [])
+    assert disagreements(SourceDpor, range(40)) != []
+
+
+@pytest.mark.parametrize("workers, schedules", [(1, 1), (2, 2), (3, 6), (4, 24)])
+def test_one_schedule_for_each_order_of_writes(workers: int, schedules: int) -> None:
+    """Writes of one thing by n workers take n! schedules."""
+    program = Program(((("w", "x"),),) * workers)
+    assert outcomes(program, SourceDpor())[1] == schedules
+
+
+def test_independent_workers_take_one_schedule() -> None:
+    """Workers that share nothing, or only read, need one schedule, however many points they have."""
+    for instructions in ([("w", "x"), ("w", "y"), ("w", "z")], [("r", "x")] * 3):
+        program = Program(tuple(tuple([(mode, f"{name}{number}") if mode == "w" else (mode, name)] * 4)
+                                for number, (mode, name) in enumerate(instructions)))  # fmt: skip
+        search = SourceDpor()
+        assert outcomes(program, search)[1] == 1
+        assert search.is_exhausted
+
+
+@pytest.mark.parametrize("workers, schedules", [(2, 4), (3, 36), (4, 576)])
+def test_no_kind_of_schedule_is_run_twice(workers: int, schedules: int) -> None:
+    """Where n workers write one thing and then another there are n! * n! kinds of schedules, and as many runs."""
+    program = Program(((("w", "x"), ("w", "y")),) * workers)
+    search = SourceDpor()
+    assert outcomes(program, search)[1] == schedules
+    assert search.redundant == 0
+
+
+def test_a_deadlock_is_among_the_outcomes() -> None:
+    """Two locks taken in opposite orders: the search finds the schedule in which both workers wait."""
+
+    def holding(first: str, second: str) -> tuple[tuple[str, str], ...]:
+        return ("acq", first), ("acq", second), ("rel", second), ("rel", first)
+
+    program = Program((holding("L", "M"), holding("M", "L")))
+    found, _ = outcomes(program, SourceDpor())
+    assert {stuck for _, _, stuck in found} == {(), (0, 1)}

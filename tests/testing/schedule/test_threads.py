@@ -1,0 +1,258 @@
+"""The thread engine: one worker at a time, locks, deadlocks, errors, and workers that wait for what nobody declared."""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from sessionguard.core.points import point
+from sessionguard.errors import MisuseError
+from sessionguard.testing.history import History
+from sessionguard.testing.schedule import Budget, Interleaver, Outcome, Patience, Scenario
+
+EXHAUSTIVE = Interleaver("dfs", Budget(schedules=20_000, seconds=60))
+
+
+def race(setup: Callable[[Scenario], None], interleaver: Interleaver = EXHAUSTIVE) -> Outcome:
+    """Run the scenario in every schedule there is."""
+    return interleaver.run(setup)
+
+
+def test_exactly_one_worker_runs_at_a_time() -> None:
+    """Between two points nobody else does anything, in all schedules."""
+    inside: list[str] = []
+
+    def work(me: str) -> None:
+        for _ in range(2):
+            point("step", "x", "w")
+            inside.append(me)
+            assert inside == [me]
+            inside.clear()
+
+    def setup(s: Scenario) -> None:
+        for name in "abc":
+            s.worker(name, partial(work, name))
+
+    outcome = race(setup)
+    assert outcome.ok
+    assert outcome.exhausted
+    assert outcome.schedules == 90  # 6! / (2! * 2! * 2!)
+
+
+def test_nothing_begins_before_every_worker_stands_at_a_point() -> None:
+    """What a worker does before its first point is done in the order of the workers, in every schedule."""
+    orders = set()
+
+    def setup(s: Scenario) -> None:
+        begun: list[str] = []
+
+        def work(me: str) -> None:
+            begun.append(me)
+            point("step", "x", "w")
+
+        def remember(history: History) -> None:
+            orders.add(tuple(begun))
+
+        for name in "ab":
+            s.worker(name, partial(work, name))
+        s.check(remember)
+
+    assert race(setup).ok
+    assert orders == {("a", "b")}
+
+
+def hold(first: str, second: str) -> None:
+    """Take two locks, one inside the other."""
+    point("take", first, "acq")
+    point("take too", second, "acq")
+    point("give", second, "rel")
+    point("give", first, "rel")
+
+
+def test_a_lock_keeps_others_out() -> None:
+    """A worker whose next point takes a held lock cannot go on until it is released."""
+
+    def setup(s: Scenario) -> None:
+        inside: list[str] = []
+
+        def work(me: str) -> None:
+            point("take", "L", "acq")
+            inside.append(me)
+            point("work", me, "w")
+            assert inside == [me]
+            inside.clear()
+            point("give", "L", "rel")
+
+        for name in "abc":
+            s.worker(name, partial(work, name))
+
+    outcome = race(setup)
+    assert outcome.ok
+    assert outcome.exhausted
+
+
+@pytest.mark.parametrize("strategy", ["auto", "dpor", "dfs", "random"])
+def test_a_deadlock_is_told_with_its_circle(strategy: str) -> None:
+    """Two locks taken in opposite orders: the report names who waits for what, and who holds it."""
+
+    def setup(s: Scenario) -> None:
+        s.worker("end", partial(hold, "session", "index"))
+        s.worker("sweep", partial(hold, "index", "session"))
+        s.worker("other", partial(point, "look", "elsewhere", "r"))
+
+    outcome = race(setup, Interleaver(strategy))
+    assert outcome.failure is not None
+    assert outcome.failure.verdict.reason == "deadlock"
+    assert len(outcome.failure.minimal.names) == 2
+    assert "end waits at take too for index, held by sweep" in outcome.failure.render()
+    assert "sweep waits at take too for session, held by end" in outcome.failure.render()
+    again = Interleaver().run(setup, replay=outcome.failure.replay_id)
+    assert again.failure is not None
+    assert again.failure.verdict.reason == "deadlock"
+
+
+def test_the_same_order_of_locks_is_proved_to_be_free_of_deadlocks() -> None:
+    """Two locks always taken in one order: all schedules pass."""
+
+    def setup(s: Scenario) -> None:
+        for name in "abc":
+            s.worker(name, partial(hold, "session", "index"))
+
+    outcome = race(setup, Interleaver("dpor"))
+    assert outcome.ok
+    assert outcome.exhausted
+
+
+def test_what_a_worker_raises_is_a_failure() -> None:
+    """An error that leaves a worker in some schedule is found, and told with the worker's name."""
+
+    def setup(s: Scenario) -> None:
+        rows = {"alice"}
+
+        def end(me: str) -> None:
+            point("look", "alice", "r")
+            if "alice" in rows:
+                point("end", "alice", "w")
+                rows.remove("alice")
+
+        for name in "ab":
+            s.worker(name, partial(end, name))
+
+    outcome = race(setup)
+    assert outcome.failure is not None
+    assert outcome.failure.verdict.reason == "raised"
+    assert outcome.failure.verdict.kinds == ("KeyError",)
+
+
+def test_clean_up_of_abandoned_workers_is_done_before_the_next_schedule() -> None:
+    """After a deadlock every worker has unwound, so real locks and `finally` blocks are as if it had never begun."""
+    unwound: list[str] = []
+
+    def setup(s: Scenario) -> None:
+        def work(me: str, first: str, second: str) -> None:
+            try:
+                hold(first, second)
+            finally:
+                point("clean up", "log", "w")
+                unwound.append(me)
+
+        s.worker("a", partial(work, "a", "L", "M"))
+        s.worker("b", partial(work, "b", "M", "L"))
+        s.check(lambda history: unwound.clear())
+
+    outcome = race(setup)
+    assert outcome.failure is not None
+    assert sorted(unwound[-2:]) == ["a", "b"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("schedule-")]
+
+
+def test_a_worker_that_waits_for_an_undeclared_lock_is_passed_over() -> None:
+    """One that blocks inside foreign code is noted, the others go on, and it comes back when it can."""
+
+    def setup(s: Scenario) -> None:
+        hidden = threading.Lock()
+
+        def work() -> None:
+            point("before", "x", "w")
+            with hidden:
+                point("inside", "x", "w")
+
+        s.worker("a", work)
+        s.worker("b", work)
+
+    outcome = race(setup, Interleaver("urw", Budget(schedules=12, seconds=60), patience=Patience(point_seconds=0.02)))
+    assert outcome.ok
+    assert outcome.has_blocked
+    assert not outcome.exhausted
+    assert "waited for something that is no declared point" in outcome.describe()
+
+
+def test_a_worker_that_never_comes_back_is_told() -> None:
+    """When the only ones left wait for something undeclared the schedule is given up, and says who."""
+    released = threading.Event()
+
+    def setup(s: Scenario) -> None:
+        def work() -> None:
+            point("before", "x", "w")
+            released.wait(20)
+
+        s.worker("a", work)
+
+    patience = Patience(point_seconds=0.02, hang_seconds=0.2)
+    outcome = race(setup, Interleaver("urw", Budget(schedules=1), patience=patience, shrink_seconds=0.0))
+    released.set()
+    assert outcome.failure is not None
+    assert outcome.failure.verdict.reason == "hung"
+    assert "a waited for something" in outcome.failure.render()
+
+
+def test_a_schedule_without_an_end_is_told() -> None:
+    """A worker that polls for ever ends the schedule at its limit of steps."""
+
+    def setup(s: Scenario) -> None:
+        def poll() -> None:
+            while True:
+                point("poll", "x", "r")
+
+        s.worker("a", poll)
+
+    outcome = race(setup, Interleaver("serial", step_limit=100, shrink_seconds=0.0))
+    assert outcome.failure is not None
+    assert outcome.failure.verdict.reason == "endless"
+
+
+def test_threads_outside_the_race_pass_every_point() -> None:
+    """A point that is reached by a thread of the test itself, or of the store, is no decision."""
+    reached: list[str] = []
+
+    def setup(s: Scenario) -> None:
+        def background() -> None:
+            point("elsewhere", "x", "w")
+            reached.append("background")
+
+        def work() -> None:
+            thread = threading.Thread(target=background)
+            thread.start()
+            thread.join()
+
+        s.worker("a", work)
+        point("set up", "x", "w")
+
+    assert race(setup).ok
+    assert reached
+
+
+def test_mistakes_in_a_scenario_are_told() -> None:
+    """No workers, two of one name, a worker with nothing to do: each is an error that says so."""
+
+    def twice(s: Scenario) -> None:
+        s.worker("a", int)
+        s.worker("a", int)
+
+    with pytest.raises(MisuseError, match="no workers"):
+        race(lambda s: None)
+    with pytest.raises(MisuseError, match="nothing to do"):
+        race(lambda s: s.worker("a"))
+    with pytest.raises(MisuseError, match="two workers"):
+        race(twice)
