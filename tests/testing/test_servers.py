@@ -247,6 +247,8 @@ def test_forked_children_leave_their_parents_server_alone(redis_server: RedisSer
     """Closing it in a fork does nothing."""
     assert in_children(2, lambda number: redis_server.close()) == [None, None]
     assert redis_server.command("PING") == "PONG"
+    assert redis_server.folder is not None
+    assert redis_server.folder.exists()
 
 
 @pytest.mark.parametrize("make", [RedisServer, PostgresServer])
@@ -302,9 +304,9 @@ def test_the_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def test_no_driver_is_loaded() -> None:
-    """Servers and faults need none."""
+    """Servers and faults need none, nor pytest."""
     program = "import sys, sessionguard.testing as t; [getattr(t, n) for n in dir(t) if 'Server' in n or 'Tcp' in n]\n"
-    program += "print({'redis', 'psycopg', 'psycopg_pool'} & set(sys.modules))"
+    program += "print({'redis', 'psycopg', 'psycopg_pool', 'pytest', 'hypothesis'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "set()"
 
