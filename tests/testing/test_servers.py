@@ -1,6 +1,7 @@
 """Servers of every installed version: what survives what, and what is cleaned up."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -199,6 +200,9 @@ def test_frozen_servers_are_silent(kind: str) -> None:
         server.freeze()
         server.stop()
         assert not server.is_running
+        assert server.folder is not None
+        # It ended by itself.
+        assert re.search("bye bye|database system is shut down", (server.folder / "server.log").read_text())
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no list of processes here")
@@ -301,6 +305,17 @@ def test_the_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     # By the name it was found under: Debian's redis-server is a link to a program that is something else by its name.
     assert (found[0].server, found[0].source) == (link, "PATH")
     assert len({one.server.resolve() for one in found}) == len(found)
+
+
+@pytest.mark.parametrize("make", [RedisServer, PostgresServer])
+def test_another_server_on_the_port_is_not_taken_for_ours(make: Callable[[], RedisServer | PostgresServer]) -> None:
+    """An answer from the port proves nothing: it must come from the process that was started."""
+    with installed(make) as other:
+        server = make()
+        server.port = other.port
+        with server:
+            assert server.port != other.port
+            assert server.is_running
 
 
 def test_no_driver_is_loaded() -> None:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from sessionguard.testing.servers.errors import EngineMissingError, ServerStartError
+from sessionguard.testing.servers.guarding import Watcher
 from sessionguard.testing.servers.installations import Installation
 
 ADMINISTRATOR = "sg_administrator"
@@ -91,7 +92,7 @@ def _make(installation: Installation, user: str | None) -> Path:
         reason = f"{installation.server} cannot be reached by the user {user}, and PostgreSQL does not run as root"
         raise EngineMissingError("postgresql", reason, "install it where every user can read, or run as another user")
     parent = Path(tempfile.mkdtemp(prefix="sg-template-", dir=reachable_folder(user)))
-    atexit.register(_remove, parent, os.getpid())
+    atexit.register(_remove, parent, os.getpid(), Watcher('rm -rf "$1"', parent))
     own(parent, user)
     template = parent / "data"
     initdb = [str(installation.program("initdb")), "-D", str(template), "-U", ADMINISTRATOR, "-A", "trust"]
@@ -102,8 +103,9 @@ def _make(installation: Installation, user: str | None) -> Path:
     return template
 
 
-def _remove(folder: Path, maker: int) -> None:
+def _remove(folder: Path, maker: int, watcher: Watcher) -> None:
     if os.getpid() == maker:
+        watcher.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
