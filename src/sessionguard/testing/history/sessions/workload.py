@@ -153,7 +153,9 @@ class Actor:
         known = self._known()
         fence = self._fences.get(known.id, c.Fence("door", self._random.randrange(3)))
         number = max(1, fence.number - self._random.randrange(2))
-        return evolve(self._stage.save(known, self._data(), at=self._at()), fence=evolve(fence, number=number))
+        expected = self._random.choice((None, 1))
+        save = self._stage.save(known, self._data(), expected_version=expected, at=self._at())
+        return evolve(save, fence=evolve(fence, number=number))
 
     def _touch(self) -> c.Command[Any]:
         return self._stage.touch(self._known(), at=self._at())

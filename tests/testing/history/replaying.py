@@ -1,0 +1,82 @@
+"""The other judge of session histories: it replays every order on the model store and compares the replies."""
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import evolve
+
+from sessionguard.testing.history import Operation
+from sessionguard.testing.history.sessions.workload import FREQUENCIES
+from sessionguard.testing.model import ModelStore
+from sessionguard.testing.mutants.catalogue import MUTANTS
+from tests.testing.history.simulated import simulated, timed_out
+
+ONE_KEY: Final = {name: weight for name, weight in FREQUENCIES.items() if name not in ("purge", "sweep", "page")}
+"""What one key decides by itself. The others are judged key by key, so what they skip is not held against them."""
+BUGGY: Final = (
+    "AliveAtItsDeadline",
+    "EndsTheOneToKeep",
+    "GenerationRestarts",
+    "GraceForEver",
+    "IgnoresTheVersion",
+    "LivesForEver",
+    "LocksNobodyOut",
+    "ReplaceLeavesTwoActive",
+    "SaveExtends",
+    "TheLastReasonWins",
+    "UpsertOnSave",
+)
+
+
+def has_legal_order(history: Sequence[Operation]) -> bool:
+    """Tell whether the model store, asked in some order, gives the very replies that the clients had."""
+
+    def goes_on(done: list[Operation], rest: list[Operation]) -> bool:
+        returns = [operation.ret for operation in rest if operation.ret is not None]
+        if not returns:
+            return True
+        for operation in rest:
+            if operation.call <= min(returns) and _is_legal_next(done, operation):
+                others = [other for other in rest if other is not operation]
+                if goes_on([*done, operation], others):
+                    return True
+        return False
+
+    return goes_on([], list(history))
+
+
+def _is_legal_next(done: list[Operation], operation: Operation) -> bool:
+    store = ModelStore()
+    for former in done:
+        former.args["command"].apply(store)
+    reply = operation.args["command"].apply(store)
+    return operation.outcome == "info" or bool(reply == operation.result)
+
+
+def drawn(seed: int, frequencies: dict[str, int]) -> list[Operation]:
+    """Give a small history of a right or a wrong store, whose calls may be moved to where they cannot have been."""
+    draw = random.Random(seed)
+    store = ModelStore() if draw.random() < 0.5 else MUTANTS[draw.choice(BUGGY)].store()
+    history = simulated(
+        store,
+        clients=3,
+        operations=draw.randrange(3, 8),
+        seed=seed,
+        unknown=draw.choice((0.0, 0.15)),
+        owners=("ana",),
+        frequencies=frequencies,
+    )
+    for _ in range(draw.randrange(5)):
+        _disturb(history, draw)
+    return history
+
+
+def _disturb(history: list[Operation], draw: random.Random) -> None:
+    number = draw.randrange(len(history))
+    operation, shift = history[number], draw.randrange(-40, 40)
+    if draw.random() < 0.15:
+        history[number] = timed_out(operation)
+    else:
+        ret = None if operation.ret is None else operation.ret + shift
+        history[number] = evolve(operation, call=operation.call + shift, ret=ret)
