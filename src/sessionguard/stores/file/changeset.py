@@ -3,8 +3,9 @@
 import errno
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final
 
 from attrs import frozen
@@ -77,28 +78,57 @@ def unpack(text: bytes) -> dict[str, Change]:
     return changes
 
 
-def apply(folder: int, shard: str, changes: Changes) -> None:
+def prepare(folder: int, shard: str, changes: Changes) -> dict[str, str]:
+    """Write the files of `changes` under other names, and give those by path: what takes room has it then.
+
+    Raises:
+        OSError: there is none; nothing is left.
+    """
+    prepared = {path: f"{shard}/{TEMPORARY}-{n}" for n, (path, one) in enumerate(changes.items()) if one.is_file}
+    try:
+        for path, temporary in prepared.items():
+            write_file(folder, temporary, changes[path].content)
+    except OSError:
+        discard(folder, prepared.values())
+        raise
+    return prepared
+
+
+def discard(folder: int, paths: Iterable[str]) -> None:
+    """Remove files that are not needed after all."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path, dir_fd=folder)
+
+
+def remove_leftovers(folder: int, shard: str) -> None:
+    """Remove what was prepared by someone who died; the caller holds the lock of the shard."""
+    discard(folder, (f"{shard}/{name}" for name in names_in(folder, shard) if name.startswith(TEMPORARY)))
+
+
+def apply(folder: int, shard: str, changes: Changes, prepared: Mapping[str, str] = MappingProxyType({})) -> None:
     """Make every path below `folder` what it is to be; doing it again changes nothing.
 
     The caller holds the lock of the shard, in which one temporary file is enough. Nothing is durable by this alone.
     """
     for path, change in changes.items():
         if change.is_gone:
-            with suppress(FileNotFoundError):
-                os.unlink(path, dir_fd=folder)
+            discard(folder, [path])
         elif change.is_file:
-            _replace_file(folder, f"{shard}/{TEMPORARY}", path, change.content)
+            _replace_file(folder, prepared.get(path), f"{shard}/{TEMPORARY}", path, change.content)
         else:
             _replace_link(folder, f"{shard}/{TEMPORARY}", path, change.content.decode())
 
 
-def _replace_file(folder: int, temporary: str, path: str, content: bytes) -> None:
-    write_file(folder, temporary, content)
+def _replace_file(folder: int, prepared: str | None, temporary: str, path: str, content: bytes) -> None:
+    if prepared is None:
+        prepared = temporary
+        write_file(folder, prepared, content)
     try:
-        os.rename(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(prepared, path, src_dir_fd=folder, dst_dir_fd=folder)
     except FileNotFoundError:
         make_parents(folder, path)
-        os.rename(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(prepared, path, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def write_file(folder: int, path: str, content: bytes, *, durably: bool = False) -> None:

@@ -22,12 +22,12 @@ from attrs import evolve, frozen
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.file.changeset import Change, Changes, pack, unpack
 
-_HEADER: Final = struct.Struct("<8s16s16s8sQQ")
+_HEADER: Final = struct.Struct("<8sQ16s16s8sQQ")
 _CHECK: Final = struct.Struct("<I")
-_HEADER_SIZE: Final = _HEADER.size + _CHECK.size
+_SLOT: Final = 128
 _ENTRY: Final = struct.Struct("<8sII")
 _MAGIC: Final = b"sgfiles1"
-START: Final = 128
+START: Final = 2 * _SLOT
 _TRIES: Final = 200
 
 UNKNOWN_BOOT: Final = bytes(16)
@@ -51,6 +51,8 @@ def this_boot() -> bytes:
 class Header:
     """Where a journal stands. Two equal headers mean that nothing was decided or carried out in between."""
 
+    sequence: int
+    """Grows with every header that is written."""
     boot: bytes
     """The run of the machine in which all before `applied` was carried out."""
     identity: bytes
@@ -72,32 +74,50 @@ class OvertakenError(Exception):
 
 def new_header() -> Header:
     """Give the header of a journal that is made now."""
-    return Header(this_boot(), secrets.token_bytes(16), secrets.token_bytes(8), START, START)
+    return Header(0, this_boot(), secrets.token_bytes(16), secrets.token_bytes(8), START, START)
 
 
 def read_header(descriptor: int) -> Header | None:
-    """Give the header; None if the file is empty.
+    """Give the header; None if none was ever written whole.
 
     Raises:
-        StoreDataError: it is not one.
+        StoreDataError: there must be one, and there is none.
     """
     for _ in range(_TRIES):
-        text = os.pread(descriptor, _HEADER_SIZE, 0)
-        if not text:
+        text = os.pread(descriptor, START + 1, 0)
+        found = [header for header in (_header_in(text, 0), _header_in(text, _SLOT)) if header is not None]
+        if found:
+            return max(found, key=_sequence_of)
+        if len(text) <= START:
             return None
-        if len(text) == _HEADER_SIZE and zlib.crc32(text[: _HEADER.size]) == _CHECK.unpack_from(text, _HEADER.size)[0]:
-            magic, *fields = _HEADER.unpack_from(text)
-            if magic == _MAGIC:
-                return Header(*fields)
-        # It may be in the midst of being written.
+        # Both may be in the midst of being written, one after the other.
         time.sleep(0.0001)
     raise StoreDataError("file", "read", "the journal of a shard is damaged; restore the folder from a backup")
 
 
-def write_header(descriptor: int, header: Header) -> None:
-    """Make `header` what everyone sees from now on."""
-    text = _HEADER.pack(_MAGIC, header.boot, header.identity, header.epoch, header.tail, header.applied)
-    os.pwrite(descriptor, text + _CHECK.pack(zlib.crc32(text)), 0)
+def _header_in(text: bytes, at: int) -> Header | None:
+    content, check = text[at : at + _HEADER.size], text[at + _HEADER.size : at + _HEADER.size + _CHECK.size]
+    if len(check) < _CHECK.size or zlib.crc32(content) != _CHECK.unpack(check)[0]:
+        return None
+    magic, *fields = _HEADER.unpack(content)
+    return Header(*fields) if magic == _MAGIC else None
+
+
+def _sequence_of(header: Header) -> int:
+    return header.sequence
+
+
+def write_header(descriptor: int, header: Header) -> Header:
+    """Make `header` what everyone sees from now on, and give it as it was written.
+
+    The one before stays beside it, in case that this one is written by half.
+    """
+    header = evolve(header, sequence=header.sequence + 1)
+    content = _HEADER.pack(
+        _MAGIC, header.sequence, header.boot, header.identity, header.epoch, header.tail, header.applied
+    )
+    os.pwrite(descriptor, content + _CHECK.pack(zlib.crc32(content)), header.sequence % 2 * _SLOT)
+    return header
 
 
 def append(descriptor: int, header: Header, changes: Changes) -> Header:

@@ -16,7 +16,7 @@ from attrs import define, evolve
 
 from sessionguard.errors import StoreTimeoutError, StoreUnavailableError
 from sessionguard.forking import after_fork
-from sessionguard.stores.file import changeset, journal
+from sessionguard.stores.file import ballast, changeset, journal
 from sessionguard.stores.file.folder import Folder, lost, open_folder
 from sessionguard.stores.file.journal import Header, OvertakenError
 from sessionguard.stores.file.views import Desk, View
@@ -49,9 +49,15 @@ class LockedShard:
         changes = self.desk.changes
         if not changes:
             return
-        self._decide(changes)
+        # Before anything is decided: a full disk is noticed while nothing has happened yet.
+        prepared = changeset.prepare(self._folder, self.desk.shard, changes)
         try:
-            self._carry_out(changes)
+            self._decide(changes)
+        except OSError:
+            changeset.discard(self._folder, prepared.values())
+            raise
+        try:
+            self._carry_out(changes, prepared)
         except OSError as error:
             _log.warning("%s: a decided change waits for the next writer: %s", self.desk.folder.path, error)
 
@@ -60,7 +66,7 @@ class LockedShard:
         if self.header.is_settled:
             return
         if self.header.boot == journal.this_boot():
-            self._carry_out(journal.decided(self.descriptor, self.header))
+            self._carry_out(journal.decided(self.descriptor, self.header), {})
             return
         changes, tail = journal.everything(self.descriptor, self.header)
         self.header = evolve(self.header, tail=tail)
@@ -74,26 +80,25 @@ class LockedShard:
             if self.header.tail == journal.START:
                 raise
             # A full disk: what the journal has taken so far is room enough for more.
-            self._begin_anew()
+            self._begin_anew(keep_prepared=True)
             decided = journal.append(self.descriptor, self.header, changes)
-        journal.write_header(self.descriptor, decided)
-        self.header = decided
+        self.header = journal.write_header(self.descriptor, decided)
 
-    def _carry_out(self, changes: changeset.Changes) -> None:
-        changeset.apply(self._folder, self.desk.shard, changes)
-        self.header = evolve(self.header, applied=self.header.tail)
-        journal.write_header(self.descriptor, self.header)
+    def _carry_out(self, changes: changeset.Changes, prepared: Mapping[str, str]) -> None:
+        changeset.apply(self._folder, self.desk.shard, changes, prepared)
+        self.header = journal.write_header(self.descriptor, evolve(self.header, applied=self.header.tail))
         if self.header.tail > journal.LIMIT_BYTES or self.header.boot == journal.UNKNOWN_BOOT:
             self._begin_anew()
 
-    def _begin_anew(self, changes: changeset.Changes | None = None) -> None:
+    def _begin_anew(self, changes: changeset.Changes | None = None, *, keep_prepared: bool = False) -> None:
         if changes is None:
             changes = journal.carried_out(self.descriptor, self.header)
         # First the files, then the journal that could restore them.
         changeset.make_durable(self._folder, changes)
-        self.header = journal.begun_anew(self.header)
-        journal.write_header(self.descriptor, self.header)
+        self.header = journal.write_header(self.descriptor, journal.begun_anew(self.header))
         os.fsync(self.descriptor)
+        if not keep_prepared:
+            changeset.remove_leftovers(self._folder, self.desk.shard)
 
     @property
     def _folder(self) -> int:
@@ -141,6 +146,7 @@ class Shards:
         if folder is None:
             folder = self._folder = open_folder(self.path, self.deadline())
             self._settle_all(folder)
+            ballast.keep(folder)
         elif not folder.is_in_place():
             raise self._lost(folder)
         return folder
@@ -263,8 +269,7 @@ class Shards:
         header = journal.read_header(descriptor)
         self._check(folder, shard, folder.known.get(shard), header)
         if header is None:
-            header = journal.new_header()
-            journal.write_header(descriptor, header)
+            header = journal.write_header(descriptor, journal.new_header())
             os.fsync(descriptor)
             changeset.make_durable(folder.descriptor, {f"{shard}/journal": changeset.GONE})
             folder.known[shard] = header.identity

@@ -1,0 +1,137 @@
+"""Forks of a process that uses a store: locks stay with whoever took them, and no one reads or writes amiss."""
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessionguard import SessionGuard
+from sessionguard.stores.file import FileStore
+from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.faults import ChildProcess, in_children
+from tests.stores.file.conftest import OpenStore
+from tests.stores.file.workers import guard_on
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def guard(path: Path) -> SessionGuard:
+    """A guard whose store was used."""
+    guard = guard_on(str(path))
+    guard.get_or_create("parent")
+    return guard
+
+
+def test_t02_children_of_an_open_store_read_nothing_amiss(guard: SessionGuard) -> None:
+    """Four children that hammer the store they inherited see only what they asked for, and the parent sees theirs."""
+    session = guard.get_or_create("parent")
+
+    def child(number: int) -> str:
+        mine = guard.get_or_create(f"child {number}", data={"canary": number})
+        for turn in range(20):
+            guard.save(mine, {"turn": turn})
+            guard.save(session, {f"child {number}": turn})
+            loaded = guard.load(mine.token)
+            assert loaded is not None
+            assert (loaded.owner, loaded.data["canary"], loaded.data["turn"]) == (f"child {number}", number, turn)
+        return mine.id
+
+    ids = in_children(4, child)
+    assert [guard.get_or_create(f"child {number}").id for number in range(4)] == ids
+    stored = guard.get(session.id)
+    assert stored is not None
+    assert dict(stored.data) == {f"child {number}": 19 for number in range(4)}
+    guard.close()
+
+
+def test_t69_a_fork_with_a_lock_held_keeps_no_lock(store: FileStore, stage: Stage, open_store: OpenStore) -> None:
+    """A child forked while a thread of its parent holds a lock neither frees it nor holds it when the parent is done.
+
+    The child can write itself as soon as the parent is done, whatever queue of threads it inherited.
+    """
+    opened = store.create(stage.create()).record
+    inside, leave = threading.Event(), threading.Event()
+    other = open_store(patience_seconds=0.2)
+
+    def hold() -> None:
+        with store._shards.changing("hold", {opened.id[:2]}):
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert inside.wait(10)
+
+    def child(pipe: Any) -> int:
+        pipe.send("forked")
+        pipe.recv()
+        record = store.save(stage.save(opened, {"child": 1})).record
+        pipe.send(record and record.version)
+        pipe.recv()
+        return 0
+
+    with ChildProcess(child, start="fork") as forked:
+        assert forked.hear() == "forked"
+        with pytest.raises(TimeoutError):
+            other.save(stage.save(opened, {"parent": 1}))
+        leave.set()
+        thread.join()
+        assert other.save(stage.save(opened, {"parent": 1})).record is not None
+        forked.tell()
+        assert forked.hear() == 3
+        assert other.save(stage.save(opened, {"parent": 2})).record is not None
+        forked.tell()
+
+
+def test_no_descriptor_outlives_a_call(store: FileStore, stage: Stage) -> None:
+    """Between calls a store has only its folder open, so that there is nothing to inherit."""
+
+    def opened() -> list[str]:
+        links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+        return [os.readlink(link) for link in links if os.path.lexists(link)]
+
+    store.create(stage.create())
+    store.sweep(stage.sweep())
+    assert [name for name in opened() if name.startswith(store.path)] == [store.path]
+    store.close()
+    assert [name for name in opened() if name.startswith(store.path)] == []
+
+
+@pytest.mark.parametrize("take", ["unlink", "replace"])
+def test_t69_a_lock_file_that_is_taken_away_has_no_second_holder(
+    path: Path, store: FileStore, stage: Stage, take: str
+) -> None:
+    """Whoever waits for the lock of a journal that is removed or replaced meanwhile never goes on with the old file."""
+    opened = store.create(stage.create()).record
+    journal = path / opened.id[:2] / "journal"
+    waiting = FileStore(path, patience_seconds=10)
+    waiting.get(stage.get(opened))
+    errors: list[Exception] = []
+
+    def write() -> None:
+        try:
+            waiting.save(stage.save(opened, {"n": 1}))
+        except Exception as error:
+            errors.append(error)
+
+    with store._shards.changing("hold", {opened.id[:2]}):
+        thread = threading.Thread(target=write)
+        thread.start()
+        # It has the file open, and waits.
+        while not waiting._shards._locked:
+            pass
+        if take == "unlink":
+            journal.unlink()
+        else:
+            copy = journal.with_name("copy")
+            copy.write_bytes(journal.read_bytes())
+            copy.rename(journal)
+    thread.join()
+    record = FileStore(path).get(stage.get(opened))
+    assert record is not None
+    # With another journal it says so; with the same one under another inode it has gone on with the new file.
+    assert (bool(errors), record.version) == ((True, 1) if take == "unlink" else (False, 2))
+    waiting.close()
