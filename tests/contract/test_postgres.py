@@ -1,4 +1,4 @@
-"""The PostgreSQL store keeps the contract, blocking and async, on the oldest and the newest PostgreSQL that is found."""
+"""The PostgreSQL store keeps the contract, blocking and async, on the oldest and the newest release that is found."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -14,7 +14,12 @@ from sessionguard.testing.servers import Installation, PostgresServer, find_post
 from tests.conftest import installed
 
 # What it acknowledges is lost if the machine crashes: no case of the kit looks at that, and other tests do.
-HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": 200}
+HASTY: dict[str, str | int] = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": 200,
+}
 
 Start = Callable[[Installation | None], PostgresServer]
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import NoReturn, Protocol
 
 from sessionguard import __version__
-from sessionguard.cli import doctor, end, listing, migrate, show, stats, status, sweep
+from sessionguard.cli import adopt, doctor, end, listing, migrate, show, stats, status, sweep
 from sessionguard.cli.demo import command as demo
 from sessionguard.cli.demo.failure import DemoError
 from sessionguard.cli.failure import CommandError
@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[CommandModule, str]] = {
     "stats": (stats, "count sessions, and check that no slot holds two"),
     "doctor": (doctor, "examine a store and its surroundings"),
     "migrate": (migrate, "bring the schema of a store up to date"),
+    "adopt": (adopt, "let a table of PostgreSQL keep to one active session per slot"),
 }
 
 

@@ -42,7 +42,9 @@ def store(open_store: OpenStore) -> PostgresStore:
 
 
 @pytest.fixture
-def make_async(store: PostgresStore, postgres_server: PostgresServer, schema_name: str) -> Callable[..., AsyncPostgresStore]:
+def make_async(
+    store: PostgresStore, postgres_server: PostgresServer, schema_name: str
+) -> Callable[..., AsyncPostgresStore]:
     """Make an async store in the schema of this test, which is there; whoever makes one closes it."""
 
     def make(url: str = postgres_server.url, **options: Any) -> AsyncPostgresStore:

@@ -95,10 +95,12 @@ def test_a_database_that_turned_read_only(
         store.create(stage.create())
     assert caught.value.transient
     assert store._connections.open_count == 0
-    assert store.create(stage.create()).record
+    assert store.create(stage.create()).record.reason is None
 
 
-def test_the_schema_vanished(store: PostgresStore, postgres_server: PostgresServer, schema_name: str, stage: Stage) -> None:
+def test_the_schema_vanished(
+    store: PostgresStore, postgres_server: PostgresServer, schema_name: str, stage: Stage
+) -> None:
     """If someone drops the schema under a running store, it says what to run."""
     store.create(stage.create())
     postgres_server.execute(f"DROP SCHEMA {schema_name} CASCADE")

@@ -53,7 +53,7 @@ def test_t02_children_and_parent_hammer_side_by_side(
 def test_a_child_that_ends_leaves_the_parents_connection_open(
     store: PostgresStore, stage: Stage, records: list[SessionRecord]
 ) -> None:
-    """Neither collecting the garbage nor closing the store nor the end of a child says goodbye on the parent's socket."""
+    """Neither collecting garbage, closing the store nor the end of a child says goodbye on the parent's socket."""
     backend = backend_of(store)
 
     def child(number: int) -> None:
@@ -67,7 +67,9 @@ def test_a_child_that_ends_leaves_the_parents_connection_open(
 
 
 @pytest.mark.skipif(not hasattr(ctypes, "PyDLL"), reason="no way to fork behind Python's back")
-def test_a_fork_behind_pythons_back_is_noticed(store: PostgresStore, stage: Stage, records: list[SessionRecord]) -> None:
+def test_a_fork_behind_pythons_back_is_noticed(
+    store: PostgresStore, stage: Stage, records: list[SessionRecord]
+) -> None:
     """Where no fork hook ran, the child connects anew all the same."""
     backend = backend_of(store)
     reader, writer = os.pipe()
@@ -99,7 +101,9 @@ def test_an_async_store_begins_anew_in_a_child(
     async def parent() -> None:
         assert await read(0) == 1
         assert await asyncio.to_thread(lambda: asyncio.run(read(1))) == 1
-        assert await asyncio.to_thread(in_children, CHILDREN, lambda number: asyncio.run(read(number))) == [1] * CHILDREN
+        assert (
+            await asyncio.to_thread(in_children, CHILDREN, lambda number: asyncio.run(read(number))) == [1] * CHILDREN
+        )
         assert await read(0) == 1
         await store.close()
 

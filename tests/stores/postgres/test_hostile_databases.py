@@ -51,7 +51,7 @@ def hostile_url(postgres_server: PostgresServer, schema_name: str) -> Iterator[s
 def test_t16_settings_of_the_database_change_nothing(
     open_store: OpenStore, hostile_url: str, stage: Stage, prepare: bool
 ) -> None:
-    """In a database that is serializable, read only, with a hostile search path and little time, every verb does its work."""
+    """Where serializable, read only, a hostile search path and little time are the defaults, every verb works."""
     with psycopg.connect(hostile_url, autocommit=True, options="-c default_transaction_read_only=off") as line:
         line.execute(EVIL)
     store = open_store(hostile_url, prepare=prepare)

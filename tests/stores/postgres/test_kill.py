@@ -22,9 +22,7 @@ def test_t62_a_killed_writer_loses_nothing(
     """Whatever a writer acknowledged before kill -9 is stored, and the next writer goes on at once."""
     record = store.create(stage.create()).record
     for _ in range(sg_profile.kills):
-        told = killed_while(
-            write_without_end, postgres_server.url, schema_name, record.id, acknowledgements=5
-        )
+        told = killed_while(write_without_end, postgres_server.url, schema_name, record.id, acknowledgements=5)
         stored = store.get(stage.get(record))
         assert stored is not None
         assert json.loads(stored.data)["n"] >= max(told)

@@ -1,4 +1,4 @@
-"""T17, T18: a reply that is lost after the change was committed; repeated, the command has one effect and one answer."""
+"""T17, T18: a reply that is lost after the change was committed; repeated, it has one effect and one answer."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,12 @@ TOUCHING = {"get_or_create, touch due", "load, touch due"}
 
 @pytest.mark.parametrize("asked", COMMANDS)
 def test_t17_a_repetition_gets_the_first_answer(
-    store: PostgresStore, open_store: OpenStore, proxy: TcpProxy, postgres_server: PostgresServer, stage: Stage, asked: str
+    store: PostgresStore,
+    open_store: OpenStore,
+    proxy: TcpProxy,
+    postgres_server: PostgresServer,
+    stage: Stage,
+    asked: str,
 ) -> None:
     """A command whose reply was cut off raises a transient outage; sent again it is answered as another one was."""
     cut = open_store(proxy.url_of(postgres_server.url), pool_size=2)
@@ -46,8 +51,8 @@ def _shape(reply: object) -> object:
         return reply
     return [
         (name, len(value) if isinstance(value, tuple) else value is None if name in ("record", "refused_id") else value)
-        for name, value in ((name, getattr(reply, name)) for name in type(reply).__slots__ if not name.startswith("_"))
-        if name in ("outcome", "ended", "touched", "fence", "records", "has_more", "record", "refusal")
+        for name in ("outcome", "ended", "touched", "fence", "records", "has_more", "record", "refusal")
+        for value in [getattr(reply, name, "has none")]
     ]
 
 

@@ -73,7 +73,9 @@ def test_an_older_schema_is_brought_up_to_date(open_store: OpenStore, monkeypatc
     assert newer.migrate(dry_run=True) == []
 
 
-def test_a_newer_schema_is_left_alone(store: PostgresStore, open_store: OpenStore, postgres_server: PostgresServer, schema_name: str) -> None:
+def test_a_newer_schema_is_left_alone(
+    store: PostgresStore, open_store: OpenStore, postgres_server: PostgresServer, schema_name: str
+) -> None:
     """A schema that a newer release has migrated is refused."""
     postgres_server.execute(f"INSERT INTO {schema_name}.sg_schema (version) VALUES (9999)")
     with pytest.raises(StoreDataError, match="version 9999, this release knows"):

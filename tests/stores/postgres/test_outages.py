@@ -1,4 +1,4 @@
-"""T58, T59: a server that is frozen, gone, restarted or out of connections: every wait ends, and what comes back is used."""
+"""T58, T59: a server that is frozen, gone, restarted or out of connections: every wait ends."""
 
 import asyncio
 import threading
@@ -38,7 +38,9 @@ def took(work: Callable[[], object], expected: type[Exception]) -> tuple[float, 
     return time.monotonic() - began, caught.value
 
 
-def test_t58_a_frozen_server_is_waited_for_so_long(open_store: OpenStore, running: PostgresServer, stage: Stage) -> None:
+def test_t58_a_frozen_server_is_waited_for_so_long(
+    open_store: OpenStore, running: PostgresServer, stage: Stage
+) -> None:
     """With a connection open or not, a call to a frozen server ends as an outage, and the next after it thaws works."""
     store = open_store(running.url, patience_seconds=PATIENCE)
     record = store.create(stage.create()).record
@@ -115,7 +117,7 @@ def test_t58_a_pool_that_is_used_up(store: PostgresStore, open_store: OpenStore,
 def test_t58_a_lock_that_is_held_by_others(
     store: PostgresStore, open_store: OpenStore, postgres_server: PostgresServer, schema_name: str, stage: Stage
 ) -> None:
-    """A row that another transaction keeps locked is waited for so long; then nothing was done, and the line is kept."""
+    """A row that others keep locked is waited for so long; then nothing was done, and the connection is kept."""
     hasty = open_store(patience_seconds=0.2)
     record = hasty.create(stage.create()).record
     with psycopg.connect(postgres_server.url) as other:
@@ -129,8 +131,10 @@ def test_t58_a_lock_that_is_held_by_others(
 
 
 @pytest.mark.parametrize("way", ["restart", "kill"])
-def test_t59_a_restart_costs_one_repetition(open_store: OpenStore, running: PostgresServer, way: str, stage: Stage) -> None:
-    """After a restart one call fails, all idle connections go at once, and the next is answered; a guard hides even that."""
+def test_t59_a_restart_costs_one_repetition(
+    open_store: OpenStore, running: PostgresServer, way: str, stage: Stage
+) -> None:
+    """After a restart one call fails and all idle connections go; the next is answered; a guard hides even that."""
     store = open_store(running.url)
     record = store.create(stage.create()).record
     lent = [store._connections._take("get", time.monotonic() + 5) for _ in range(4)]

@@ -17,9 +17,14 @@ WARM_UP = 3
 
 @pytest.mark.parametrize("prepare", [True, False])
 def test_every_verb_is_one_round_trip(
-    store: PostgresStore, open_store: OpenStore, proxy: TcpProxy, postgres_server: PostgresServer, stage: Stage, prepare: bool
+    store: PostgresStore,
+    open_store: OpenStore,
+    proxy: TcpProxy,
+    postgres_server: PostgresServer,
+    stage: Stage,
+    prepare: bool,
 ) -> None:
-    """Once a connection has prepared its statements, each command of the blocking store is one request and one reply."""
+    """Once its statements are prepared, each command of the blocking store is one request and one reply."""
     measured = open_store(proxy.url_of(postgres_server.url), prepare=prepare)
     trips = {}
     for name, make in COMMANDS.items():

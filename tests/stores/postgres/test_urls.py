@@ -21,7 +21,12 @@ def test_a_url_sets_everything() -> None:
     assert (settings.schema, settings.pool_size, settings.patience_seconds) == ("guard", 3, 1.5)
     assert (settings.prepare, settings.migrate) == (False, False)
     said = settings.parameters
-    assert (said["host"], str(said["port"]), said["dbname"], said["password"]) == ("db.example", "6432", "app", "s@cret")
+    assert (said["host"], str(said["port"]), said["dbname"], said["password"]) == (
+        "db.example",
+        "6432",
+        "app",
+        "s@cret",
+    )
     assert (said["sslmode"], said["application_name"]) == ("require", "my app")
     assert "options" not in said
     twin = store.as_async()
@@ -76,5 +81,7 @@ def test_the_extra_is_named_where_psycopg_is_missing() -> None:
         "try: open_store('postgresql://h/db')\n"
         "except MissingExtraError as error: print(error)"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
     assert "pip install 'sessionguard[postgres]'" in told

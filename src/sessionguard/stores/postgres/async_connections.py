@@ -1,7 +1,7 @@
 """Async connections: those of each event loop are its own, lent to one task at a time, and never crossed by a fork.
 
-Within one loop nothing happens between two awaits, so counting needs no lock. A task that is cancelled while it waits for
-an answer closes its connection at once and waits for nothing more.
+Within one loop nothing happens between two awaits, so counting needs no lock. A task that is cancelled while it waits
+for an answer closes its connection at once and waits for nothing more.
 """
 
 import asyncio

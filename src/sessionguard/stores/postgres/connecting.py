@@ -40,7 +40,7 @@ class BlockingConnection(psycopg.Connection[tuple[Any, ...]]):
         except psycopg.errors._WaitTimeout:
             raise NoAnswerError("the server did not answer in time") from None
 
-    def __del__(self) -> None:
+    def __del__(self, *_: object) -> None:
         """Say nothing: who is interrupted between two lines drops it open. libpq closes it, but never a parent's."""
 
 
@@ -49,14 +49,19 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
 
     answer_by: float = 0.0
 
-    async def wait(self, gen: PQGen[RV], interval: float = _SECONDS_BETWEEN_LOOKS, timeout: float | None = None) -> RV:
+    async def wait(
+        self,
+        gen: PQGen[RV],
+        interval: float = _SECONDS_BETWEEN_LOOKS,
+        timeout: float | None = None,  # noqa: ASYNC109 - as psycopg calls it
+    ) -> RV:
         left = self.answer_by - time.monotonic()
         try:
             return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=max(left, 0.0))
         except psycopg.errors._WaitTimeout:
             raise NoAnswerError("the server did not answer in time") from None
 
-    def __del__(self) -> None:
+    def __del__(self, *_: object) -> None:
         """Say nothing, as the blocking one."""
 
 
@@ -75,7 +80,9 @@ class Line:
 
     def connect(self, settings: Settings, wire: Wire) -> BlockingConnection:
         """Connect it; raises psycopg's errors, and `ConfigurationError` for a server that cannot be used."""
-        connection = BlockingConnection.connect(autocommit=True, prepare_threshold=_threshold(wire), **settings.parameters)
+        connection = BlockingConnection.connect(
+            autocommit=True, prepare_threshold=_threshold(wire), **settings.parameters
+        )
         self.connection = connection
         _make_fit(connection)
         self.cursor = wire.cursor(connection)

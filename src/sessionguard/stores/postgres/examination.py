@@ -1,10 +1,8 @@
 """What `sessionguard doctor` looks at in a PostgreSQL store. Nothing here changes the database."""
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final
-
-import psycopg
+from collections.abc import Iterator
+from typing import Final
 
 from sessionguard.errors import ConfigurationError, StoreError
 from sessionguard.stores.contract import Finding
@@ -40,7 +38,7 @@ def _unreachable(error: StoreError | ConfigurationError) -> Finding:
 
 
 def _examined(settings: Settings) -> Script[list[Finding]]:
-    findings = []
+    findings: list[Finding] = []
     rows = yield (
         "SELECT name, setting FROM pg_settings WHERE name IN ('server_version', 'fsync', 'full_page_writes', "
         "'synchronous_commit', 'synchronous_standby_names', 'max_connections', 'superuser_reserved_connections', "
@@ -51,7 +49,10 @@ def _examined(settings: Settings) -> Script[list[Finding]]:
     for look in (_version, _durability, _connections, _session_settings):
         findings += look(facts, settings)
     began = time.time()
-    ((is_standby, server_now),) = yield "SELECT pg_is_in_recovery(), extract(epoch FROM clock_timestamp())::float8", None
+    ((is_standby, server_now),) = yield (
+        "SELECT pg_is_in_recovery(), extract(epoch FROM clock_timestamp())::float8",
+        None,
+    )
     findings.append(_standby(bool(is_standby)))
     findings.append(_clock(server_now, began, time.time()))
     version = yield from version_of(settings.schema)
@@ -139,7 +140,8 @@ def _schema(version: int, schema: str) -> Finding:
     if version > NEWEST:
         return Finding("problem", "schema", message, "upgrade sessionguard here")
     names = ", ".join(name for number, name, _ in MIGRATIONS if number > version)
-    return Finding("warning", "schema", f"{message}; due: {names}", "it is migrated at first use, or by `sessionguard migrate`")
+    remedy = "it is migrated at first use, or by `sessionguard migrate`"
+    return Finding("warning", "schema", f"{message}; due: {names}", remedy)
 
 
 def _contents(schema: str) -> Script[list[Finding]]:

@@ -38,8 +38,8 @@ def version_of(schema: str) -> Script[int]:
     """Give the version of the schema; 0 if there is nothing of ours."""
     # By the catalogue: to_regclass may remember from before a wait that there was nothing.
     ((is_there,),) = yield (
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s AND c.relname = 'sg_schema')",
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c "
+        "JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = 'sg_schema')",
         [schema],
     )
     if not is_there:
@@ -110,6 +110,6 @@ def _apply(schema: str, names: list[str]) -> Script[None]:
 def _grants(schema: str, names: list[str]) -> str:
     return (
         f"this role may not make or change the schema {schema} ({len(names)} migrations are due); run `sessionguard "
-        f"migrate` once with a role that may, then GRANT USAGE ON SCHEMA {schema} TO this role and GRANT SELECT, INSERT, "
-        f"UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO this role"
+        f"migrate` once with a role that may, then GRANT USAGE ON SCHEMA {schema} TO this role and GRANT SELECT, "
+        f"INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO this role"
     )

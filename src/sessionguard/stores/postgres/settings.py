@@ -61,7 +61,7 @@ def settings_of(
     settings = Settings({}, schema, pool_size, patience_seconds, prepare, migrate)
     settings.parameters.update(_defaults(settings) | given | {"client_encoding": "UTF8"})
     if prepare:
-        settings.parameters["options"] = " ".join(filter(None, (given.get("options"), _server_settings(settings))))
+        settings.parameters["options"] = f"{given.get('options') or ''} {_server_settings(settings)}".strip()
     return settings
 
 

@@ -28,7 +28,7 @@ _MIGRATE: Final = _Meaning("run `sessionguard migrate` with the role that owns t
 _MEANINGS: Final[dict[str, _Meaning]] = {
     "08": _Meaning("the connection was lost", transient=True),
     "25006": _Meaning(
-        "it is a replica or read-only; name the primary in the URL, or all servers with target_session_attrs=read-write",
+        "it is a replica or read-only; name the primary in the URL, or all with target_session_attrs=read-write",
         transient=True,
     ),
     "28": _Meaning("check the user, the password and pg_hba.conf of the server"),
@@ -53,7 +53,7 @@ _MEANINGS: Final[dict[str, _Meaning]] = {
 _TIMEOUTS: Final = frozenset({"57014", "55P03"})
 _UNREADABLE: Final = ("22", "23", "XX")
 
-# A connection that is refused has no SQLSTATE. Text -> the one it would have had; in English, as servers speak by default.
+# A refused connection has no SQLSTATE. Text -> the one it would have had; in English, as servers speak by default.
 _REFUSALS: Final = (
     ("password authentication failed", "28P01"),
     ("no pg_hba.conf entry", "28000"),
@@ -75,7 +75,9 @@ _REFUSALS: Final = (
 def translated(operation: str, error: psycopg.Error | OverflowError) -> SessionGuardError:
     """Give our error for one that psycopg raised while the server was asked."""
     if isinstance(error, NoAnswerError):
-        return StoreUnavailableError(NAME, operation, f"{error}; see that it is well and can be reached", transient=True)
+        return StoreUnavailableError(
+            NAME, operation, f"{error}; see that it is well and can be reached", transient=True
+        )
     state = getattr(error, "sqlstate", None)
     if state is None:
         # Not an answer of the server: the connection is gone, or its state is.

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from attrs import frozen
 from psycopg import AsyncClientCursor, AsyncCursor, ClientCursor, Cursor
-from psycopg.abc import Query
 
 from sessionguard.stores.postgres.settings import Settings
 
@@ -43,7 +42,7 @@ ARITIES: Final[Mapping[str, int]] = MappingProxyType(
 class Wire:
     """The messages of one store."""
 
-    statements: Mapping[str, Query]
+    statements: Mapping[str, bytes]
     """Verb -> what is sent."""
     prepare: bool
     passed_over: int
@@ -68,6 +67,6 @@ def wire_of(settings: Settings) -> Wire:
     return Wire(_queries(whole), False, 3, ClientCursor, AsyncClientCursor)
 
 
-def _queries(texts: Mapping[str, str]) -> Mapping[str, Query]:
+def _queries(texts: Mapping[str, str]) -> Mapping[str, bytes]:
     # As bytes, which psycopg takes without asking whether the text is a literal.
     return MappingProxyType({verb: text.encode("ascii") for verb, text in texts.items()})

@@ -1,0 +1,197 @@
+"""Incident B: a table that already holds several active sessions per user is brought to one, and kept there."""
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from sessionguard.errors import ConfigurationError, StoreDataError, StoreTimeoutError
+from sessionguard.stores.postgres import PostgresStore
+from sessionguard.stores.postgres.adoption import Adoption, adopt, repair
+from sessionguard.testing.contracts.stage import SECOND, Stage
+from sessionguard.testing.servers import PostgresServer
+
+BOTS = Adoption(
+    "bot.session", ("user_id",), ("status", "active"), "created_at", {"status": "ended", "ended_at": "now()"}
+)
+
+
+@pytest.fixture
+def bots(store: PostgresStore, postgres_server: PostgresServer) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A bot's own table: ana has three active sessions, bea one, cy two of one instant, and one belongs to nobody."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as line:
+        line.execute("""
+            CREATE SCHEMA bot;
+            CREATE TABLE bot.session (
+              id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id text, kind text NOT NULL DEFAULT 'chat',
+              status text NOT NULL, created_at timestamptz, ended_at timestamptz);
+            INSERT INTO bot.session (user_id, kind, status, created_at) VALUES
+              ('ana', 'chat', 'active', '2025-01-01'), ('ana', 'chat', 'active', '2025-01-03'),
+              ('ana', 'tool', 'active', '2025-01-02'), ('bea', 'chat', 'active', '2025-01-01'),
+              ('bea', 'chat', 'ended', '2025-01-09'), ('cy', 'chat', 'active', '2025-01-01'),
+              ('cy', 'chat', 'active', '2025-01-01'), (NULL, 'chat', 'active', '2025-01-01'),
+              (NULL, 'chat', 'active', '2025-01-02'), ('dan', 'chat', 'active', NULL),
+              ('dan', 'chat', 'active', '2020-01-01')""")
+        yield line
+        line.execute("DROP SCHEMA bot CASCADE")
+
+
+def active(line: psycopg.Connection[tuple[object, ...]]) -> list[object]:
+    """Give the ids of the active rows that have an owner."""
+    rows = line.execute("SELECT id FROM bot.session WHERE status = 'active' AND user_id IS NOT NULL ORDER BY id")
+    return [row[0] for row in rows]
+
+
+def test_the_newest_of_each_stays(store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]) -> None:
+    """A dry run lists exactly what the adoption then ends; the rest stays, and a second active row is refused."""
+    before = bots.execute("SELECT * FROM bot.session ORDER BY id").fetchall()
+    planned = adopt(store.settings, BOTS, dry_run=True)
+    assert bots.execute("SELECT * FROM bot.session ORDER BY id").fetchall() == before
+    done = adopt(store.settings, BOTS)
+    assert (done.ended, done.without_slot, done.indexes) == (planned.ended, planned.without_slot, planned.indexes)
+    assert (planned.dry_run, done.dry_run) == (True, False)
+    told = {(row.slot["user_id"], row.key["id"], row.kept["id"]) for row in done.ended}
+    # Of two of one instant the higher key is the newer; no instant at all is older than any.
+    assert told == {("ana", "1", "2"), ("ana", "3", "2"), ("cy", "6", "7"), ("dan", "10", "11")}
+    assert done.without_slot == 2
+    assert active(bots) == [2, 4, 7, 11]
+    after = bots.execute("SELECT * FROM bot.session WHERE id IN (2, 4, 5, 7, 8, 9, 11) ORDER BY id").fetchall()
+    assert after == [row for row in before if row[0] in (2, 4, 5, 7, 8, 9, 11)]
+    assert bots.execute(
+        "SELECT count(*) FROM bot.session WHERE status = 'ended' AND ended_at IS NOT NULL"
+    ).fetchone() == (4,)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        bots.execute("INSERT INTO bot.session (user_id, status) VALUES ('ana', 'active')")
+    bots.execute("INSERT INTO bot.session (user_id, status) VALUES ('ana', 'ended')")
+
+
+def test_an_adopted_table_is_adopted(store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]) -> None:
+    """A second adoption ends nothing and makes nothing."""
+    adopt(store.settings, BOTS)
+    again = adopt(store.settings, BOTS)
+    assert (again.ended, again.indexes) == ((), ())
+
+
+def test_a_slot_of_several_columns_and_an_active_row_by_null(
+    store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """One row per user and kind, active as long as it has not ended."""
+    bots.execute("UPDATE bot.session SET ended_at = now() WHERE status = 'ended'")
+    done = adopt(
+        store.settings,
+        Adoption("bot.session", ("user_id", "kind"), ("ended_at", None), "created_at", {"ended_at": "now()"}),
+    )
+    assert {row.key["id"] for row in done.ended} == {"1", "6", "10"}
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        bots.execute("INSERT INTO bot.session (user_id, kind, status) VALUES ('ana', 'tool', 'x')")
+
+
+def test_no_duplicate_slips_in(store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]) -> None:
+    """While a writer of the application holds its row, the adoption waits; what it wrote is judged, too."""
+    with psycopg.connect(bots.info.dsn, user=bots.info.user, autocommit=False) as writer:
+        writer.execute("INSERT INTO bot.session (user_id, status, created_at) VALUES ('bea', 'active', '2026-01-01')")
+        told: list[object] = []
+        thread = threading.Thread(target=lambda: told.append(adopt(store.settings, BOTS)))
+        thread.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'bot.session'::regclass"
+        while bots.execute(waiting).fetchone() == (0,):
+            assert thread.is_alive()
+        writer.commit()
+        thread.join(30)
+    assert len(told) == 1
+    assert bots.execute("SELECT count(*) FROM bot.session WHERE user_id = 'bea' AND status = 'active'").fetchone() == (
+        1,
+    )
+
+
+def test_it_waits_for_others_only_so_long(
+    postgres_server: PostgresServer, schema_name: str, bots: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """Where the application keeps the table locked, nothing is done, and said so."""
+    hasty = PostgresStore(postgres_server.url, schema=schema_name, patience_seconds=0.2)
+    with psycopg.connect(bots.info.dsn, user=bots.info.user) as writer:
+        writer.execute("UPDATE bot.session SET kind = 'x' WHERE id = 1")
+        with pytest.raises(StoreTimeoutError):
+            adopt(hasty.settings, BOTS)
+    assert len(active(bots)) == 8
+
+
+@pytest.mark.parametrize(
+    "changed, complaint",
+    [
+        ({"table": "bot.nothing"}, "no such table"),
+        ({"table": "a.b.c"}, "table or schema.table"),
+        ({"table": ""}, "table or schema.table"),
+        ({"slot": ()}, "slot"),
+        ({"end": {"status": "active"}}, "something else than in active rows"),
+        ({"end": {"ended_at": "now()"}}, "something else than in active rows"),
+        ({"newest": "x" * 64}, "name a column"),
+    ],
+)
+def test_what_cannot_be_is_refused_first(
+    store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]], changed: dict[str, object], complaint: str
+) -> None:
+    """A table that is not there, a slot of nothing, an end that ends nothing: told before anything is locked."""
+    given = {name: getattr(BOTS, name) for name in ("table", "slot", "active", "newest", "end")} | changed
+    with pytest.raises(ConfigurationError, match=complaint):
+        adopt(store.settings, Adoption(**given))  # type: ignore[arg-type]
+    assert len(active(bots)) == 8
+
+
+def test_names_are_names(store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]) -> None:
+    """A name or value that looks like SQL is taken as it is: no such column, and the table is as it was."""
+    evil = "user_id; DROP TABLE bot.session; --"
+    for adoption in (
+        Adoption("bot.session", (evil,), ("status", "active"), "created_at", {"status": "ended"}),
+        Adoption("bot.session", ("user_id",), ("status", "active"), evil, {"status": "ended"}),
+        Adoption("bot.session", ("user_id",), (evil, "active"), "created_at", {evil: "ended"}),
+    ):
+        with pytest.raises(Exception, match="does not exist"):
+            adopt(store.settings, adoption)
+    quoted = "o'brien"
+    adopt(store.settings, Adoption("bot.session", ("user_id",), ("status", quoted), "created_at", {"status": "x"}))
+    assert len(active(bots)) == 8
+
+
+def test_a_table_without_a_primary_key(store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Rows that cannot be told apart are not touched."""
+    bots.execute("ALTER TABLE bot.session DROP CONSTRAINT session_pkey")
+    with pytest.raises(ConfigurationError, match="no primary key"):
+        adopt(store.settings, BOTS)
+
+
+def test_our_own_table_is_mended(
+    store: PostgresStore, postgres_server: PostgresServer, schema_name: str, stage: Stage
+) -> None:
+    """Where our index was dropped and two sessions are active in a slot, the newest stays and the index is back."""
+    first = store.get_or_create(stage.get_or_create("ana", data={"n": 1})).record
+    other = store.get_or_create(stage.get_or_create("bea")).record
+    second = store.replace(stage.replace("ana", at=SECOND)).record
+    postgres_server.execute(
+        f"DROP INDEX {schema_name}.sg_slot; "
+        f"UPDATE {schema_name}.sg_session SET active = true, reason = NULL, ended_us = NULL WHERE id = '{first.id}'"
+    )
+    problems = {found.subject for found in store.examine() if found.level == "problem"}
+    assert problems == {"indexes", "slots"}
+    planned = repair(store.settings, dry_run=True)
+    done = repair(store.settings)
+    assert planned.ended == done.ended
+    assert [(row.key, row.kept) for row in done.ended] == [({"id": first.id}, {"id": second.id})]
+    assert done.indexes == ("sg_slot",)
+    assert store.load(stage.load(second, at=SECOND)).record == second
+    assert store.load(stage.load(first, at=SECOND)).refusal == "ended"
+    assert store.load(stage.load(other, at=SECOND)).record == other
+    assert {found.subject for found in store.examine() if found.level == "problem"} == set()
+    assert repair(store.settings).indexes == ()
+
+
+def test_a_failure_leaves_everything_as_it_was(
+    store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """If the rows cannot be ended, because the application's table forbids it, none is, and there is no index."""
+    bots.execute("ALTER TABLE bot.session ADD CHECK (status <> 'ended' OR id <> 6) NOT VALID")
+    with pytest.raises(StoreDataError, match="check constraint"):
+        adopt(store.settings, BOTS)
+    assert len(active(bots)) == 8
+    assert bots.execute("SELECT count(*) FROM pg_indexes WHERE schemaname = 'bot'").fetchone() == (1,)
