@@ -11,9 +11,12 @@ import pytest
 
 from sessionguard import ConfigurationError, MisuseError, Session, SessionGuard, open_store
 from sessionguard.core.commands import Identify
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.records import REMEMBERED_OPERATIONS
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.memory.workers import _warn_about_gunicorn
 from sessionguard.testing import in_children
+from sessionguard.testing.contracts.stage import REMEMBERED, TICK, Stage
 from tests.guard.clock import Clock
 
 
@@ -220,3 +223,30 @@ def test_threads_never_meet_half_a_change() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_what_was_answered_is_forgotten_by_a_later_purge() -> None:
+    """Answers are kept for those who ask again, not for ever; what found nothing leaves none, except `end_owner`."""
+    store = MemoryStore()
+    stage = Stage(store.identify(Identify()))
+    store.sweep(stage.sweep())
+    store.purge(stage.purge())
+    assert len(store._answers) == 0
+    store.end_owner(stage.end_owner("ana"))
+    store.end_owner(stage.end_owner("ana", at=TICK))
+    for at, kept in ((REMEMBERED - TICK, 2), (REMEMBERED, 1), (REMEMBERED + TICK, 0)):
+        store.purge(stage.purge(at=at))
+        assert len(store._answers) == kept
+
+
+def test_operations_and_releases_are_bounded() -> None:
+    """However often a session is saved and its lock changes hands, it keeps the last ones."""
+    store = MemoryStore()
+    stage = Stage(store.identify(Identify()))
+    opened = store.create(stage.create()).record
+    for number in range(2 * REMEMBERED_OPERATIONS):
+        store.save(stage.save(opened, {"n": number}))
+        store.acquire_lock(stage.acquire(opened, f"holder {number}"))
+        store.release_lock(stage.release(opened, f"holder {number}"))
+    assert len(store._shelf.rows[opened.id].operations) == REMEMBERED_OPERATIONS
+    assert store.release_lock(stage.release(opened, "holder 0")).outcome is Outcome.CONFLICT
