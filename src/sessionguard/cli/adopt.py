@@ -67,9 +67,7 @@ def run(arguments: Namespace) -> int:
         print_table((f"SLOT ({would}ended)", "ENDED", "STAYS"), rows)
     print(f"{counted(len(adopted.ended), 'row')} {would}ended")
     if adopted.without_slot:
-        print(
-            f"{counted(adopted.without_slot, 'active row')} without a slot, unguarded: make its columns NOT NULL"
-        )
+        print(f"{counted(adopted.without_slot, 'active row')} without a slot, unguarded: make its columns NOT NULL")
     for name in adopted.indexes:
         print(f"unique index {name} {would}made")
     return status.OK

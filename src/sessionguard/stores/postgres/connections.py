@@ -1,6 +1,6 @@
 """Blocking connections: lent to one caller at a time, in bounded number, and never across a fork.
 
-Not psycopg_pool: there a wrong password shows only as a timeout and the cause goes to a log, its threads would have to be
+Not psycopg_pool: there a wrong password shows only as a timeout and its cause in a log, its threads would have to be
 kept out of forks, and a connection whose borrower was interrupted by a signal is missing for ever. Here a caller
 connects by itself and hears why it could not, and what nobody has any more is not counted.
 """
