@@ -1,0 +1,61 @@
+"""Store URLs of files: which folder they name, which options they take, what is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sessionguard import open_store
+from sessionguard.core import commands as c
+from sessionguard.errors import ConfigurationError
+from sessionguard.stores.file import FileStore, open_file
+
+
+def opened(url: str) -> FileStore:
+    """Open a store by its URL."""
+    store = open_store(url)
+    assert isinstance(store, FileStore)
+    return store
+
+
+def test_three_slashes_name_a_path_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`file:///var/sessions` is below the directory in which the store was opened, also after a change of it."""
+    monkeypatch.chdir(tmp_path)
+    store = opened("file:///var/sessions")
+    os.mkdir("elsewhere")
+    monkeypatch.chdir("elsewhere")
+    store.identify(c.Identify())
+    assert (tmp_path / "var" / "sessions" / "format.json").exists()
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "%41", "ü", "a#b", "x:y"])
+def test_a_path_is_taken_as_it_is_written(tmp_path: Path, name: str) -> None:
+    """Four slashes name an absolute path, and nothing in a name is decoded."""
+    store = opened(f"file:///{tmp_path}/{name}?patience=0.5")
+    store.identify(c.Identify())
+    assert os.listdir(tmp_path) == [name]
+    assert store.patience_seconds == 0.5
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "url, remedy",
+    [
+        ("file://", "name a folder"),
+        ("file:///", "name a folder"),
+        ("file:////", "name a folder"),
+        ("file://host/sessions", "no hosts"),
+        ("file:///s?patience=soon", "seconds"),
+        ("file:///s?patience=0", "seconds"),
+        ("file:///s?patience=nan", "seconds"),
+        ("file:///s?journal=wal", "only the option patience"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_a_remedy(url: str, remedy: str) -> None:
+    """A URL that names no folder or an option that is not known raises before anything is touched."""
+    options = dict(pair.split("=") for pair in url.partition("?")[2].split("&") if pair)
+    with pytest.raises(ConfigurationError, match=remedy):
+        open_file(url, options)
