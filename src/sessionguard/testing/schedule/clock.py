@@ -40,6 +40,10 @@ class VirtualClock:
         """Give the microseconds without being a point."""
         return self._us
 
+    def peek_seconds(self) -> float:
+        """Give the seconds since the clock was made without being a point."""
+        return (self._us - self._start_us) / 1e6
+
     def time(self) -> float:
         """Give the seconds since the epoch, as `time.time` does."""
         return self.us() / 1e6

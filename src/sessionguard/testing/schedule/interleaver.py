@@ -28,6 +28,9 @@ class Interleaver:
     patience: Patience = field(factory=Patience)
     shrink_seconds: float = 5.0
     step_limit: int = 20_000
+    loop: str = "virtual"
+    """Where tasks run: on a virtual loop, where everything is decided, or, gate by gate, on a real one ("asyncio",
+    "uvloop", "trio")."""
 
     def run(self, scenario: ScenarioFunction, replay: str | None = None) -> Outcome:
         """Give what was found. With `replay`, the id of a failure, only that schedule is run.
@@ -42,7 +45,7 @@ class Interleaver:
             return self._search(scenario, self._stage(scenario, pool, self.seed))
 
     def _stage(self, scenario: ScenarioFunction, pool: Pool, seed: int) -> Stage:
-        return Stage(scenario, pool, seed, self.patience, self.step_limit)
+        return Stage(scenario, pool, seed, self.patience, self.step_limit, self.loop)
 
     def _search(self, scenario: ScenarioFunction, stage: Stage) -> Outcome:
         meter = Meter(self.budget)
@@ -55,7 +58,7 @@ class Interleaver:
         return Outcome(
             ok=found is None,
             schedules=meter.schedules,
-            exhausted=portfolio.is_exhausted,
+            exhausted=portfolio.is_exhausted and self.loop == "virtual",
             proof=portfolio.proof,
             failure=failure,
             workers=workers,
@@ -92,7 +95,7 @@ class Interleaver:
             schedules=1,
             exhausted=False,
             failure=failure,
-            workers=len(execution.names),
+            workers=len(execution.workers),
             has_blocked=execution.has_blocked,
             replay_is_faithful=strategy.is_faithful,
         )
@@ -103,7 +106,7 @@ def _check_determinism(stage: Stage) -> int:
     execution = run_once(stage, Replay(()))
     if not execution.has_blocked:
         repeat(stage, execution)
-    return len(execution.names)
+    return len(execution.workers)
 
 
 def _try_twice(stage: Stage, name: ReplayId, minimal: Minimal) -> tuple[int, int]:

@@ -5,7 +5,7 @@ point more or less elsewhere, another Python or another engine change nothing. `
 second part, as the shrinker found; `seed=7` is the seed of the ids and the luck.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote_plus, unquote_plus
@@ -98,17 +98,16 @@ class Replay:
         """Whether every segment stopped where it says."""
         self._segments = list(segments)
         self._place = 0
-        self._seen: list[Counter[str]] = []
+        self._seen: defaultdict[int, Counter[str]] = defaultdict(Counter)
 
     def begin(self) -> bool:
         """Rewind."""
-        self._place, self._seen, self.is_faithful = 0, [], True
+        self._place, self.is_faithful = 0, True
+        self._seen.clear()
         return True
 
     def choose(self, track: Track, enabled: Sequence[int]) -> int:
         """Let the worker of the segment go on until it is where the segment ends."""
-        if not self._seen:
-            self._seen = [Counter() for _ in track.names]
         while self._place < len(self._segments):
             segment = self._segments[self._place]
             worker = track.names.index(segment.worker) if segment.worker in track.names else -1

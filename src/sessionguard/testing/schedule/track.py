@@ -47,7 +47,7 @@ class Track:
     """
 
     def __init__(self, names: Sequence[str], choice: Choice, step_limit: int = 20_000) -> None:
-        self.names = names
+        self.names = list(names)
         self.pending: list[Point | None] = [None] * len(names)
         """The point that each worker stands before; None while it runs, is blocked, or has ended."""
         self.holders: dict[Hashable, int] = {}
@@ -59,6 +59,12 @@ class Track:
         """Counts steps, calls and returns; gives the order of everything that happened."""
         self.has_blocked = False
         self._choice, self._step_limit = choice, step_limit
+
+    def join(self, name: str) -> int:
+        """Add a worker that the scenario did not name; give its number."""
+        self.names.append(name)
+        self.pending.append(None)
+        return len(self.names) - 1
 
     def tick(self) -> int:
         """Give the next number of the counter."""

@@ -1,6 +1,7 @@
 """The report for a terminal: one column for each worker, in the order in which it happened, and how to repeat it."""
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sessionguard.testing.schedule.execution import Execution
@@ -36,7 +37,7 @@ def heading(failure: "Failure") -> str:
     details = [
         f"schedule {failure.schedules}, by {failure.found_by}",
         f"seed {failure.seed}",
-        f"shrunk {len(found.steps)}->{len(small.steps)} points, {len(found.names)}->{len(small.names)} workers",
+        f"shrunk {len(found.steps)}->{len(small.steps)} points, {len(found.workers)}->{len(small.workers)} workers",
         "1 preemption" if small.preemptions == 1 else f"{small.preemptions} preemptions",
         "replayed {}/{}".format(*failure.replayed),
     ]
@@ -45,13 +46,15 @@ def heading(failure: "Failure") -> str:
 
 def table(execution: Execution, message: str = "") -> list[str]:
     """Give the schedule as lines; the last row points at `message`."""
-    rows = [_cells(row, len(execution.names)) for row in rows_of(execution)]
-    heads = [f"worker {name}" for name in execution.names]
+    told = rows_of(execution)
+    columns = sorted({row.worker for row in told})
+    rows = [_cells(row, columns) for row in told]
+    heads = [f"worker {execution.names[worker]}" for worker in columns]
     widths = [
-        min(_WIDEST, max([len(head), *(len(cells[column]) for _, cells in rows)])) for column, head in enumerate(heads)
+        min(_WIDEST, max([len(head), *(len(cells[column]) for cells in rows)])) for column, head in enumerate(heads)
     ]
     lines = [_line("  #", heads, widths)]
-    lines += [_line(f"{number:3}", cells, widths) for number, (_, cells) in enumerate(rows, 1)]
+    lines += [_line(f"{number:3}", cells, widths) for number, cells in enumerate(rows, 1)]
     if message and rows:
         lines[-1] += f"  <-- {message}"
     return lines
@@ -68,15 +71,15 @@ def _shell_quoted(test: str) -> str:
     return test if test.replace("/", "").replace("::", "").replace(".", "").isidentifier() else f"'{test}'"
 
 
-def _cells(row: Row, columns: int) -> tuple[Row, list[str]]:
-    cells = [""] * columns
+def _cells(row: Row, columns: Sequence[int]) -> list[str]:
+    cells = dict.fromkeys(columns, "")
     text = row.text if row.kind == "call" else f"  {row.text}"
     cells[row.worker] = f"{text}  {row.returned}" if row.returned else text
     if row.is_blocked:
         cells[row.worker] += "  (waits for something undeclared)"
-    if row.preempted is not None:
+    if row.preempted is not None and row.preempted in cells:
         cells[row.preempted] = f"  {_PREEMPTED}"
-    return row, cells
+    return list(cells.values())
 
 
 def _line(number: str, cells: list[str], widths: list[int]) -> str:

@@ -22,7 +22,7 @@ class ChangingPriorities:
         self._depth = depth
         self._longest = 0
         self._changes: set[int] = set()
-        self._priorities: list[float] = []
+        self._priorities: dict[int, float] = {}
         self._lowest = 0.0
         self._decisions = 0
 
@@ -30,13 +30,13 @@ class ChangingPriorities:
         """Draw the places of the changes, within the longest schedule seen."""
         places = range(max(self._longest, self._depth))
         self._changes = set(self._random.sample(places, min(self._depth - 1, len(places))))
-        self._priorities, self._lowest, self._decisions = [], 0.0, 0
+        self._priorities, self._lowest, self._decisions = {}, 0.0, 0
         return True
 
     def choose(self, track: Track, enabled: Sequence[int]) -> int:
         """Choose the highest priority; at a change, the one who would go on comes last of all from now on."""
-        if not self._priorities:
-            self._priorities = [1.0 + self._random.random() for _ in track.names]
+        for worker in range(len(self._priorities), len(track.names)):
+            self._priorities[worker] = 1.0 + self._random.random()
         kept = keep_running(track, enabled)
         if kept is not None:
             return kept

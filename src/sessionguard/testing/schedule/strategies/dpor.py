@@ -129,5 +129,8 @@ class SourceDpor:
     def _try_instead(self, place: int, workers: tuple[int, ...]) -> None:
         node = self._path[place]
         # One that sleeps here counts as tried: what it leads to was explored from an earlier place.
-        if node.to_try.isdisjoint(workers) and node.sleep.keys().isdisjoint(workers):
-            node.to_try.add(workers[-1])
+        if not node.to_try.isdisjoint(workers) or not node.sleep.keys().isdisjoint(workers):
+            return
+        possible = [worker for worker in workers if worker in node.enabled]
+        # Tasks start and wake each other by more than declared locks; one that was not there yet could not run instead.
+        node.to_try.update(possible[-1:] or node.enabled)

@@ -29,7 +29,7 @@ class Serial:
         """Let the current one go on as long as it can, then the next in order."""
         if track.current in enabled:
             return track.current
-        return next(worker for worker in self._order if worker in enabled)
+        return next((worker for worker in self._order if worker in enabled), enabled[0])
 
     def end(self, track: Track) -> None:
         """Learn nothing."""

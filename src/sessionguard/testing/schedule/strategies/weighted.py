@@ -5,6 +5,7 @@ schedules. Declarations are ignored, so it finds what wrong ones hide.
 """
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 from sessionguard.testing.schedule.strategies.strategy import keep_running
@@ -19,19 +20,16 @@ class UniformWalk:
 
     def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(f"{seed}/urw")
-        self._lengths: list[int] = []
-        self._done: list[int] = []
+        self._lengths: Counter[int] = Counter()
+        self._done: Counter[int] = Counter()
 
     def begin(self) -> bool:
         """Forget how far the workers had come."""
-        self._done = [0] * len(self._lengths)
+        self._done.clear()
         return True
 
     def choose(self, track: Track, enabled: Sequence[int]) -> int:
         """Choose by what is left."""
-        if not self._lengths:
-            self._lengths = [1] * len(track.names)
-            self._done = [0] * len(track.names)
         worker = keep_running(track, enabled)
         if worker is None:
             weights = [max(1, self._lengths[each] - self._done[each]) for each in enabled]
@@ -41,5 +39,4 @@ class UniformWalk:
 
     def end(self, track: Track) -> None:
         """Learn how many points each worker has: the most that it was seen to have."""
-        for worker, count in enumerate(self._done):
-            self._lengths[worker] = max(self._lengths[worker], count)
+        self._lengths |= self._done

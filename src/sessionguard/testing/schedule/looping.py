@@ -1,0 +1,91 @@
+"""The asyncio engine: a loop without sockets, in which time stands still until the strategy lets it pass.
+
+Callbacks run first in, first out, as on every real loop; the only choices are which `await apoint()` goes on next (the
+order in which answers arrive) and when the clock moves on to the next timer. They are taken when nothing else is left
+to run. So every order that is tried is one that a real loop can produce.
+"""
+
+import asyncio
+import math
+from asyncio.base_events import BaseEventLoop
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import Context
+from typing import Any
+
+from sessionguard.core.points import point
+from sessionguard.testing.schedule.accesses import CLOCK
+from sessionguard.testing.schedule.clock import VirtualClock
+
+Quiet = Callable[[float | None], None]
+"""Called when nothing is ready, with the seconds to the next timer, or None."""
+
+
+class VirtualLoop(BaseEventLoop):
+    """An event loop on a virtual clock. Real sockets and processes do not exist in it; use a real loop for those."""
+
+    def __init__(self, clock: VirtualClock, when_quiet: Quiet) -> None:
+        super().__init__()
+        self._clock = clock
+        self._selector = _Selector(when_quiet)
+
+    def time(self) -> float:
+        """Give the seconds that the virtual clock shows since its start."""
+        return self._clock.peek_seconds()
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock on to a timer that is so far away."""
+        # Rounded up: a clock that stops a part of a microsecond before its timer never gets there.
+        self._clock.advance(math.ceil(seconds * 1e6 + 1e-3) / 1e6)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> "asyncio.Future[Any]":
+        """Give a future for what `func` returns; it runs in this thread, in its turn, so that its order is decided."""
+        future = self.create_future()
+        self.call_soon(_settle, future, func, args)
+        return future
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back when the clock has come there; setting a timer is an access to the clock."""
+        point("timer", CLOCK, "r")
+        return super().call_at(when, callback, *args, context=context)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        point("timer", CLOCK, "r")
+        super()._timer_handle_cancelled(handle)  # type: ignore[misc]
+
+    def _process_events(self, event_list: object) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+
+class _Selector:
+    """Stands where a real loop waits for the network."""
+
+    def __init__(self, when_quiet: Quiet) -> None:
+        self._when_quiet = when_quiet
+
+    def select(self, timeout: float | None) -> list[object]:
+        """Report nothing, but let the schedule go on if nothing else would."""
+        if timeout is None or timeout > 0:
+            self._when_quiet(timeout)
+        return []
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _settle(future: "asyncio.Future[Any]", func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    if future.cancelled():
+        return
+    try:
+        result = func(*args)
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
