@@ -330,3 +330,17 @@ def test_an_interrupt_of_the_run_is_not_one_of_its_servers(redis_server: RedisSe
     """A server is in a process group of its own: Ctrl-C reaches the test run only."""
     assert os.getpgid(redis_server.pid) != os.getpgid(os.getpid())
     assert os.getsid(redis_server.pid) == redis_server.pid
+
+
+def test_a_missing_engine_skips_here_and_fails_in_continuous_integration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every engine has to be there, a test that could not run is no success."""
+
+    def missing() -> None:
+        raise EngineMissingError("engine", "reason", "remedy")
+
+    monkeypatch.setenv("CI", "")
+    with pytest.raises(pytest.skip.Exception, match="engine: reason; remedy"):
+        installed(missing)
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(EngineMissingError):
+        installed(missing)
