@@ -11,11 +11,15 @@ from tests.benchmarks.measuring import Case, Effort, measure
 from tests.benchmarks.sqlite_subject import SCRIPTS
 
 
+ENGINES = ("Redis", "PostgreSQL")
+"""Measured where the engine is installed."""
+
+
 def test_every_case_runs() -> None:
     """With the smallest counts every call of every guard, store and request is measured."""
     results = measured(Effort(rounds=1, share=0.01))
     groups = [result.group for result in results]
-    assert {group: groups.count(group) for group in groups} == {
+    assert {group: groups.count(group) for group in groups if not group.startswith(ENGINES)} == {
         "SQLite, blocking": len(SCRIPTS),
         "SQLite, async": len(SCRIPTS),
         "memory, blocking": len(SCRIPTS),

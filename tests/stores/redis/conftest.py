@@ -39,7 +39,9 @@ def open_session(key_prefix: str) -> Iterator[OpenSession]:
 @pytest.fixture(params=["single", "cluster"])
 def place(request: pytest.FixtureRequest) -> RedisServer | RedisCluster:
     """One server, and a cluster of three."""
-    found: RedisServer | RedisCluster = request.getfixturevalue(f"redis_{'server' if request.param == 'single' else 'cluster'}")
+    found: RedisServer | RedisCluster = request.getfixturevalue(
+        f"redis_{'server' if request.param == 'single' else 'cluster'}"
+    )
     return found
 
 

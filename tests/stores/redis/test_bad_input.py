@@ -5,14 +5,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module, metadata
+from typing import Any
 
 import pytest
 
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
-from sessionguard.errors import ConfigurationError, MisuseError, MissingExtraError, StoreError, StoreUnavailableError
-from sessionguard.stores.redis import AsyncRedisStore, RedisStore, handshake, open_redis
+from sessionguard.errors import ConfigurationError, MissingExtraError, MisuseError, StoreError, StoreUnavailableError
+from sessionguard.stores.redis import AsyncRedisStore, RedisStore, examination, handshake, open_redis
 from sessionguard.stores.redis.asking import Address
+from sessionguard.testing.contracts.stage import IDLE, Stage
 from sessionguard.testing.servers import RedisCluster, RedisServer
 from tests.stores.redis.asking import Session
 
@@ -122,7 +124,10 @@ def test_wrong_password() -> None:
     """A wrong or missing password is said so, is not transient, and is not in the message."""
     with RedisServer(appendonly="no", password="right") as server:
         for url in (server.url.replace(":right@", f":{SECRET}@"), server.url.replace(":right@", "")):
-            with _identifying(url) as store, pytest.raises(StoreUnavailableError, match="user or the password") as caught:
+            with (
+                _identifying(url) as store,
+                pytest.raises(StoreUnavailableError, match="user or the password") as caught,
+            ):
                 run(perform(c.Identify()), store)
             assert not caught.value.transient
             assert SECRET not in str(caught.value) + repr(caught.value.__cause__) + repr(store.settings)
@@ -142,9 +147,6 @@ def test_no_permission() -> None:
 
 def test_documented_permissions_suffice() -> None:
     """A user with exactly the permissions that doctor names can do everything, also without INFO and CONFIG."""
-    from sessionguard.stores.redis import examination
-    from sessionguard.testing.contracts.stage import IDLE, Stage
-
     with RedisServer(appendonly="no") as server:
         for number, grants in enumerate((examination._GRANTS, examination._GRANTS.replace(" +info +role", ""))):
             server.command("ACL", "SETUSER", f"app{number}", "on", ">pw", "~sg:*", *grants.split())
@@ -152,19 +154,20 @@ def test_documented_permissions_suffice() -> None:
                 s = Stage(run(perform(c.Identify()), store))
                 session = Session(store, s)
                 ana = session.opened("ana", data={"n": 1})
-                for command in (
-                    s.load(ana), s.save(ana, {"n": 2}, remove=("x",)), s.rotate(ana, owner="zoe"), s.acquire(ana, "one"),
-                    s.release(ana, "one"), s.replace("zoe"), s.end(ana), s.end_owner("zoe"), s.page(), s.page(owner="zoe"),
-                    s.sweep(at=IDLE), s.purge(IDLE, at=3 * IDLE),
-                ):  # fmt: skip
-                    session.ask(command)  # type: ignore[arg-type]
+                commands: tuple[c.Command[Any], ...] = (
+                    s.load(ana), s.save(ana, {"n": 2}, remove=("x",)), s.rotate(ana, owner="zoe"),
+                    s.acquire(ana, "one"), s.release(ana, "one"), s.replace("zoe"), s.end(ana), s.end_owner("zoe"),
+                    s.page(), s.page(owner="zoe"), s.sweep(at=IDLE), s.purge(IDLE, at=3 * IDLE),
+                )  # fmt: skip
+                for command in commands:
+                    session.ask(command)
                 store.examine()
 
 
 def test_old_server(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, key_prefix: str) -> None:
     """A server before 6.2 is refused at the first connection."""
     monkeypatch.setattr(handshake, "_OLDEST", (99, 0))
-    with _identifying(redis_server.url, prefix=key_prefix) as store, pytest.raises(StoreError, match="use Redis 6.2"):
+    with _identifying(redis_server.url, prefix=key_prefix) as store, pytest.raises(StoreError, match=r"use Redis 6\.2"):
         run(perform(c.Identify()), store)
 
 
@@ -172,7 +175,7 @@ def test_old_server(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, 
 def test_evicting_server(policy: str) -> None:
     """A server that would throw sessions away is refused with the remedy, unless that is allowed."""
     with RedisServer(appendonly="no", config={"maxmemory-policy": policy}) as server:
-        with _identifying(server.url) as store, pytest.raises(StoreError, match=f"{policy}.*set noeviction"):
+        with _identifying(server.url) as store, pytest.raises(StoreError, match=rf"{policy}.*set noeviction"):
             run(perform(c.Identify()), store)
         with _identifying(server.url, allow_eviction=True) as store:
             run(perform(c.Identify()), store)
@@ -180,16 +183,17 @@ def test_evicting_server(policy: str) -> None:
 
 def test_wrong_topology(redis_server: RedisServer, redis_cluster: RedisCluster, key_prefix: str) -> None:
     """One server taken for a cluster, and a cluster taken for one server, are refused with the right scheme."""
-    single, cluster = redis_server.url.replace("redis://", "redis+cluster://").removesuffix("/0"), redis_cluster.nodes[0]
+    single, cluster = (
+        redis_server.url.replace("redis://", "redis+cluster://").removesuffix("/0"),
+        redis_cluster.nodes[0],
+    )
     with _identifying(single, prefix=key_prefix) as store, pytest.raises(StoreError, match="write the URL as redis://"):
         run(perform(c.Identify()), store)
     with _identifying(cluster.url, prefix=key_prefix) as store, pytest.raises(StoreError, match=r"redis\+cluster://"):
         run(perform(c.Identify()), store)
 
 
-def test_unread_guard_is_required(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, key_prefix: str
-) -> None:
+def test_unread_guard_is_required(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, key_prefix: str) -> None:
     """A driver that speaks RESP3 after all, and so would not look for unread replies, is not used."""
     arguments = handshake.connection_arguments
     monkeypatch.setattr(handshake, "connection_arguments", lambda *a, **k: arguments(*a, **k) | {"protocol": 3})

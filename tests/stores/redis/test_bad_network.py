@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_t58_bounded_wait_async(name: str, proxy: TcpProxy, redis_server: RedisS
 
 
 def test_t58_frozen_server(key_prefix: str, open_session: OpenSession) -> None:
-    """A server that stands still makes calls fail in time; when it goes on, so does the store, without a stale reply."""
+    """A server that stands still makes calls fail in time; when it goes on, so does the store, with no stale reply."""
     with RedisServer(appendonly="no") as server:
         session = open_session(server.url, patience_seconds=PATIENCE)
         ana, bea = session.opened("ana"), session.opened("bea")
@@ -139,7 +140,13 @@ def test_server_down(redis_server: RedisServer, open_session: OpenSession) -> No
         session = open_session(server.url, patience_seconds=PATIENCE)
         opened = session.opened("ana")
         server.stop()
-        for command in (session.s.load(opened), session.s.end(opened), session.s.sweep(), session.s.page()):
+        commands: tuple[c.Command[Any], ...] = (
+            session.s.load(opened),
+            session.s.end(opened),
+            session.s.sweep(),
+            session.s.page(),
+        )
+        for command in commands:
             with _soon(), pytest.raises(StoreUnavailableError) as caught:
                 session.ask(command)
             assert caught.value.transient

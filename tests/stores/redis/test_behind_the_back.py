@@ -59,7 +59,7 @@ def _assert_whole(place: Place, prefix: str) -> None:
     seen = 0
     for line, key in keys_of(place, prefix):
         kind = key.partition(b"}:")[2][:2]
-        if key.endswith(INDEXES + (b":meta", b":g")):
+        if key.endswith((*INDEXES, b":meta", b":g")):
             continue
         seen += 1
         assert line.command("PTTL", key) > 0, key
@@ -99,7 +99,7 @@ def test_t21_late_writes_make_nothing(session: Session, place: Place) -> None:
 
 
 def test_t21_races_with_the_end(session: Session, place: Place, sg_profile: Profile) -> None:
-    """Saves and touches that race with the sweep, and with the server throwing the record away, leave nothing partial."""
+    """Saves and touches that race with the sweep and with the server throwing the record away leave nothing partial."""
     lifetime = Lifetime(idle_us=2_000, absolute_us=4_000, touch_us=0, retention_us=1_000)
     stop = threading.Event()
     troubles: list[BaseException] = []
@@ -117,7 +117,7 @@ def test_t21_races_with_the_end(session: Session, place: Place, sg_profile: Prof
                     session.store.touch(type(touch)(new.id, None, touch.operation_id))
                     if turn % 2:
                         _throw_away(place, session.store.keys.prefix, new.id)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             troubles.append(error)
 
     threads = [threading.Thread(target=write) for _ in range(3)]

@@ -1,9 +1,9 @@
 """T57: the clock of the server decides, whatever the clock of the application says."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import evolve
 
 from sessionguard.core import commands as c
 from sessionguard.core.records import Lifetime
@@ -16,9 +16,7 @@ LIFETIME = Lifetime(idle_us=600_000_000, absolute_us=3_600_000_000, touch_us=0, 
 
 def _now(s: Stage, command: c.Command[c.R]) -> c.Command[c.R]:
     """Give the same question, to be judged by the clock of the engine."""
-    from attrs import evolve
-
-    return evolve(command, at=None)  # type: ignore[misc,type-var]  # every command with an instant is an attrs class
+    return evolve(command, at=None)  # type: ignore[misc]  # every command with an instant is an attrs class
 
 
 @pytest.mark.parametrize("skew", [timedelta(hours=1), timedelta(hours=-1), timedelta(days=3650)])
@@ -38,16 +36,12 @@ def test_t57_wrong_clock_of_the_application(session: Session, skew: timedelta) -
 
 
 def test_t57_server_expiry_is_only_for_rubbish(session: Session) -> None:
-    """A session lives by its own deadline to the microsecond; the server keeps it for a week longer than its history."""
+    """A session lives by its own deadline to the microsecond; the server keeps it for longer than its history."""
     s = session.s
-    new = s.new("ana", lifetime=Lifetime(30_000, 60_000, 0, 1_000))
+    # Over before anyone can ask for it.
+    new = s.new("ana", lifetime=Lifetime(1, 60_000, 0, 1_000))
     opened = session.ask(_now(s, s.get_or_create(new))).record
-    assert session.ask(_now(s, s.load(opened))).record is not None
-    deadline = time.monotonic() + 10
-    while session.ask(_now(s, s.get(opened))).reason is None:  # type: ignore[union-attr]
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.002)
+    assert opened.reason is None
     stored = session.ask(_now(s, s.get(opened)))
     assert stored is not None
     assert (stored.reason, stored.ended_us) == ("expired", opened.expires_us)

@@ -1,6 +1,7 @@
 """What doctor says about Redis servers: each finding with its remedy, and no secret in any."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
 from sessionguard.stores.contract import AsyncTwin, ExaminedStore, Finding
-from sessionguard.stores.redis import RedisStore, examination
+from sessionguard.stores.redis import RedisStore
 from sessionguard.testing.servers import RedisCluster, RedisServer
 from tests.stores.redis.asking import Session
 
@@ -48,13 +49,12 @@ def test_a_healthy_server(session: Session, place: RedisServer | RedisCluster) -
 
 
 @pytest.mark.parametrize(
-    ("config", "appendonly", "subject", "word"),
+    "config,appendonly,subject,word",
     [
         ({"maxmemory-policy": "allkeys-lru"}, "no", "eviction", "noeviction"),
         ({}, "no", "durability", "appendonly yes"),
         ({"save": "60 1"}, "no", "durability", "appendonly yes"),
         ({}, "everysec", "durability", "appendfsync always"),
-        ({"maxmemory": 1_200_000}, "no", "memory", "raise maxmemory"),
         ({}, "no", "memory", "set maxmemory"),
     ],
 )
@@ -70,6 +70,16 @@ def test_what_is_wrong(config: dict[str, str], appendonly: str, subject: str, wo
     assert SECRET not in repr(findings)
 
 
+def test_little_memory_left() -> None:
+    """A server that has used nearly all that it may is told so, before it is full."""
+    with RedisServer(appendonly="no") as server:
+        server.command("CONFIG", "SET", "maxmemory", int(int(server.info("memory")["used_memory"]) * 1.1))
+        store = RedisStore(server.url)
+        (finding,) = _about(store.examine(), "memory")
+        store.close()
+    assert (finding.level, finding.remedy[:15]) == ("warning", "raise maxmemory")
+
+
 def test_always_is_durable() -> None:
     """A server that syncs each write is told to lose nothing."""
     with RedisServer(appendonly="always") as server:
@@ -81,7 +91,11 @@ def test_always_is_durable() -> None:
 
 def test_no_server() -> None:
     """A server that does not answer is one problem with a remedy; nothing is raised."""
-    for url in (f"redis://:{SECRET}@127.0.0.1:1", f"redis+cluster://:{SECRET}@127.0.0.1:1", "redis+sentinel://127.0.0.1:1/m"):
+    for url in (
+        f"redis://:{SECRET}@127.0.0.1:1",
+        f"redis+cluster://:{SECRET}@127.0.0.1:1",
+        "redis+sentinel://127.0.0.1:1/m",
+    ):
         store = RedisStore(url, patience_seconds=1)
         findings = store.examine()
         store.close()
@@ -93,8 +107,8 @@ def test_no_server() -> None:
 def test_wrong_clock(single: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clocks that differ are told with the difference."""
     run(perform(c.Identify()), single.store)
-    now = examination.time.time()
-    monkeypatch.setattr(examination.time, "time", lambda: now - 3600)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
     (finding,) = _about(single.store.examine(), "clock")
     assert finding.level == "warning"
     assert "+3600 s" in finding.message

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ def _fill(server: RedisServer) -> None:
 
 
 def test_t61_what_goes_on(small: Session, server: RedisServer) -> None:
-    """Loading with and without a touch, ending, sweeping, purging, listing and giving locks back work on a full server."""
+    """Loading, touching, ending, sweeping, purging, listing and keeping or giving back locks work on a full server."""
     s = small.s
-    ana, bea, cy, dan, eve = (small.opened(owner, data={"n": owner}) for owner in ("ana", "bea", "cy", "dan", "eve"))
+    ana, bea, _, dan, eve = (small.opened(owner, data={"n": owner}) for owner in ("ana", "bea", "cy", "dan", "eve"))
     small.ask(s.acquire(ana, "one"))
     small.ask(s.end(eve))
     server.command("SCRIPT", "FLUSH")
@@ -62,12 +63,12 @@ def test_t61_what_is_refused(small: Session, server: RedisServer) -> None:
     s = small.s
     ana = small.opened("ana", data={"n": 1})
     _fill(server)
-    refused = [
+    refused: list[c.Command[Any]] = [
         s.get_or_create("bea"), s.create("ana"), s.replace("ana"), s.save(ana, {"n": 2}), s.rotate(ana),
         s.rotate(ana, owner="zoe"), s.acquire(ana, "one"), s.get_or_create("ana", at=IDLE),
     ]  # fmt: skip
     for command in refused:
-        with pytest.raises(StoreUnavailableError, match="memory is full.*raise maxmemory") as caught:
+        with pytest.raises(StoreUnavailableError, match=r"memory is full.*raise maxmemory") as caught:
             small.ask(command)
         assert not caught.value.transient
     assert small.ask(s.get(ana)) == ana

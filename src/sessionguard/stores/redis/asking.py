@@ -7,7 +7,7 @@ first, and every survey is fenced by two: a reply that was meant for another req
 import itertools
 import secrets
 from collections.abc import Generator, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from attrs import frozen
 
@@ -27,8 +27,16 @@ def next_nonce() -> bytes:
     return b"%x" % next(_numbers)
 
 
-@frozen(eq=False)
-class Call:
+def packed(words: Words) -> bytes:
+    """Give a command as the bytes that go over the wire. No word ends before its length says so, whatever is in it."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        text = word.encode() if isinstance(word, str) else b"%d" % word if isinstance(word, int) else word
+        parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
+    return b"".join(parts)
+
+
+class Call(NamedTuple):
     """Run a script on one shard, named by its tag, or on the key that is about all of them."""
 
     script: Script

@@ -9,7 +9,7 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 
 from sessionguard.stores.redis import handshake
-from sessionguard.stores.redis.asking import Address, Call, Words, fenced, next_nonce, own_reply, within_fence
+from sessionguard.stores.redis.asking import Address, Call, Words, fenced, next_nonce, own_reply, packed, within_fence
 from sessionguard.stores.redis.settings import Settings
 
 
@@ -57,12 +57,12 @@ class AsyncLine:
     async def inspect(self, commands: Sequence[Words]) -> list[Any]:
         """Give the replies to plain questions, where errors of the server are replies, too."""
         connection = self._connection
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        await connection.send_packed_command((b"".join(map(packed, commands)),), check_health=False)
         return [await self._read() for _ in commands]
 
     async def _ask(self, words: Words) -> Any:
         connection = self._connection
-        await connection.send_packed_command(connection.pack_command(*words), check_health=False)
+        await connection.send_packed_command((packed(words),), check_health=False)
         return await connection.read_response()
 
     async def _read(self) -> Any:

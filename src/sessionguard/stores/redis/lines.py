@@ -9,39 +9,54 @@ from redis.connection import Connection, SSLConnection
 from redis.retry import Retry
 
 from sessionguard.stores.redis import handshake
-from sessionguard.stores.redis.asking import Address, Call, Words, fenced, next_nonce, own_reply, within_fence
+from sessionguard.stores.redis.asking import Address, Call, Words, fenced, next_nonce, own_reply, packed, within_fence
 from sessionguard.stores.redis.settings import Settings
 
 
-class _Timer:
-    """The instant by which everything on a connection must be done, however slowly the bytes trickle in."""
-
-    __slots__ = ("deadline",)
-
-    def __init__(self) -> None:
-        self.deadline = 0.0
-
-    @property
-    def seconds_left(self) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the time allowed is over")
-        return left
+def _nothing() -> int:
+    return 0
 
 
 class _TimedSocket:
-    """A socket whose every wait ends at one instant. A timeout of the socket alone would begin anew with each byte."""
+    """A socket whose waits for one request end at one instant, however slowly the bytes trickle in.
 
-    def __init__(self, plain: Any, timer: _Timer) -> None:
+    The timeout of a plain socket begins anew with each byte. It is left as it is for the first wait, which is nearly
+    always the only one; what waits again, waits for what is left.
+    """
+
+    def __init__(self, plain: Any, usual_seconds: float) -> None:
         self._plain = plain
-        self._timer = timer
-        self._polls = False
+        # Looked at before every request; what an encrypted socket has decrypted is no news to the system.
+        self.fileno = plain.fileno
+        self.pending = getattr(plain, "pending", _nothing)
+        self.sendall = plain.sendall
+        self._usual_seconds = usual_seconds
+        self._deadline = 0.0
+        self._is_polled = False
+        self._is_armed = False
+        self._has_waited = False
+
+    def begin(self, deadline: float) -> None:
+        """The next request has begun."""
+        self._deadline = deadline
+        self._has_waited = False
+        if self._is_armed:
+            self._is_armed = False
+            self._plain.settimeout(self._usual_seconds)
 
     def settimeout(self, seconds: float | None) -> None:
-        self._polls = seconds == 0
+        """The driver looks whether there is something, or has looked."""
+        self._is_polled = seconds == 0
+        self._plain.settimeout(seconds)
 
     def _arm(self) -> None:
-        self._plain.settimeout(0 if self._polls else self._timer.seconds_left)
+        if self._has_waited and not self._is_polled:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the time allowed is over")
+            self._is_armed = True
+            self._plain.settimeout(left)
+        self._has_waited = True
 
     def recv_into(self, *arguments: Any) -> int:
         self._arm()
@@ -53,21 +68,21 @@ class _TimedSocket:
         data: bytes = self._plain.recv(*arguments)
         return data
 
-    def sendall(self, data: Any) -> None:
-        self._arm()
-        self._plain.sendall(data)
-
     def __getattr__(self, name: str) -> Any:
         return getattr(self._plain, name)
 
 
 class _Timed:
-    def __init__(self, *, timer: _Timer, **arguments: Any) -> None:
-        self._timer = timer
-        super().__init__(**arguments)
+    """A connection of the driver over such a socket; `deadline` is when it must be made."""
 
-    def _connect(self) -> Any:
-        return _TimedSocket(super()._connect(), self._timer)  # type: ignore[misc]  # that of the driver's class
+    deadline = 0.0
+    timed: _TimedSocket
+
+    def _connect(self: Any) -> Any:
+        plain = super()._connect()  # type: ignore[misc]  # of the driver's class, which comes next
+        self.timed = _TimedSocket(plain, self.socket_timeout)
+        self.timed.begin(self.deadline)
+        return self.timed
 
 
 class _PlainConnection(_Timed, Connection):
@@ -83,10 +98,8 @@ class Line:
 
     def __init__(self, settings: Settings, address: Address, epoch: object, *, of_sentinel: bool = False) -> None:
         self.epoch = epoch
-        self._timer = _Timer()
         make = _PlainConnection if settings.encryption is None else _EncryptedConnection
         self._connection: Any = make(
-            timer=self._timer,
             host=address.host,
             port=address.port,
             retry=handshake.no_retries(Retry),
@@ -96,7 +109,7 @@ class Line:
 
     def connect(self, deadline: float) -> None:
         """Connect and sign in."""
-        self._timer.deadline = deadline
+        self._connection.deadline = deadline
         self._connection.connect()
         handshake.require_guard(self._connection)
 
@@ -110,7 +123,7 @@ class Line:
 
     def evaluate(self, call: Call, deadline: float) -> Any:
         """Run a script and give its reply."""
-        self._timer.deadline = deadline
+        self._connection.timed.begin(deadline)
         nonce = next_nonce()
         try:
             reply = self._ask(call.by_digest(nonce))
@@ -121,23 +134,23 @@ class Line:
 
     def survey(self, commands: Sequence[Words], deadline: float) -> list[Any]:
         """Give the replies to plain questions, sent at once."""
-        self._timer.deadline = deadline
+        self._connection.timed.begin(deadline)
         nonce = next_nonce()
         return within_fence(self._ask_all(fenced(commands, nonce)), nonce)
 
     def inspect(self, commands: Sequence[Words], deadline: float) -> list[Any]:
         """Give the replies to plain questions, where errors of the server are replies, too."""
-        self._timer.deadline = deadline
+        self._connection.timed.begin(deadline)
         return self._ask_all(commands)
 
     def _ask(self, words: Words) -> Any:
         connection = self._connection
-        connection.send_packed_command(connection.pack_command(*words), check_health=False)
+        connection.send_packed_command((packed(words),), check_health=False)
         return connection.read_response()
 
     def _ask_all(self, commands: Sequence[Words]) -> list[Any]:
         connection = self._connection
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        connection.send_packed_command((b"".join(map(packed, commands)),), check_health=False)
         return [self._read() for _ in commands]
 
     def _read(self) -> Any:

@@ -121,17 +121,18 @@ def _described(new: NewSession) -> Words:
 
 
 def _fields(text: str) -> list[bytes]:
-    """Give name and value of each field of a JSON object, as they are written there; values are not read twice."""
+    """Give name and value of each field of a JSON object, as they are written there, by our own encoder."""
     if text == EMPTY:
         return []
-    found: dict[bytes, bytes] = {}
+    found: dict[str, str] = {}
     end = 0
     while text[end] != "}":
         # Behind "{" or ","; written without spaces, as all our JSON is.
-        name, middle = _scan(text, end + 1)
+        start = end + 1
+        _, middle = _scan(text, start)
         _, end = _scan(text, middle + 1)
-        found[_encode(name).encode()] = text[middle + 1 : end].encode()
-    return [part for pair in found.items() for part in pair]
+        found[text[start:middle]] = text[middle + 1 : end]
+    return [part.encode() for pair in found.items() for part in pair]
 
 
 # Reading
