@@ -27,7 +27,8 @@ class StaleHoldersSaveNothing(Race):
         return (yield from perform(s.create(owner))).record
 
     def caller(self, s: Stage, subject: Any, number: int) -> Flow[Any]:
-        saves, fences = [], []
+        saves: list[Any] = []
+        fences: list[int] = []
         for turn in range(self.tries):
             if len(fences) == self.turns:
                 break
