@@ -96,6 +96,7 @@ class LockedShard:
         # First the files, then the journal that could restore them.
         changeset.make_durable(self._folder, changes)
         self.header = journal.write_header(self.descriptor, journal.begun_anew(self.header))
+        journal.give_back_room(self.descriptor)
         os.fsync(self.descriptor)
         if not keep_prepared:
             changeset.remove_leftovers(self._folder, self.desk.shard)
