@@ -22,6 +22,7 @@ def test_every_case_runs() -> None:
     assert {group: groups.count(group) for group in groups if not group.startswith(ENGINES)} == {
         "SQLite, blocking": len(SCRIPTS),
         "SQLite, async": len(SCRIPTS),
+        "files, blocking": len(SCRIPTS),
         "memory, blocking": len(SCRIPTS),
         "Flask request": 4,
     }
