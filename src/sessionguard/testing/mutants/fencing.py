@@ -87,7 +87,9 @@ class ChecksTheFenceThenWrites(Gap):
     def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
         with self.step():
             holding = self.holdings.get((command.session_id, command.name))
-            if self.gaps and holding is not None and holding.holder is None:
+            if self.gaps and holding is not None:
+                # Nobody uses up its tries while the lock is held, and nobody takes it before a stale save is under way.
+                self.lock.wait_for(lambda: holding.holder is None, timeout=self.patience)
                 self.await_gap()
         return super().acquire_lock(command)
 
