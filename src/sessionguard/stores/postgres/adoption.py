@@ -36,7 +36,7 @@ class Adoption:
     """Which table, what a slot is in it, which rows are active, which of those is the newest, and how one is ended."""
 
     table: str
-    """The name, or schema.name; as it is written in the catalogue."""
+    """The name in the schema public, or schema.name; as it is written in the catalogue."""
     slot: tuple[str, ...]
     active: tuple[str, str | None]
     """A column and the value that it has in active rows; None: it is NULL in them."""
@@ -107,6 +107,7 @@ def repair(settings: Settings, *, dry_run: bool = False) -> Adopted:
 
 def _adopted(adoption: Adoption, settings: Settings, dry_run: bool) -> Script[Adopted]:
     yield from _begun(settings, dry_run)
+    yield "SET LOCAL search_path = public", None
     relation = yield from _relation(adoption.table)
     if not dry_run:
         yield _text(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(relation)), None

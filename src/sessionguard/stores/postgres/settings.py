@@ -93,6 +93,7 @@ def _server_settings(settings: Settings) -> str:
             "default_transaction_isolation": r"read\ committed",
             "default_transaction_read_only": "off",
             "default_transaction_deferrable": "off",
+            "search_path": "pg_catalog",
             "statement_timeout": milliseconds,
             "lock_timeout": milliseconds,
             "idle_in_transaction_session_timeout": max(10_000, 2 * milliseconds),

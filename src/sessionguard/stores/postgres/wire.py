@@ -5,12 +5,14 @@ transaction another connection, nothing may be left behind on one: there isolati
 together in one message, as one transaction, with the values inside.
 """
 
+import re
 from collections.abc import Mapping
+from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import frozen
-from psycopg import AsyncClientCursor, AsyncCursor, ClientCursor, Cursor
+from psycopg import AsyncClientCursor, AsyncCursor, AsyncRawCursor, ClientCursor, Cursor, RawCursor
 
 from sessionguard.stores.postgres.settings import Settings
 
@@ -37,13 +39,15 @@ ARITIES: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 
+_HEADING: Final = re.compile(r"^-- (name|macro): (\w+)$", re.MULTILINE)
+
 
 @frozen
 class Wire:
     """The messages of one store."""
 
     statements: Mapping[str, bytes]
-    """Verb -> what is sent."""
+    """Verb -> what is sent; as bytes, which psycopg takes without asking whether the text is a literal."""
     prepare: bool
     passed_over: int
     """How many results come before that of the statement."""
@@ -52,21 +56,33 @@ class Wire:
 
 
 def wire_of(settings: Settings) -> Wire:
-    """Give the messages for a schema; its name was checked and needs no quoting."""
-    calls = {
-        verb: f'SELECT * FROM "{settings.schema}".sg_{verb}({", ".join(["%s"] * arity)})'
-        for verb, arity in ARITIES.items()
-    }
+    """Give the messages for a schema; its name was checked."""
+    schema = f'"{settings.schema}"'
     if settings.prepare:
-        return Wire(_queries(calls), True, 0, Cursor, AsyncCursor)
+        calls = {verb: _call(schema, verb, [f"${n + 1}" for n in range(arity)]) for verb, arity in ARITIES.items()}
+        return Wire(_encoded(calls | _written(schema)), True, 0, RawCursor, AsyncRawCursor)
     before = (
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
         f"SET LOCAL statement_timeout = {settings.patience_ms}; SET LOCAL lock_timeout = {settings.patience_ms}; "
     )
-    whole = {verb: f"{before}{call}; COMMIT" for verb, call in calls.items()}
-    return Wire(_queries(whole), False, 3, ClientCursor, AsyncClientCursor)
+    whole = {verb: f"{before}{_call(schema, verb, ['%s'] * arity)}; COMMIT" for verb, arity in ARITIES.items()}
+    return Wire(_encoded(whole), False, 3, ClientCursor, AsyncClientCursor)
 
 
-def _queries(texts: Mapping[str, str]) -> Mapping[str, bytes]:
-    # As bytes, which psycopg takes without asking whether the text is a literal.
+def _call(schema: str, verb: str, places: list[str]) -> str:
+    return f"SELECT * FROM {schema}.sg_{verb}({', '.join(places)})"
+
+
+def _written(schema: str) -> dict[str, str]:
+    text = files(__package__).joinpath("statements.sql").read_text(encoding="utf-8")
+    _, *parts = _HEADING.split(text)
+    macros: dict[str, str] = {"schema": schema}
+    statements: dict[str, str] = {}
+    for kind, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        filled = re.sub(r"@(\w+)", lambda found: macros[found[1]], body.strip())
+        (macros if kind == "macro" else statements)[name] = filled
+    return statements
+
+
+def _encoded(texts: Mapping[str, str]) -> Mapping[str, bytes]:
     return MappingProxyType({verb: text.encode("ascii") for verb, text in texts.items()})

@@ -1,0 +1,33 @@
+-- Statements for what is asked most often and mostly only reads: a hit is answered by a plain SELECT, and only if there is
+-- none is the function called, which looks again, locks, and decides. Both see one snapshot, so a session that another
+-- transaction ended before it began is never a hit. Everything else calls its function straight away.
+--
+-- Sent on connections of our own only, which have pg_catalog as their search path. @schema is the store's schema.
+
+-- macro: record
+id, scope, owner, nullif(external_id, ''), seat IS NOT NULL, reason, created_us, last_seen_us, expires_us, absolute_us,
+ended_us, version, generation, token_hash, previous_hash, previous_until_us, touch_us, data
+
+-- macro: now
+coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+
+-- name: load
+WITH hit AS MATERIALIZED (
+  SELECT $1::text, 'found'::text, NULL::bigint, @record
+    FROM @schema.sg_session
+   WHERE token_hash = $3 AND active AND @now < least(expires_us, last_seen_us + touch_us)
+     AND ($4::text IS NULL OR scope = $4))
+SELECT * FROM hit
+UNION ALL
+SELECT * FROM @schema.sg_load($1, $2, $3, $4) WHERE NOT EXISTS (SELECT FROM hit)
+
+-- name: get_or_create
+WITH hit AS MATERIALIZED (
+  SELECT $1::text, 'found'::text, NULL::bigint, @record
+    FROM @schema.sg_session
+   WHERE owner = $5 AND scope = $4 AND external_id = $6 AND seat = 0 AND active AND id <> $3
+     AND @now < least(expires_us, last_seen_us + touch_us))
+SELECT * FROM hit
+UNION ALL
+SELECT * FROM @schema.sg_get_or_create($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ WHERE NOT EXISTS (SELECT FROM hit)
