@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sessionguard import AsyncSessionGuard, SessionGuard
-from sessionguard.stores.redis import RedisStore
+from sessionguard.stores.redis import AsyncRedisStore, RedisStore
 from sessionguard.testing.servers import EngineMissingError, RedisServer
 from tests.benchmarks import guard_calls
 from tests.benchmarks.bare_redis import BareRedis, async_side, begin_all_shards, side
@@ -33,11 +33,10 @@ def cases(folder: Path) -> Iterator[list[Case]]:
     loop = asyncio.new_event_loop()
     with server:
         bare = BareRedis(server.url)
-        store, twin = RedisStore(server.url, prefix="blocking"), RedisStore(server.url, prefix="async")
+        store, async_store = RedisStore(server.url, prefix="ours"), AsyncRedisStore(server.url, prefix="ours")
         begin_all_shards(store)
-        begin_all_shards(twin)
         blocking = SessionGuard(store, policy=POLICIES, sweep_interval=None)
-        asynchronous = AsyncSessionGuard(twin.as_async(), policy=POLICIES, sweep_interval=None)
+        asynchronous = AsyncSessionGuard(async_store, policy=POLICIES, sweep_interval=None)
         try:
             async_scripts = {name: script for name, script in SCRIPTS.items() if name != "sweep of 100"}
             yield [
@@ -52,9 +51,10 @@ def cases(folder: Path) -> Iterator[list[Case]]:
             ]
         finally:
             loop.run_until_complete(asynchronous.close())
+            loop.run_until_complete(async_store.close())
             loop.close()
             blocking.close()
-            twin.close()
+            store.close()
             bare.close()
 
 

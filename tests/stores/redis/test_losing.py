@@ -13,6 +13,7 @@ from sessionguard.stores.contract import ForgetfulStore
 from sessionguard.stores.redis import RedisStore
 from sessionguard.testing.contracts.stage import SECOND
 from sessionguard.testing.servers import RedisCluster, RedisSentinel, RedisServer
+from sessionguard.testing.servers.redis_wire import RedisLine
 from tests.stores.redis.asking import Session, servers_of
 from tests.stores.redis.conftest import OpenSession
 
@@ -79,6 +80,13 @@ def test_t59_others_began_anew(session: Session, place: RedisServer | RedisClust
         store.close()
 
 
+def _wait_for_replica(primary: RedisServer) -> None:
+    """Wait until the replica has all that was written so far; WAIT itself looks at its own connection only."""
+    with RedisLine(primary.port) as line:
+        line.command("SET", "marker", 1)
+        assert line.command("WAIT", 1, 5000) == 1
+
+
 def _until_it_answers(session: Session, command: c.Command[c.R], seconds: float = 30.0) -> c.R:
     """Ask again for as long as the answer is transient, as a guard does."""
     deadline = time.monotonic() + seconds
@@ -100,7 +108,7 @@ def test_t59_failover_with_a_lost_write(open_session: OpenSession) -> None:
     ):
         session = open_session(sentinel.url, patience_seconds=1.0)
         kept = session.opened("ana", data={"n": 1})
-        primary.command("WAIT", 1, 5000)
+        _wait_for_replica(primary)
         # From here on the replica hears nothing any more: the primary wants a password of whoever connects anew.
         primary.command("CONFIG", "SET", "requirepass", "another")
         primary.password = "another"
@@ -118,23 +126,33 @@ def test_t59_failover_with_a_lost_write(open_session: OpenSession) -> None:
         assert sentinel.primary_port == replica.port
 
 
-def test_demoted_primary_is_not_read(open_session: OpenSession) -> None:
+def test_demoted_primary_is_not_read(open_session: OpenSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that has become a replica is neither written to nor read from: what it says may be old."""
     with RedisServer(appendonly="no") as primary, RedisServer(appendonly="no", replica_of=primary) as replica:
-        session = open_session(primary.url, patience_seconds=1.0)
+        session = open_session(primary.url, patience_seconds=1.0, pool_size=20)
         opened = session.opened("ana")
-        primary.command("WAIT", 1, 5000)
+        _wait_for_replica(primary)
         behind = RedisStore(replica.url, prefix=session.store.keys.prefix, patience_seconds=1.0)
         with pytest.raises(StoreUnavailableError, match="read-only replica; name the primary") as caught:
             run(perform(session.s.load(opened)), behind)
         assert caught.value.transient
         behind.close()
+        (pool,) = session.store.pools
+        for line in [pool.take(time.monotonic() + 5) for _ in range(20)]:
+            pool.give_back(line)
+        monkeypatch.setattr(pool, "drop", lambda: None)
         replica.command("REPLICAOF", "NO", "ONE")
         primary.command("REPLICAOF", "127.0.0.1", replica.port)
-        with pytest.raises(StoreUnavailableError, match="replica"):
-            session.ask(session.s.save(opened, {"n": 1}))
-        with pytest.raises(StoreUnavailableError, match="replica"):
-            session.ask(session.s.load(opened, at=SECOND))
+        # Meanwhile it copies what the other has, and may have nothing: that is no absence of any session.
+        commands: tuple[c.Command[Any], ...] = (
+            session.s.load(opened), session.s.get(opened), session.s.save(opened, {"n": 1}), session.s.end(opened),
+            session.s.get_or_create("ana"), session.s.page(), session.s.page(owner="ana"), session.s.sweep(),
+            session.s.purge(), session.s.end_owner("ana"), session.s.release(opened, "one"), c.Identify(),
+        )  # fmt: skip
+        for command in commands:
+            # Each over a connection from before, where nobody asks whether this is still a primary.
+            with pytest.raises(StoreUnavailableError, match="replica"):
+                session.ask(command)
 
 
 def test_cluster_moves_a_slot(open_session: OpenSession) -> None:

@@ -84,9 +84,10 @@ def _begun(home: Home, command: c.Sweep | c.Purge, name: str, index: str, age_us
     questions: list[tuple[str, Words]] = [
         (log_tag, ("GET", home.keys.index(log_tag, f"w:{name}"))),
         (log_tag, ("TIME",)),
+        home.refused_by_replicas(),
         *((tag, ("ZRANGE", home.keys.index(tag, index), 0, 0, "WITHSCORES")) for tag in TAGS),
     ]
-    known, (seconds, micros), *heads = yield Survey(questions)
+    known, (seconds, micros), _, *heads = yield Survey(questions)
     if known is not None:
         return _Answer.of(known)
     now_us = int(seconds) * 1_000_000 + int(micros) if command.at is None else to_us(command.at)

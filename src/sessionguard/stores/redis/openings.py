@@ -41,6 +41,10 @@ class Home:
         tag = tag if tag in self.keys.bases else TAGS[0]
         return Call(SCRIPTS[script], tag, self.keys.bases[tag], instant, arguments)
 
+    def refused_by_replicas(self) -> tuple[str, Words]:
+        """Give a question that changes nothing, but that a replica, whose data may be old, answers with an error."""
+        return TAGS[0], ("PERSIST", self.keys.bases[TAGS[0]])
+
 
 def identify(home: Home) -> Procedure[str]:
     """Give the deployment id, drawn now if there is none yet."""

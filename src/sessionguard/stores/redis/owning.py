@@ -102,7 +102,7 @@ def listed(home: Home, command: c.Page) -> Procedure[c.PageOfRecords]:
 def _filled_shards(home: Home, first: str) -> Procedure[list[str]]:
     tags = [tag for tag in TAGS if tag >= first]
     questions: list[tuple[str, Words]] = [(tag, ("EXISTS", home.keys.index(tag, "all"))) for tag in tags]
-    counts = yield Survey(questions)
+    _, *counts = yield Survey([home.refused_by_replicas(), *questions])
     return [tag for tag, count in zip(tags, counts, strict=True) if count]
 
 

@@ -2,14 +2,14 @@
 local m = record(ID)
 if not m or not is_active(m) then
   fence = 0
-  return answer('ended')
+  return told('ended')
 end
 if holder and NOW < lapses and holder ~= HOLDER then
-  return answer('conflict')
+  return told('conflict')
 end
 if holder ~= HOLDER or NOW >= lapses then
   fence = fence + 1
 end
 call('HSET', LOCKS, 'f' .. NAME, text(fence), 'h' .. NAME, HOLDER, 'u' .. NAME, text(NOW + ARGV[6]))
 keep(LOCKS, kept_ms(ID))
-return answer('done')
+return told('done')

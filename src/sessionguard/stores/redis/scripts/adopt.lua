@@ -4,4 +4,4 @@ if deployment == nil then
   deployment = ARGV[3]
   call('SET', P .. 'g', deployment .. ':0')
 end
-return {NONCE, text(NOW), deployment}
+return answer(deployment)

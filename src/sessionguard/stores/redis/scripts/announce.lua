@@ -3,4 +3,4 @@
 local key = owner_key('x:', ARGV[3])
 call('SADD', key, ARGV[4])
 keep(key, tonumber(ARGV[5]))
-return {NONCE, text(NOW)}
+return answer()

@@ -12,7 +12,7 @@ if known then
       ended[#ended + 1] = shown(id, m)
     end
   end
-  return {NONCE, text(NOW), ended, shards}
+  return answer(ended, shards)
 end
 -- Frees nothing, but lets the log of a full server be written.
 call('DEL', log)
@@ -28,4 +28,4 @@ for _, id in ipairs(call('ZRANGE', owner_key('o:', ARGV[4]), 0, -1)) do
 end
 local shards = call('SMEMBERS', owner_key('x:', ARGV[4]))
 call('SET', log, cmsgpack.pack({shards, ids}), 'PX', ARGV[8])
-return {NONCE, text(NOW), ended, shards}
+return answer(ended, shards)

@@ -21,4 +21,4 @@ for position = 6, #ARGV do
     end
   end
 end
-return {NONCE, text(NOW), forgotten}
+return answer(forgotten)

@@ -6,6 +6,6 @@ local LOCKS = P .. 'k:' .. ID
 local lock = call('HMGET', LOCKS, 'f' .. NAME, 'h' .. NAME, 'u' .. NAME)
 local fence, holder, lapses = tonumber(lock[1] or 0), lock[2], tonumber(lock[3] or 0)
 
-local function answer(outcome)
-  return {NONCE, text(NOW), outcome, text(fence)}
+local function told(outcome)
+  return answer(outcome, text(fence))
 end

@@ -3,9 +3,9 @@
 local key = P .. 'w:' .. ARGV[3]
 local known = call('GET', key)
 if known and (string.sub(known, 1, 1) == '=' or string.sub(ARGV[4], 1, 1) == '?') then
-  return {NONCE, text(NOW), known}
+  return answer(known)
 end
 -- Frees nothing, but lets a full server write it.
 call('DEL', key)
 call('SET', key, ARGV[4], 'PX', ARGV[5])
-return {NONCE, text(NOW), ARGV[4]}
+return answer(ARGV[4])

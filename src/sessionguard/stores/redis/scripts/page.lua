@@ -10,4 +10,4 @@ for _, id in ipairs(ids) do
     found[#found + 1] = shown(id, m)
   end
 end
-return {NONCE, text(NOW), found, #ids == tonumber(ARGV[4]) and ids[#ids] or false}
+return answer(found, #ids == tonumber(ARGV[4]) and ids[#ids] or false)

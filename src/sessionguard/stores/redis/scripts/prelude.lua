@@ -47,8 +47,15 @@ local function shown(id, m)
   return {id, m, call('HGETALL', P .. 'd:' .. id)}
 end
 
+-- The reply of every script begins with this. A server that may not write, as a replica whose data may be old or not yet
+-- there, refuses the command and so does not answer at all. (It deletes nothing, for there is no such key.)
+local function answer(...)
+  call('DEL', P)
+  return {NONCE, text(NOW), ...}
+end
+
 local function reply(outcome, id, m, extra)
-  return {NONCE, text(NOW), outcome, m and shown(id, m) or false, extra or false}
+  return answer(outcome, m and shown(id, m) or false, extra or false)
 end
 
 local function owner_key(kind, owner)

@@ -5,13 +5,13 @@ if holder ~= HOLDER then
   for _, one in ipairs(released) do
     if one[1] == HOLDER then
       fence = one[2]
-      return answer('done')
+      return told('done')
     end
   end
-  return answer('conflict')
+  return told('conflict')
 end
 table.insert(released, 1, {HOLDER, fence})
 released[33] = nil
 call('HDEL', LOCKS, 'h' .. NAME)
 call('HSET', LOCKS, 'r' .. NAME, cmsgpack.pack(released))
-return answer('done')
+return told('done')

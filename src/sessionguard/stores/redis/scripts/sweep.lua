@@ -17,4 +17,4 @@ for position = 4, #ARGV do
     ended[#ended + 1] = shown(id, m)
   end
 end
-return {NONCE, text(NOW), ended}
+return answer(ended)
