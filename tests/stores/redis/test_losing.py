@@ -11,7 +11,6 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.errors import StoreDataError, StoreError, StoreUnavailableError
 from sessionguard.stores.contract import ForgetfulStore
 from sessionguard.stores.redis import RedisStore
-from sessionguard.testing.contracts.stage import SECOND
 from sessionguard.testing.servers import RedisCluster, RedisSentinel, RedisServer
 from sessionguard.testing.servers.redis_wire import RedisLine
 from tests.stores.redis.asking import Session, servers_of
