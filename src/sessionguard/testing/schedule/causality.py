@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
-from sessionguard.testing.schedule.accesses import Point, modes_conflict
+from sessionguard.testing.schedule.accesses import Point, conflict, modes_conflict
 from sessionguard.testing.schedule.track import Step
 
 Clock = list[int]
@@ -32,6 +32,7 @@ class Causality:
         self._own: list[Clock] = [[-1] * workers for _ in range(workers)]
         self._workers: list[int] = []
         self._clocks: list[Clock] = []
+        self._accesses: list[Sequence[Point]] = []
         self._last: dict[Hashable, dict[tuple[str, int], int]] = {}
         """By resource: the last step of each worker in each mode."""
         self._locked: dict[Hashable, int] = {}
@@ -40,7 +41,7 @@ class Causality:
     def add(self, step: Step, find_races: bool = True) -> list[Race]:
         """Take in the next step; give the races between it and steps before it, if asked to."""
         worker, number = step.worker, len(self._workers)
-        accesses = [step.point, *step.notes] if step.notes else (step.point,)
+        accesses = self._visible([step.point, *step.notes] if step.notes else (step.point,))
         clock = list(self._own[worker])
         races = []
         if find_races and step.point.mode == "acq":
@@ -55,6 +56,7 @@ class Causality:
         clock[worker] = number
         self._workers.append(worker)
         self._clocks.append(clock)
+        self._accesses.append(accesses)
         self._own[worker] = clock
         self._remember(worker, number, accesses)
         return races
@@ -63,12 +65,23 @@ class Causality:
         """Give the race of a worker that still waits for a lock with the step that took it."""
         return self._lock_race(point, worker, self._own[worker])
 
+    def stopped(self, place: int, worker: int, point: Point) -> Race:
+        """Give the race of a worker with the step that took it from its point, as if it had gone on at the very end.
+
+        At the end, because then everything that the step did not cause comes first, and what of that conflicts with
+        the point is found as a race of its own in the schedule that this leads to.
+        """
+        owner = self._workers[place]
+        clock = [-1] * len(self._own)
+        for number in range(place + 1, len(self._workers)):
+            if self._clocks[number][owner] < place and conflict(self._accesses[number], (point,)):
+                self._join(clock, number)
+        return Race(place, self._initials(place, worker, clock))
+
     def _before(self, worker: int, accesses: Sequence[Point]) -> Iterator[tuple[int, bool]]:
         """Give the last steps of others that conflict, latest first, and whether they could come later."""
         found: dict[int, bool] = {}
         for point in accesses:
-            if point.mode in _OF_OPERATIONS and not self._is_strict:
-                continue
             for (mode, owner), number in self._last.get(point.resource, {}).items():
                 if owner != worker and modes_conflict(mode, point.mode):
                     # A lock is taken after it was released, not before: the race is between those who take it.
@@ -106,6 +119,11 @@ class Causality:
             initials.append(worker)
         firsts[worker] = number
 
+    def _visible(self, accesses: Sequence[Point]) -> Sequence[Point]:
+        if self._is_strict:
+            return accesses
+        return [point for point in accesses if point.mode not in _OF_OPERATIONS]
+
     def _join(self, clock: Clock, earlier: int) -> None:
         for worker, number in enumerate(self._clocks[earlier]):
             if number > clock[worker]:
@@ -113,8 +131,6 @@ class Causality:
 
     def _remember(self, worker: int, number: int, accesses: Sequence[Point]) -> None:
         for point in accesses:
-            if point.mode in _OF_OPERATIONS and not self._is_strict:
-                continue
             self._last.setdefault(point.resource, {})[point.mode, worker] = number
             if point.mode == "acq":
                 self._locked[point.resource] = number

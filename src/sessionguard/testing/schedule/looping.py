@@ -6,16 +6,18 @@ to run. So every order that is tried is one that a real loop can produce.
 """
 
 import asyncio
-import math
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import Context
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from sessionguard.core.points import point
 from sessionguard.testing.schedule.accesses import CLOCK
 from sessionguard.testing.schedule.clock import VirtualClock
+
+_MICROSECOND: Final = 1e-6
 
 Quiet = Callable[[float | None], None]
 """Called when nothing is ready, with the seconds to the next timer, or None."""
@@ -28,6 +30,8 @@ class VirtualLoop(BaseEventLoop):
         super().__init__()
         self._clock = clock
         self._selector = _Selector(when_quiet)
+        # The virtual clock counts microseconds; a timer that is nearer than one is due.
+        self._clock_resolution = _MICROSECOND
 
     def time(self) -> float:
         """Give the seconds that the virtual clock shows since its start."""
@@ -35,15 +39,17 @@ class VirtualLoop(BaseEventLoop):
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock on to a timer that is so far away."""
-        # Rounded up: a clock that stops a part of a microsecond before its timer never gets there.
-        self._clock.advance(math.ceil(seconds * 1e6 + 1e-3) / 1e6)
+        self._clock.advance(timedelta(microseconds=max(1, round(seconds * 1e6))))
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> "asyncio.Future[Any]":
-        """Give a future for what `func` returns; it runs in this thread, in its turn, so that its order is decided."""
+        """Give a future for what `func` returns; it runs here and now, as a part of the caller's step."""
         future = self.create_future()
-        self.call_soon(_settle, future, func, args)
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
         return future
 
     def call_at(  # type: ignore[override]
@@ -57,8 +63,10 @@ class VirtualLoop(BaseEventLoop):
         point("timer", CLOCK, "r")
         super()._timer_handle_cancelled(handle)  # type: ignore[misc]
 
-    def _process_events(self, event_list: object) -> None:
-        pass
+    def _ignore(self, events: object) -> None:
+        """There are no events from outside."""
+
+    _process_events = _ignore
 
     def _write_to_self(self) -> None:
         pass
@@ -72,20 +80,9 @@ class _Selector:
 
     def select(self, timeout: float | None) -> list[object]:
         """Report nothing, but let the schedule go on if nothing else would."""
-        if timeout is None or timeout > 0:
+        if timeout is None or timeout >= _MICROSECOND:
             self._when_quiet(timeout)
         return []
 
     def close(self) -> None:
         """Nothing to close."""
-
-
-def _settle(future: "asyncio.Future[Any]", func: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    if future.cancelled():
-        return
-    try:
-        result = func(*args)
-    except BaseException as error:
-        future.set_exception(error)
-    else:
-        future.set_result(result)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, Final
 
 from sessionguard.core.points import point
@@ -21,6 +22,18 @@ _METHODS: Final[dict[type[Any], tuple[str, ...]]] = {
 
 
 def _declaring(label: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    if iscoroutinefunction(method):
+        # A wait that ends, also by cancellation, takes itself out of the queue of those who wait.
+        @wraps(method)
+        async def declare_both_ends(*args: Any, **kwargs: Any) -> Any:
+            point(label, _RESOURCE, "w")
+            try:
+                return await method(*args, **kwargs)
+            finally:
+                point(label, _RESOURCE, "w")
+
+        return declare_both_ends
+
     @wraps(method)
     def declare(*args: Any, **kwargs: Any) -> Any:
         point(label, _RESOURCE, "w")

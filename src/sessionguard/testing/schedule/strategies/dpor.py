@@ -48,6 +48,7 @@ class SourceDpor:
         self._fresh = 0
         """From which step on the schedule is a new one."""
         self._is_asleep = False
+        self._where_asleep: tuple[Point | None, ...] = ()
 
     def begin(self) -> bool:
         """Go back to the last place with something left to try."""
@@ -87,10 +88,23 @@ class SourceDpor:
         for number in range(len(self._path)):
             for race in causality.add(track.steps[number], number >= self._fresh):
                 self._try_instead(race.earlier, race.instead)
+        self._try_who_was_stopped(track, causality)
         if not self._is_asleep:
             for worker, point in track.waiting():
                 for race in causality.waiting(worker, point):
                     self._try_instead(race.earlier, race.instead)
+
+    def _try_who_was_stopped(self, track: Track, causality: Causality) -> None:
+        """Where a step took others from their points (a cancelled task or timer), let those come before it, too."""
+        end = self._where_asleep if self._is_asleep else track.pending
+        for place, node in enumerate(self._path):
+            if not track.steps[place].notes:
+                continue
+            after = self._path[place + 1].pending if place + 1 < len(self._path) else end
+            for worker in node.enabled:
+                point = node.pending[worker]
+                if worker != node.chosen and point is not None and after[worker] != point:
+                    self._try_instead(place, causality.stopped(place, worker, point).instead)
 
     def _restart(self, fresh: int) -> bool:
         self._depth, self._fresh, self._is_asleep = 0, fresh, False
@@ -102,6 +116,7 @@ class SourceDpor:
         if not awake:
             # Whatever comes now was explored from an earlier place; the run only has to come to an end.
             self._is_asleep = True
+            self._where_asleep = tuple(track.pending)
             self.redundant += 1
             return track.current if track.current in enabled else enabled[0]
         node = _Node(enabled, tuple(track.pending), sleep)

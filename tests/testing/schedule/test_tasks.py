@@ -1,0 +1,226 @@
+"""Tasks on a virtual loop: every order of answers and timers, and none that a real loop cannot produce."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+
+from sessionguard.core.points import apoint, point
+from sessionguard.errors import MisuseError
+from sessionguard.testing import Profile
+from sessionguard.testing.history import History
+from sessionguard.testing.schedule import Budget, Interleaver, Scenario, primitives
+from tests.testing.schedule.async_programs import random_async_program
+
+LARGE = Budget(schedules=20_000, seconds=60)
+
+
+def disagreements(count: int) -> list[int]:
+    """Give the seeds of the programs for which source-DPOR finds other outcomes than there are."""
+    found = []
+    for seed in range(count):
+        program = random_async_program(random.Random(seed))
+        assert Interleaver("dfs", LARGE, shrink_seconds=0).run(program.build).exhausted
+        expected = set(program.outcomes)
+        program.outcomes.clear()
+        assert Interleaver("dpor", LARGE, shrink_seconds=0).run(program.build).exhausted
+        if program.outcomes != expected:
+            found.append(seed)
+    return found
+
+
+def test_dpor_finds_exactly_the_outcomes_there_are(sg_profile: Profile) -> None:
+    """On random programs with locks, events, timeouts and children its outcomes are those of all schedules."""
+    assert disagreements(sg_profile.programs) == []
+
+
+def test_undeclared_locks_and_events_would_be_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what declares asyncio's own primitives, outcomes are lost on these programs."""
+    monkeypatch.setattr(primitives, "_DECLARING", [])
+    assert disagreements(40) != []
+
+
+def outcomes(setup: Callable[[Scenario, list[str]], None], strategy: str = "dpor") -> set[tuple[str, ...]]:
+    """Give what a scenario can note down, in all schedules."""
+    seen = set()
+
+    def build(s: Scenario) -> None:
+        noted: list[str] = []
+        setup(s, noted)
+        s.check(lambda history: seen.add(tuple(noted)))
+
+    outcome = Interleaver(strategy, LARGE).run(build)
+    assert outcome.exhausted, outcome.describe()
+    return seen
+
+
+def test_an_answer_and_its_timeout_come_in_both_orders() -> None:
+    """A reply may come before its timeout or after, though nobody sleeps."""
+
+    def setup(s: Scenario, noted: list[str]) -> None:
+        async def ask() -> None:
+            try:
+                async with asyncio.timeout(3600):
+                    await apoint("reply", "x", "r")
+                    noted.append("reply")
+            except TimeoutError:
+                noted.append("timeout")
+
+        s.task("a", ask)
+
+    assert outcomes(setup) == {("reply",), ("timeout",)}
+
+
+def test_callbacks_stay_first_in_first_out() -> None:
+    """What real loops never reorder is not reordered here: callbacks run in the order in which they were scheduled."""
+
+    def setup(s: Scenario, noted: list[str]) -> None:
+        async def work() -> None:
+            loop = asyncio.get_running_loop()
+            for number in range(5):
+                loop.call_soon(noted.append, str(number))
+            await asyncio.sleep(0)
+            await apoint("end", "x", "w")
+
+        s.task("a", work)
+
+    assert outcomes(setup, "dfs") == {("0", "1", "2", "3", "4")}
+
+
+def test_tasks_that_a_worker_starts_take_part() -> None:
+    """Children of a worker are interleaved with each other and with everybody else."""
+
+    def setup(s: Scenario, noted: list[str]) -> None:
+        async def child(name: str) -> None:
+            await apoint("child", "x", "w")
+            noted.append(name)
+
+        async def parent() -> None:
+            await asyncio.gather(child("1"), child("2"))
+            noted.append("joined")
+
+        async def other() -> None:
+            await apoint("other", "x", "w")
+            noted.append("other")
+
+        s.task("a", parent)
+        s.task("b", other)
+
+    seen = outcomes(setup)
+    assert len({tuple(name for name in order if name != "joined") for order in seen}) == 6
+    assert all(order.index("joined") > max(order.index("1"), order.index("2")) for order in seen)
+    assert seen == outcomes(setup, "dfs")
+
+
+def test_time_is_the_scenario_s_clock() -> None:
+    """Sleeping moves the virtual clock, at once and exactly; the clock of the loop is the same one."""
+    shown = []
+
+    def build(s: Scenario) -> None:
+        async def nap() -> None:
+            before = s.clock()
+            await asyncio.sleep(90)
+            shown.append((s.clock() - before).total_seconds())
+
+        s.task("a", nap)
+
+    assert Interleaver().run(build).ok
+    assert set(shown) == {90.0}
+
+
+def test_work_in_an_executor_has_its_turn() -> None:
+    """What is handed to a thread is a part of its caller's step: its order is decided, its points are accesses."""
+
+    def setup(s: Scenario, noted: list[str]) -> None:
+        def blocking(name: str) -> str:
+            point("write", "x", "w")
+            return name
+
+        async def work(name: str) -> None:
+            await apoint("begin", "y", "r")
+            noted.append(await asyncio.to_thread(blocking, name))
+
+        for name in "ab":
+            s.task(name, partial(work, name))
+
+    assert outcomes(setup) == {("a", "b"), ("b", "a")}
+
+
+def test_a_task_that_waits_for_ever_is_told() -> None:
+    """A worker that nothing wakes any more fails the schedule; it is cancelled, and no warning is left behind."""
+
+    def build(s: Scenario) -> None:
+        async def work() -> None:
+            await apoint("before", "x", "w")
+            await asyncio.Event().wait()
+
+        s.task("a", work)
+
+    outcome = Interleaver().run(build)
+    assert outcome.failure is not None
+    assert outcome.failure.verdict.reason == "hung"
+
+
+def test_a_race_of_tasks_is_shrunk_and_repeated() -> None:
+    """A check-then-insert of four tasks comes down to two tasks and one preemption, and back by its id."""
+
+    def build(s: Scenario) -> None:
+        rows: dict[str, str] = {}
+
+        async def get_or_create(me: str) -> None:
+            with s.history.record(me, "get_or_create", key="alice") as op:
+                await apoint("SELECT", "alice", "r")
+                if "alice" not in rows:
+                    await apoint("INSERT", "alice", "w")
+                    rows["alice"] = me
+                op.ok(rows["alice"])
+
+        def one_session(history: History) -> None:
+            assert len({operation.result for operation in history.operations}) <= 1
+
+        for name in "abcd":
+            s.task(name, partial(get_or_create, name))
+        s.check(one_session)
+
+    failure = Interleaver().run(build).failure
+    assert failure is not None
+    assert len(failure.minimal.workers) == 2
+    assert failure.minimal.preemptions == 1
+    for _ in range(100):
+        again = Interleaver().run(build, replay=failure.replay_id)
+        assert again.failure is not None
+        assert again.replay_is_faithful
+
+
+def test_threads_and_tasks_are_not_mixed() -> None:
+    """A scenario with both is refused."""
+
+    async def nothing() -> None:
+        return
+
+    def build(s: Scenario) -> None:
+        s.worker("a", int)
+        s.task("b", nothing)
+
+    with pytest.raises(MisuseError, match="both threads and tasks"):
+        Interleaver().run(build)
+
+
+def test_what_a_task_raises_is_a_failure() -> None:
+    """An error that leaves a task is found; being cancelled is none."""
+
+    async def fails() -> None:
+        await apoint("before", "x", "w")
+        raise KeyError("alice")
+
+    async def is_cancelled() -> None:
+        raise asyncio.CancelledError
+
+    def run(work: Callable[[], Awaitable[None]]) -> str | None:
+        failure = Interleaver("serial").run(lambda s: s.task("a", work)).failure
+        return None if failure is None else failure.verdict.judge
+
+    assert run(fails) == "KeyError"
+    assert run(is_cancelled) is None
