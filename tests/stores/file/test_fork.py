@@ -1,6 +1,7 @@
 """Forks of a process that uses a store: locks stay with whoever took them, and no one reads or writes amiss."""
 
 import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,38 @@ def test_t69_a_fork_with_a_lock_held_keeps_no_lock(store: FileStore, stage: Stag
         assert forked.hear() == 3
         assert other.save(stage.save(opened, {"parent": 2})).record is not None
         forked.tell()
+
+
+def test_t69_a_child_does_not_keep_the_lock_of_a_parent_that_died(
+    path: Path, stage: Stage, open_store: OpenStore
+) -> None:
+    """A lock that was held in a process as it forked is free when that one is dead, however long the child lives."""
+    new = stage.new()
+    with ChildProcess(hold_and_fork, str(path), new.id[:2], start="fork") as parent:
+        heir = parent.hear()
+        try:
+            parent.kill()
+            assert open_store(patience_seconds=0.5).create(stage.create(new)).record.id == new.id
+        finally:
+            os.kill(heir, signal.SIGKILL)
+
+
+def hold_and_fork(pipe: Any, path: str, shard: str) -> None:
+    """Hold the lock of a shard in one thread, fork in another, tell of the child, and wait."""
+    store, inside = FileStore(path), threading.Event()
+
+    def hold() -> None:
+        with store._shards.changing("hold", {shard}):
+            inside.set()
+            threading.Event().wait()
+
+    threading.Thread(target=hold, daemon=True).start()
+    assert inside.wait(10)
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    pipe.send(pid)
+    pipe.recv()
 
 
 def test_no_descriptor_outlives_a_call(store: FileStore, stage: Stage) -> None:
