@@ -31,6 +31,16 @@ class Register(Model[int]):
         return (args["value"] if swapped else state,)
 
 
+class EagerRegister(Register):
+    """The same, which says what only reads."""
+
+    def only_reads(self, operation: Operation) -> bool:
+        """A read does, and a compare-and-set that failed."""
+        return operation.outcome == "ok" and (
+            operation.name == "read" or (operation.name == "cas" and operation.result is False)
+        )
+
+
 def drawn(seed: int, *, most: int = 8) -> list[Operation]:
     """Give a history of up to `most` operations by a few clients; many of them are wrong, by a little."""
     draw = random.Random(seed)

@@ -27,7 +27,7 @@ def check(history: History | Iterable[Operation], model: AnyModel, budget: Budge
     unknown: Unknown | None = None
     for key, projected in sorted(_by_key(operations, specification), key=lambda part: len(part[1])):
         try:
-            stuck = Search(projected, specification.initial(), specification.step, meter).run()
+            stuck = Search(projected, specification, meter).run()
         except BudgetExceededError as error:
             unknown = unknown or Unknown(str(error), key)
             continue

@@ -37,6 +37,13 @@ class Model(Generic[State]):
         """
         raise NotImplementedError
 
+    def only_reads(self, operation: Operation) -> bool:
+        """Tell whether `step`, with the result it had, gives no state but the one it was given, whichever that is.
+
+        It may refuse it, or give a state in which less is left open. Saying True spares the search most of its work.
+        """
+        return False
+
     def keys(self, operation: Operation) -> Iterable[Key]:
         """Give the keys that it touches; by default everything is one key."""
         return (None,)

@@ -7,15 +7,17 @@ doubly linked list from which an operation is lifted and into which it is put ba
 ("Faster Linearizability Checking via P-Compositionality", 2015).
 
 A specification may allow several states; the search goes on with the set of all of them, so that a choice
-costs no branch of its own.
+costs no branch of its own. What only reads, and may come next, is put there at once: whatever order has it later is as
+legal with it here, so there is nothing to try instead.
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final
 
 from attrs import frozen
 
+from sessionguard.testing.history.model import Model
 from sessionguard.testing.history.operations import Operation
 
 States = frozenset[Hashable]
@@ -64,7 +66,7 @@ class Stuck:
 class _Node:
     """A call or a return in the list; a call knows its return."""
 
-    __slots__ = ("bit", "is_call", "next", "operation", "place", "previous", "ret")
+    __slots__ = ("bit", "is_call", "next", "only_reads", "operation", "place", "previous", "ret")
 
     def __init__(self, operation: Operation | None, is_call: bool) -> None:
         self.operation: Any = operation
@@ -72,6 +74,7 @@ class _Node:
         self.previous: Any = None
         self.next: Any = None
         self.ret: _Node | None = None
+        self.only_reads = False
         self.bit = 0
         self.place = 0
 
@@ -94,42 +97,52 @@ class Search:
     def __init__(
         self,
         operations: Sequence[Operation],
-        initial: Hashable,
-        step: Callable[[Any, Operation], Iterable[Hashable]],
+        model: Model[Any],
         meter: Meter,
     ) -> None:
-        self._step, self._meter = step, meter
-        self._states: States = frozenset((initial,))
+        self._step, self._meter = model.step, meter
+        self._states: States = frozenset((model.initial(),))
         self._mask = 0
-        self._head, self._unknown, self._left = _linked(operations)
+        self._head, self._unknown, self._left = _linked(operations, model.only_reads)
         self._lifted: list[tuple[_Node, States]] = []
         self._stuck: Stuck | None = None
 
     def run(self) -> Stuck | None:
         """Search. Raises `BudgetExceededError`."""
-        if not self._left:
-            return None
         seen: set[tuple[int, States]] = set()
-        levels = [self._candidates()]
-        while levels:
-            for node in levels[-1]:
+        levels = [self._level()]
+        while self._left:
+            for node in levels[-1][1]:
                 states = self._after(node)
                 if not states or (self._mask | node.bit, states) in seen:
                     continue
                 if node.ret is None and states == self._states:
                     continue  # Doing nothing is as good as not being done.
                 seen.add((self._mask | node.bit, states))
+                depth = len(self._lifted)
                 self._take(node, states)
-                if not self._left:
-                    return None
-                levels.append(self._candidates())
+                levels.append(self._level(depth))
                 break
             else:
                 self._note_stuck()
-                levels.pop()
-                if levels:
+                depth, _ = levels.pop()
+                while len(self._lifted) > depth:
                     self._give_back()
-        return self._stuck
+                if not levels:
+                    return self._stuck
+        return None
+
+    def _level(self, depth: int = 0) -> tuple[int, Iterator[_Node]]:
+        """Take all reads that may come next, and give what may come after them and to where that is undone."""
+        node = self._head.next
+        while node is not None and node.is_call:
+            after = node.next
+            if node.only_reads and self._after(node) == self._states:
+                self._take(node, self._states)
+                # Its return is gone, too; what stood behind that may come next now.
+                after = node.ret.next if after is node.ret else after
+            node = after
+        return depth, self._candidates() if self._left else iter(())
 
     def _candidates(self) -> Iterator[_Node]:
         """Give what may come next: called before the first of the rest returned, the certain ones first."""
@@ -178,7 +191,7 @@ class Search:
         self._stuck = Stuck(prefix, node.operation, self._states)
 
 
-def _linked(operations: Sequence[Operation]) -> tuple[_Node, list[_Node], int]:
+def _linked(operations: Sequence[Operation], only_reads: Callable[[Operation], bool]) -> tuple[_Node, list[_Node], int]:
     """Give the head of the list, the calls that may never return, and how many returns there are."""
     events: list[tuple[int, int, _Node]] = []
     unknown: list[_Node] = []
@@ -191,6 +204,7 @@ def _linked(operations: Sequence[Operation]) -> tuple[_Node, list[_Node], int]:
             unknown.append(call)
         else:
             call.ret = _Node(operation, False)
+            call.only_reads = only_reads(operation)
             events.append((operation.ret, 1, call.ret))
     events.sort(key=lambda event: event[:2])
     head = last = _Node(None, False)

@@ -1,5 +1,6 @@
 """What cannot be right in whatever order it happened: found in one pass, before any search, and told in plain words."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -94,12 +95,21 @@ def _values_of_nobody(operations: Sequence[Operation], born: Born) -> Iterator[O
                     yield Objection(f"nobody wrote {name!r}: {text} to session {record.id}", (operation,))
 
 
+def _opened_anew(operations: Sequence[Operation]) -> set[str]:
+    """Give the ids that may have had two lives: their opening was repeated after a purge, maybe, had forgotten them."""
+    if not any(operation.name == "purge" for operation in operations):
+        return set()
+    ids = [operation.args["command"].new.id for operation in operations if hasattr(operation.args["command"], "new")]
+    return {session_id for session_id, count in Counter(ids).items() if count > 1}
+
+
 def _versions_that_fall(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
     """Who asks after a version was shown is shown none before it."""
+    anew = _opened_anew(operations)
     latest: dict[str, tuple[int, Operation]] = {}
     before: dict[int, dict[str, tuple[int, Operation]]] = {}
     for is_return, operation in _events(operations):
-        shown = [(record.id, record.version) for record in records_in(operation.result)]
+        shown = [(record.id, record.version) for record in records_in(operation.result) if record.id not in anew]
         if not is_return:
             before[id(operation)] = {session_id: latest[session_id] for session_id, _ in shown if session_id in latest}
             continue
@@ -116,11 +126,14 @@ def _versions_that_fall(operations: Sequence[Operation], born: Born) -> Iterator
 
 def _two_active(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
     """A session was active for certain from the first return that showed it so to the last call that did."""
+    anew = _opened_anew(operations)
     spans: dict[str, tuple[int, int, Operation]] = {}
     slots: dict[tuple[str, str, str | None], set[str]] = {}
     for operation in _answered(operations):
         for record in _given_as_active(operation):
             assert operation.ret is not None
+            if record.id in anew:
+                continue
             begin, end, witness = spans.get(record.id, (operation.ret, operation.call, operation))
             spans[record.id] = (min(begin, operation.ret), max(end, operation.call), witness)
             slots.setdefault((record.scope, record.owner, record.external_id), set()).add(record.id)

@@ -64,9 +64,7 @@ def _remembered(state: SlotState, command: _Opening) -> Iterator[tuple[SlotState
     known = find(state, command.new.id)
     yield state, known
     if known is not None and known.may_be_gone:
-        past = tuple(life for life in state.past if life.id != known.id)
-        done = tuple(done for done in state.done if done.operation_id != command.operation_id)
-        yield state._replace(past=past, done=done), None
+        yield state._replace(past=tuple(life for life in state.past if life.id != known.id)), None
 
 
 def _found(book: Book, state: SlotState, holder: Life | None, reply: c.Opened, lo: int, hi: int) -> Iterator[SlotState]:
@@ -98,7 +96,7 @@ def _opened_in_slot(
     for former in _given_way(book, holder, command, instant):
         told = book.told(former, reply.ended[0])
         if told is not None:
-            after = book.marked(with_life(state, told), command.operation_id, frozenset((told.id,)), lo)
+            after = _marked(book, with_life(state, told), command, told, lo)
             yield from _opened(book, after, life, reply)
 
 
@@ -118,8 +116,7 @@ def _opened_unseen(book: Book, state: SlotState, command: _InSlot, lo: int, hi: 
     for former in _given_way(book, holder, command, (lo, hi)):
         begin = max(lo, book.expires(holder)[0]) if former.reason == EXPIRED_REASON else lo
         life = newborn(command.new, (begin, hi), generation, exclusive=True)
-        after = with_life(with_life(state, former), life)
-        yield book.marked(after, command.operation_id, frozenset((former.id,)), lo)
+        yield _marked(book, with_life(with_life(state, former), life), command, former, lo)
 
 
 def _given_way(book: Book, holder: Life, command: _InSlot, instant: Span) -> Iterator[Life]:
@@ -141,6 +138,13 @@ def _again(
     done = done_before(state, command.operation_id) or Done(command.operation_id, frozenset(), lo)
     if told is not None and is_first_answer(book, state, done, reply.ended, hi):
         yield with_life(state, told)
+
+
+def _marked(book: Book, state: SlotState, command: _InSlot, former: Life, lo: int) -> SlotState:
+    before = done_before(state, command.operation_id)
+    # Former sessions carry the name of the command that ended them, also one that it ended in an earlier life.
+    ended = frozenset((former.id,)) if before is None else before.ended | {former.id}
+    return book.marked(state, command.operation_id, ended, lo)
 
 
 def _last_generation(state: SlotState) -> int:

@@ -16,7 +16,8 @@ from attrs import evolve, frozen
 
 from sessionguard.core import commands as c
 from sessionguard.core.instants import to_us
-from sessionguard.core.records import NewSession
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.testing.history.model import Model, Objection
 from sessionguard.testing.history.operations import Operation
 from sessionguard.testing.history.sessions import locks, many, openings, singles
@@ -98,6 +99,22 @@ class SessionModel(Model[SlotState]):
         assert lo is not None
         assert hi is not None
         return _STEPS[operation.name](self._book, state, operation.args["command"], operation.result, lo, hi)
+
+    def only_reads(self, operation: Operation) -> bool:
+        """Tell whether the answer says that nothing was changed."""
+        command, reply = operation.args["command"], operation.result
+        match reply:
+            case None | SessionRecord() | c.PageOfRecords():
+                return operation.outcome == "ok"
+            case c.Loaded():
+                return not reply.touched
+            case c.Opened():
+                return reply.record.id != command.new.id and not reply.touched
+            case c.Changed() | c.LockReply():
+                return reply.outcome is not Outcome.DONE
+            case c.Ended():
+                return not reply.records and command.operation_id not in self._book.repeated
+        return False
 
     def keys(self, operation: Operation) -> Iterable[SlotKey]:
         """Give the keys that the operation touches."""
