@@ -135,7 +135,7 @@ def test_what_cannot_be_is_refused_first(
     """A table that is not there, a slot of nothing, an end that ends nothing: told before anything is locked."""
     given = {name: getattr(BOTS, name) for name in ("table", "slot", "active", "newest", "end")} | changed
     with pytest.raises(ConfigurationError, match=complaint):
-        adopt(store.settings, Adoption(**given))  # type: ignore[arg-type]
+        adopt(store.settings, Adoption(**given))
     assert len(active(bots)) == 8
 
 

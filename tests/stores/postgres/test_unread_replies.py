@@ -1,0 +1,101 @@
+"""T01, T05: an answer to another question, or a row that was swapped: never given out, and the connection is closed."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from sessionguard import SessionGuard
+from sessionguard.core.driving import perform, run
+from sessionguard.core.records import SessionRecord
+from sessionguard.errors import IdentityMismatchError, StoreError
+from sessionguard.stores.postgres import AsyncPostgresStore, PostgresStore
+from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.servers import PostgresServer
+
+
+@pytest.fixture
+def records(store: PostgresStore, stage: Stage) -> list[SessionRecord]:
+    """Two sessions of two owners."""
+    return [store.create(stage.create(owner, data={"of": owner})).record for owner in ("ana", "bea")]
+
+
+def test_t01_an_answer_that_was_not_read(
+    store: PostgresStore, schema_name: str, stage: Stage, records: list[SessionRecord]
+) -> None:
+    """With ana's answer still in an idle connection, the question about bea is not answered with it."""
+    (line,) = store._connections._idle
+    assert line.connection is not None
+    call = f"SELECT * FROM {schema_name}.sg_get('x', NULL, '{records[0].id}')"
+    line.connection.pgconn.send_query(call.encode())
+    with pytest.raises(StoreError):
+        store.get(stage.get(records[1]))
+    assert store._connections.open_count == 0
+    assert store.get(stage.get(records[1])) == records[1]
+
+
+def test_t01_an_answer_to_another_question(
+    store: PostgresStore, stage: Stage, records: list[SessionRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reply whose echo is another's is refused, also where it holds no session, and its connection is closed."""
+    for command in (stage.load(stage.new()), stage.purge(), stage.end_owner("nobody"), stage.get(records[1])):
+        former = stage.load(records[0])
+        (line,) = store._connections._idle
+        assert line.cursor is not None
+        real = line.cursor.execute
+
+        def swapped(
+            statement: bytes, parameters: tuple[object, ...], real: object = real, echo: str = former.operation_id
+        ) -> object:
+            assert callable(real)
+            return real(statement, (echo, *parameters[1:]))
+
+        monkeypatch.setattr(line.cursor, "execute", swapped)
+        with pytest.raises(IdentityMismatchError, match="echo differs"):
+            command.apply(store)
+        monkeypatch.undo()
+        assert store._connections.open_count == 0
+        assert store.get(stage.get(records[1])) == records[1]
+
+
+def test_t05_rows_that_were_swapped(
+    store: PostgresStore, postgres_server: PostgresServer, schema_name: str, stage: Stage, records: list[SessionRecord]
+) -> None:
+    """Two sessions that trade owners behind the store's back are not given to who asks for their slots."""
+    ana = store.get_or_create(stage.get_or_create("ana")).record
+    postgres_server.execute(f"UPDATE {schema_name}.sg_session SET owner = 'eve' WHERE id = '{ana.id}'")
+    with pytest.raises(IdentityMismatchError, match="owner"):
+        run(perform(type(stage.save(ana))(ana.id, None, "1" * 16, {}, (), None, 1000, meant=ana)), store)
+    assert store._connections.open_count == 0
+
+
+def test_t01_async(
+    make_async: Callable[..., AsyncPostgresStore], schema_name: str, stage: Stage, records: list[SessionRecord]
+) -> None:
+    """The async store refuses an unread answer as well."""
+
+    async def ask() -> None:
+        store = make_async(pool_size=1)
+        await store.get(stage.get(records[0]))
+        (line,) = store._connections._pool().idle
+        assert line.connection is not None
+        line.connection.pgconn.send_query(f"SELECT * FROM {schema_name}.sg_get('x', NULL, '{records[0].id}')".encode())
+        with pytest.raises(StoreError):
+            await store.get(stage.get(records[1]))
+        assert store._connections.open_count == 0
+        assert await store.get(stage.get(records[1])) == records[1]
+        await store.close()
+
+    asyncio.run(ask())
+
+
+def test_a_guard_drops_everything_on_a_mismatch(
+    store: PostgresStore, postgres_server: PostgresServer, schema_name: str
+) -> None:
+    """What a guard notices makes the store drop all its connections."""
+    with SessionGuard(store, sweep_interval=None) as guard:
+        session = guard.get_or_create("ana")
+        postgres_server.execute(f"UPDATE {schema_name}.sg_session SET owner = 'eve'")
+        with pytest.raises(IdentityMismatchError):
+            guard.save(session, {"n": 1})
+        assert store._connections.open_count == 0
