@@ -14,8 +14,9 @@ from sessionguard.testing.model import ModelStore
 from sessionguard.testing.mutants.catalogue import MUTANTS
 from tests.testing.history.simulated import simulated, timed_out
 
-ONE_KEY: Final = {name: weight for name, weight in FREQUENCIES.items() if name not in ("purge", "sweep", "page")}
-"""What one key decides by itself. The others are judged key by key, so what they skip is not held against them."""
+_MANY_KEYS: Final = ("end_owner", "page", "purge", "sweep")
+ONE_KEY: Final = {name: weight for name, weight in FREQUENCIES.items() if name not in _MANY_KEYS}
+"""What one key decides by itself. The others are judged key by key, as if each key had its own instant."""
 BUGGY: Final = (
     "AliveAtItsDeadline",
     "EndsTheOneToKeep",
