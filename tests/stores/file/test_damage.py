@@ -73,6 +73,8 @@ def test_a_damaged_journal_is_told(path: Path, store: FileStore, stage: Stage) -
         with pytest.raises(StoreDataError, match="journal of a shard is damaged"):
             command.apply(store)
     assert [finding.level for finding in store.examine() if finding.subject == "journals"] == ["problem"]
+    other = next(one for one in (stage.new(f"owner {n}") for n in range(100)) if one.id[:2] != opened.id[:2])
+    assert FileStore(path).create(stage.create(other)).record.id == other.id
 
 
 def test_entries_that_lead_nowhere_heal(path: Path, store: FileStore, stage: Stage) -> None:

@@ -3,8 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.tokens import shard_of
+from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.file import FileStore
 from sessionguard.stores.file.sessions import finish, row_of
 from sessionguard.testing import Profile
@@ -65,6 +68,19 @@ def test_no_login_slips_through_an_end_of_all(
         assert all(rotation.result().record is not None for rotation in rotations)
         rest = store.end_owner(stage.end_owner("ana")).records
         assert {record.id for record in rest} == {one.id for one in visitors} - ended
+
+
+def test_no_session_is_given_to_an_owner_whose_sessions_are_being_ended(
+    store: FileStore, stage: Stage, open_store: OpenStore
+) -> None:
+    """While the home shard of an owner is locked, a visitor in another shard cannot become that owner."""
+    hasty, home = open_store(patience_seconds=0.1), shard_of(stage.new("ana").id)
+    names = (f"visitor {number}" for number in range(100))
+    new = next(one for one in map(stage.new, names) if shard_of(one.id) != home)
+    visitor = store.create(stage.create(new)).record
+    with store._shards.changing("end_owner", {home}), pytest.raises(StoreTimeoutError):
+        hasty.rotate(stage.rotate(visitor, owner="ana"))
+    assert hasty.rotate(stage.rotate(visitor, owner="ana")).record is not None
 
 
 def test_an_end_of_all_that_stopped_between_shards_is_finished_by_its_repetition(

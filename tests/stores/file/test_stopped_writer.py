@@ -112,18 +112,21 @@ def test_a_look_that_finds_nothing_waits_for_nobody(path: Path, store: FileStore
     assert [record.id for record in store.sweep(stage.sweep(at=IDLE)).records] == [opened.id]
 
 
-def test_a_clean_up_that_meets_a_stopped_writer_tells_what_it_did(path: Path, store: FileStore, stage: Stage) -> None:
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_clean_up_that_meets_a_stopped_writer_tells_what_it_did(
+    path: Path, store: FileStore, stage: Stage, which: int
+) -> None:
     """What could be ended is ended and told, with more to come; nothing of it is lost or told twice."""
     opened = sorted((store.create(stage.create(f"owner {n}")).record.id for n in range(5)), key=str)
     assert len({session_id[:2] for session_id in opened}) > 1
-    with ChildProcess(stand_in_the_lock, str(path), opened[-1][:2]) as writer:
+    with ChildProcess(stand_in_the_lock, str(path), opened[which][:2]) as writer:
         assert writer.hear() == "inside"
         writer.freeze()
         command = stage.sweep(at=IDLE)
         swept = store.sweep(command)
         again = store.sweep(command)
     first = [record.id for record in swept.records]
-    assert first == [session_id for session_id in first if session_id[:2] != opened[-1][:2]]
+    assert first == [session_id for session_id in first if session_id[:2] != opened[which][:2]]
     assert first
     assert swept.has_more
     assert again == swept

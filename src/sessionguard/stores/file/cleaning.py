@@ -192,8 +192,12 @@ def _heal(shards: Shards, timeline: Timeline, path: str, session_id: str) -> Non
 def _in_each_shard(
     shards: Shards, command: c.Sweep | c.Purge, ids: list[str], task: _Task, deadline: Deadline
 ) -> tuple[list[str], bool]:
-    """Do the task with what still is due, each shard in one step; give the ids in order, and whether all were tried."""
+    """Do the task with what still is due, each shard in one step; give the ids in order, and whether all were tried.
+
+    A shard that cannot be locked or written keeps no other from being cleaned.
+    """
     done: set[str] = set()
+    failure: StoreError | OSError | None = None
     for shard, group in groupby(sorted(ids), shard_of):
         try:
             with shards.changing(command.verb, {shard}, deadline) as locked:
@@ -202,13 +206,14 @@ def _in_each_shard(
                 now_done = {task.do(desk, row) for row in rows if row is not None and task.is_due(row)}
                 locked[shard].commit()
         except (StoreError, OSError) as error:
-            if not done:
-                raise
-            # What was done is told now; it would not be told again.
-            _log.warning("%s: %s stopped after %d sessions: %s", shards.path, command.verb, len(done), error)
-            return [session_id for session_id in ids if session_id in done], False
-        done |= now_done
-    return [session_id for session_id in ids if session_id in done], True
+            _log.warning("%s: %s left out a shard: %s", shards.path, command.verb, error)
+            failure = failure or error
+        else:
+            done |= now_done
+    if failure is not None and not done:
+        raise failure
+    # What was done is told in any case: it would not be told again.
+    return [session_id for session_id in ids if session_id in done], failure is None
 
 
 def _records(answer: Answer, desks: Mapping[str, View], shards: Shards) -> Iterator[SessionRecord]:

@@ -50,7 +50,7 @@ def lock_path(session_id: str) -> str:
 
 def owner_folder(owner: str) -> str:
     """Give the folder with the entries of an owner; others may share it."""
-    return f"owners/{_digest(owner)[:2]}"
+    return f"owners/{_digest(owner)[:3]}"
 
 
 def owner_prefix(owner: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from attrs import define, evolve
 
-from sessionguard.errors import StoreTimeoutError, StoreUnavailableError
+from sessionguard.errors import StoreError, StoreUnavailableError
 from sessionguard.forking import after_fork
 from sessionguard.stores.file import ballast, changeset, journal
 from sessionguard.stores.file.folder import Folder, lost, open_folder
@@ -155,9 +155,11 @@ class Shards:
     def _settle_all(self, folder: Folder) -> None:
         """Carry out what was decided by those who died since; what a living one is about to do is left to it."""
         for shard in folder.journals():
-            if not _is_settled(folder, shard):
-                with suppress(StoreTimeoutError, OSError), self._lock(folder, shard, "open", Deadline(0)):
-                    pass
+            # A shard that cannot be read is told to whoever asks for it.
+            with suppress(StoreError, OSError):
+                if not _is_settled(folder, shard):
+                    with self._lock(folder, shard, "open", Deadline(0)):
+                        pass
 
     def opened_folder(self) -> Folder | None:
         """Give the folder if it is open and in place; opens and waits for nothing."""
