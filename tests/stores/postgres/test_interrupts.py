@@ -49,6 +49,8 @@ def interrupted(work: object, seconds: float) -> object:
         return None
 
 
+# What a handler raises in the callback of a weak reference nobody can catch; Python says so and goes on.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("alarm")
 def test_t04_alarms_at_random_points(
     open_store: OpenStore, proxy: TcpProxy, postgres_server: PostgresServer, stage: Stage, sg_profile: Profile
@@ -68,9 +70,11 @@ def test_t04_alarms_at_random_points(
     usual = (time.monotonic() - began) / 20
     for _ in range(sg_profile.rounds * 100):
         mine = dice.choice(records)
-        reply = interrupted(lambda mine=mine: ask(mine), dice.random() * usual * 1.5 + 1e-5)
+        reply = interrupted(lambda mine=mine: ask(mine), dice.random() * usual * 2 + 1e-5)
         if reply is None:
             struck += 1
+            # What comes next is answered right, on another connection; it takes some calls to be as quick again.
+            assert [ask(mine) for _ in range(4)] == [mine] * 4
         else:
             assert reply == mine
             answered += 1
