@@ -27,6 +27,7 @@ _MIGRATE: Final = _Meaning("run `sessionguard migrate` with the role that owns t
 # By SQLSTATE, or by its class.
 _MEANINGS: Final[dict[str, _Meaning]] = {
     "08": _Meaning("the connection was lost", transient=True),
+    "08P01": _Meaning("a proxy in between takes no settings of a connection: add prepare=false to the store URL"),
     "25006": _Meaning(
         "it is a replica or read-only; name the primary in the URL, or all with target_session_attrs=read-write",
         transient=True,
@@ -59,6 +60,7 @@ _REFUSALS: Final = (
     ("no pg_hba.conf entry", "28000"),
     ("no password supplied", "28P01"),
     ("is not permitted to log in", "28000"),
+    ("unsupported startup parameter", "08P01"),
     ("role ", "28000"),
     ("too many clients", "53300"),
     ("too many connections", "53300"),
