@@ -9,6 +9,7 @@ from attrs import evolve
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.testing.history import Operation
+from sessionguard.testing.history.sessions.objections import records_in
 from sessionguard.testing.history.sessions.workload import FREQUENCIES
 from sessionguard.testing.model import ModelStore
 from sessionguard.testing.mutants.catalogue import MUTANTS
@@ -47,6 +48,21 @@ def has_legal_order(history: Sequence[Operation]) -> bool:
         return False
 
     return goes_on([], list(history))
+
+
+def skips_a_number(history: Sequence[Operation]) -> bool:
+    """Tell whether a generation or a fence is shown, but not all before it.
+
+    The model store counts one by one; what is promised is that they grow, so here the specification allows more.
+    """
+    shown: dict[tuple[str, ...], set[int]] = {}
+    for operation in history:
+        reply, command = operation.result, operation.args["command"]
+        if isinstance(reply, c.LockReply) and reply.outcome is Outcome.DONE:
+            shown.setdefault((command.session_id, command.name), set()).add(reply.fence)
+        for record in records_in(reply):
+            shown.setdefault((record.scope, record.owner, record.external_id or ""), set()).add(record.generation)
+    return any(numbers != set(range(1, max(numbers) + 1)) for numbers in shown.values())
 
 
 def _is_legal_next(done: list[Operation], operation: Operation) -> bool:
