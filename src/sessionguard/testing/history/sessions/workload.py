@@ -26,8 +26,6 @@ OWNERS: Final = ("ana", "anabel", "Ana", "bob")
 """They are told apart only by a store that compares whole names as they are."""
 EXTERNAL_IDS: Final = (None, None, None, "tab-1")
 INSTANTS: Final = (START, START, SECOND, GRACE, TOUCH, IDLE - TICK, IDLE, IDLE + TOUCH)
-CALM: Final = (START, SECOND)
-"""Instants at which nothing has expired."""
 
 FREQUENCIES: Final[Mapping[str, int]] = {
     "get_or_create": 14,
@@ -68,10 +66,12 @@ class Actor:
         frequencies: Mapping[str, int] = FREQUENCIES,
         instants: tuple[timedelta, ...] = INSTANTS,
         owners: tuple[str, ...] = OWNERS,
+        external_ids: tuple[str | None, ...] = EXTERNAL_IDS,
         timed: bool = True,
     ) -> None:
         self._stage, self._random, self._timed = stage, random.Random(seed), timed
         self._frequencies, self._instants, self._owners = frequencies, instants, owners
+        self._external_ids = external_ids
         self._shown: list[SessionRecord] = []
         self._fences: dict[str, c.Fence] = {}
         self._asked: list[c.Command[Any]] = []
@@ -110,7 +110,7 @@ class Actor:
 
     def _details(self) -> dict[str, Any]:
         lifetime = self._random.choice((LIFETIME, KEEPS_DATA))
-        external_id = self._random.choice(EXTERNAL_IDS)
+        external_id = self._random.choice(self._external_ids)
         return {"at": self._at(), "data": self._data(), "lifetime": lifetime, "external_id": external_id}
 
     def _claim(self) -> tuple[Known, str, str]:
