@@ -25,11 +25,16 @@ BOUND = 3.0
 Fault = Callable[[TcpProxy], object]
 
 
-def _trickle(proxy: TcpProxy) -> None:
+def _slow(proxy: TcpProxy) -> None:
     proxy.bytes_per_second = 20.0
 
 
-FAULTS: dict[str, Fault] = {"half open": TcpProxy.half_open, "some bytes a second": _trickle}
+def _trickle(proxy: TcpProxy) -> None:
+    # The request is through at once; the reply takes ten seconds, and no wait for its next bytes takes long.
+    proxy.bytes_per_second = 2_000.0
+
+
+FAULTS: dict[str, Fault] = {"half open": TcpProxy.half_open, "some bytes a second": _slow, "trickle": _trickle}
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def _soon() -> Iterator[None]:
 def test_t58_bounded_wait(name: str, proxy: TcpProxy, redis_server: RedisServer, open_session: OpenSession) -> None:
     """A call over a bad network fails as unavailable within its patience, and the store works again when it is good."""
     session = open_session(proxy.url_of(redis_server.url), patience_seconds=PATIENCE)
-    opened = session.opened("ana", data={"n": "x" * 200})
+    opened = session.opened("ana", data={"n": "x" * 20_000})
     FAULTS[name](proxy)
     for _ in range(2):
         # The first on an open connection, the second making one.
@@ -68,7 +73,7 @@ def test_t58_bounded_wait_async(name: str, proxy: TcpProxy, redis_server: RedisS
     async def play() -> None:
         store = AsyncRedisStore(proxy.url_of(redis_server.url), prefix=key_prefix, patience_seconds=PATIENCE)
         s = Stage(await asked(store, c.Identify()))
-        opened = (await asked(store, s.get_or_create("ana", data={"n": "x" * 200}))).record
+        opened = (await asked(store, s.get_or_create("ana", data={"n": "x" * 20_000}))).record
         FAULTS[name](proxy)
         for _ in range(2):
             with _soon(), pytest.raises(StoreUnavailableError) as caught:

@@ -83,7 +83,7 @@ def test_t21_everything_has_an_end(session: Session, place: Place) -> None:
     session.ask(s.replace("bea"))
     session.ask(s.end_owner("zoe"))
     session.ask(s.sweep(at=IDLE))
-    session.opened("cy", data={"n": 1})
+    session.ask(s.save(session.opened("cy"), {"later": 1}))
     _assert_whole(place, session.store.keys.prefix)
 
 

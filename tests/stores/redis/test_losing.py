@@ -86,6 +86,15 @@ def _wait_for_replica(primary: RedisServer) -> None:
         assert line.command("WAIT", 1, 5000) == 1
 
 
+def test_a_shard_of_another_deployment_is_not_used(single: Session, redis_server: RedisServer) -> None:
+    """A shard that others began under another deployment id, as after half of a cluster was lost, opens nothing."""
+    tag = single.s.new("ana").id[:2]
+    redis_server.command("SET", f"{single.store.keys.prefix}:{{{tag}}}:g", f"{'f' * 32}:5")
+    with pytest.raises(StoreDataError, match="restart this process"):
+        single.opened("ana")
+    assert single.ask(single.s.page()).records == ()
+
+
 def _until_it_answers(session: Session, command: c.Command[c.R], seconds: float = 30.0) -> c.R:
     """Ask again for as long as the answer is transient, as a guard does."""
     deadline = time.monotonic() + seconds

@@ -66,3 +66,13 @@ def test_longest_expired_first_across_shards(session: Session) -> None:
         assert lives == left[:limit]
         left = left[limit:]
         assert swept.has_more == bool(left)
+
+
+def test_longest_expired_first_when_one_shard_has_most(session: Session) -> None:
+    """A shard that has many of the longest expired is looked into as deep as needed, before others have their turn."""
+    first = {_soon(session, "ana", 2) for _ in range(30)}
+    for number in range(20):
+        _soon(session, f"owner-{number}", 3)
+    swept = session.ask(session.s.sweep(25, at=20 * SECOND))
+    assert {record.id for record in swept.records} < first
+    assert len(swept.records) == 25

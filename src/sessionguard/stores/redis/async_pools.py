@@ -58,9 +58,6 @@ class AsyncPool:
         return line
 
     async def _check(self, line: AsyncLine) -> None:
-        if self._settings.topology != "cluster":
-            # A replica of a cluster sends callers on; any other answers with what it has.
-            handshake.check_role((await line.inspect((handshake.ROLE,)))[0])
         if not self._is_checked:
             handshake.check_server(self._settings, await line.inspect(handshake.FIRST))
             self._is_checked = True

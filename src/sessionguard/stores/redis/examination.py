@@ -70,7 +70,7 @@ def migrated(home: Home, dry_run: bool) -> Procedure[list[str]]:
     return []
 
 
-_GRANTS: Final = "+@read +@write +@hash +@string +@sortedset +@set +eval +evalsha +time +echo +info +role"
+_GRANTS: Final = "+@read +@write +@hash +@string +@sortedset +@set +eval +evalsha +time +echo +info"
 _PERMISSIONS: Final = f"give its user ~{{prefix}}:* {_GRANTS}"
 
 

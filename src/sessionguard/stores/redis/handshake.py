@@ -9,7 +9,7 @@ from attrs import frozen
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from sessionguard.errors import StoreError, StoreUnavailableError
+from sessionguard.errors import StoreError
 from sessionguard.stores.redis.asking import Words
 from sessionguard.stores.redis.settings import Settings
 
@@ -61,24 +61,9 @@ def require_guard(connection: Any) -> None:
         )
 
 
-# What is asked of every new connection, and of the first one to a server
+# What is asked of a server over the first connection to it
 
-ROLE: Final[Words] = ("ROLE",)
 FIRST: Final[tuple[Words, ...]] = (("INFO",), ("CONFIG", "GET", "maxmemory-policy"))
-
-
-def check_role(reply: Any) -> None:
-    """Raise `StoreUnavailableError` if the server is a replica: what it says may be old.
-
-    What says nothing passes: the user may be barred from asking.
-    """
-    if isinstance(reply, list) and reply and reply[0] != b"master":
-        raise StoreUnavailableError(
-            "redis",
-            "connect",
-            "it is a read-only replica; name the primary in the URL, or its sentinels",
-            transient=True,
-        )
 
 
 def check_server(settings: Settings, replies: Sequence[Any]) -> None:

@@ -82,9 +82,6 @@ class Pool:
         return line
 
     def _check(self, line: Line, deadline: float) -> None:
-        if self._settings.topology != "cluster":
-            # A replica of a cluster sends callers on; any other answers with what it has.
-            handshake.check_role(line.inspect((handshake.ROLE,), deadline)[0])
         if not self._is_checked:
             handshake.check_server(self._settings, line.inspect(handshake.FIRST, deadline))
             self._is_checked = True
