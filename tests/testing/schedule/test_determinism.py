@@ -73,7 +73,7 @@ def test_ids_and_luck_of_the_scenario_are_the_same_in_every_schedule() -> None:
                 got[me] = (s.uuid(), s.random.random())
 
             for name in "ab":
-                s.worker(name, lambda name=name: work(name))  # type: ignore[misc]
+                s.worker(name, lambda name=name: work(name))
             s.check(lambda history: drawn.setdefault(seed, set()).add((got["setup"], got["a"], got["b"])))
 
         assert Interleaver(seed=seed).run(setup).exhausted
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_search() -> None:
                     order.append(me)
 
             for name in "ab":
-                s.worker(name, lambda name=name: work(name))  # type: ignore[misc]
+                s.worker(name, lambda name=name: work(name))
             s.check(lambda history: orders.append(tuple(order)))
 
         Interleaver("random", seed=seed).run(setup)

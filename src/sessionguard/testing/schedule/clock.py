@@ -57,6 +57,10 @@ class VirtualClock:
         step = by if isinstance(by, timedelta) else timedelta(seconds=by)
         self._us += step // timedelta(microseconds=1)
 
+    def show_us(self, instant_us: int) -> None:
+        """Let it show that many microseconds since the epoch."""
+        self._us = instant_us
+
     def set(self, instant: datetime) -> None:
         """Let it show `instant`."""
         self._us = to_us(instant)

@@ -2,17 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from attrs import define, field
 
 from sessionguard.errors import MisuseError
 from sessionguard.testing.history import History, Illegal, Unknown
-from sessionguard.testing.schedule.async_run import AsyncRun
-from sessionguard.testing.schedule.gating import GateRun
-from sessionguard.testing.schedule.pool import Pool
+from sessionguard.testing.schedule.engines import Engines, Run
 from sessionguard.testing.schedule.scenario import Removal, Scenario, ScenarioFunction, Worker
-from sessionguard.testing.schedule.threads import Patience, ThreadRun
 from sessionguard.testing.schedule.track import NOBODY, Choice, EndlessError, Step, Track
 from sessionguard.testing.schedule.violations import (
     Violation,
@@ -34,6 +30,8 @@ class Execution:
     violation: Violation | None = None
     unknown: str | None = None
     """Why a checker gave up, if one did."""
+    has_faults: bool = False
+    """Whether a worker was killed or stopped from outside."""
     has_blocked: bool = False
     """Whether a worker waited for something undeclared, so that the order was not wholly decided."""
 
@@ -64,30 +62,11 @@ class Execution:
         return [step.worker for step in self.steps]
 
 
-class Run(Protocol):
-    """One schedule in an engine."""
-
-    errors: dict[int, BaseException]
-    """What workers raised."""
-    hung: list[int]
-    """Who waits for something undeclared that does not come."""
-
-    def play(self) -> None:
-        """Run the workers to their end, or to where none can go on. Raises what the strategy raised."""
-
-    def current(self) -> int:
-        """Give the number of the worker that asks, or `NOBODY`."""
-
-
 class Stage:
     """Runs schedules of one scenario; keeps what they share."""
 
-    def __init__(
-        self, scenario: ScenarioFunction, pool: Pool, seed: int = 0, patience: Patience | None = None,
-        step_limit: int = 20_000, loop: str = "virtual",
-    ) -> None:  # fmt: skip
-        self._scenario, self._pool, self._seed, self._patience = scenario, pool, seed, patience
-        self._step_limit, self._loop = step_limit, loop
+    def __init__(self, scenario: ScenarioFunction, engines: Engines, seed: int = 0) -> None:
+        self._scenario, self._engines, self._seed = scenario, engines, seed
 
     def run(self, choice: Choice, without: frozenset[Removal] = frozenset()) -> Execution:
         """Run one schedule as `choice` decides, and judge it.
@@ -97,10 +76,10 @@ class Stage:
         scenario = Scenario(self._seed, without)
         self._scenario(scenario)
         if not scenario.workers:
-            raise MisuseError("the scenario has no workers; call s.worker or s.task in it")
-        track = Track([worker.name for worker in scenario.workers], choice, self._step_limit)
+            raise MisuseError("the scenario has no workers; call s.worker, s.task or s.process in it")
+        track = Track([worker.name for worker in scenario.workers], choice, self._engines.setting.step_limit)
         scenario.track = track
-        done = Execution(track, scenario.history, scenario.workers)
+        done = Execution(track, scenario.history, scenario.workers, has_faults=scenario.has_faults)
         try:
             run = self._play(scenario, track)
         except EndlessError as error:
@@ -111,21 +90,13 @@ class Stage:
         self._judge(done, scenario, track, run)
         return done
 
-    def _play(self, scenario: Scenario, track: Track) -> "Run":
-        run: Run
-        if _are_tasks(scenario.workers):
-            bodies = [worker.play_async for worker in scenario.workers]
-            if self._loop == "virtual":
-                run = AsyncRun(track, bodies, scenario.clock)
-            else:
-                run = GateRun(track, bodies, self._loop, self._patience)
-        else:
-            run = ThreadRun(track, [worker.play for worker in scenario.workers], self._pool, self._patience)
+    def _play(self, scenario: Scenario, track: Track) -> Run:
+        run = self._engines.prepare(scenario, track)
         scenario.whose = _by_name(track, run.current)
-        run.play()
+        self._engines.play(run)
         return run
 
-    def _judge(self, done: Execution, scenario: Scenario, track: Track, run: "Run") -> None:
+    def _judge(self, done: Execution, scenario: Scenario, track: Track, run: Run) -> None:
         for worker, error in sorted(run.errors.items()):
             done.violation = from_error(track.names[worker], error)
             return
@@ -155,13 +126,6 @@ def _ask_checks(done: Execution, scenario: Scenario) -> None:
             return
         if isinstance(verdict, Unknown):
             done.unknown = verdict.reason
-
-
-def _are_tasks(workers: Sequence[Worker]) -> bool:
-    kinds = {worker.kind for worker in workers}
-    if {"thread", "task"} <= kinds:
-        raise MisuseError("the scenario has both threads and tasks; race one kind at a time")
-    return "task" in kinds
 
 
 def _by_name(track: Track, current: Callable[[], int]) -> Callable[[], str]:

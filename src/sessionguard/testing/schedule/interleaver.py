@@ -1,11 +1,13 @@
 """The search for a schedule that goes wrong, as one call."""
 
+from collections.abc import Sequence
+
 from attrs import field, frozen
 
 from sessionguard.testing.schedule.budget import Budget, Meter
+from sessionguard.testing.schedule.engines import VIRTUAL, Engines, Setting
 from sessionguard.testing.schedule.execution import Execution, Stage
 from sessionguard.testing.schedule.outcome import Failure, Outcome
-from sessionguard.testing.schedule.pool import Pool
 from sessionguard.testing.schedule.portfolio import Portfolio
 from sessionguard.testing.schedule.replay import Replay, ReplayId, replay_id
 from sessionguard.testing.schedule.scenario import ScenarioFunction
@@ -28,9 +30,12 @@ class Interleaver:
     patience: Patience = field(factory=Patience)
     shrink_seconds: float = 5.0
     step_limit: int = 20_000
-    loop: str = "virtual"
+    loop: str = VIRTUAL
     """Where tasks run: on a virtual loop, where everything is decided, or, gate by gate, on a real one ("asyncio",
     "uvloop", "trio")."""
+
+    lines: Sequence[str] = ()
+    """Names of modules of which every line is a point, for threads; beside the points that are declared."""
 
     def run(self, scenario: ScenarioFunction, replay: str | None = None) -> Outcome:
         """Give what was found. With `replay`, the id of a failure, only that schedule is run.
@@ -39,15 +44,13 @@ class Interleaver:
             NondeterministicScenario: the scenario does not do the same each time, so nothing could be said about it.
             MisuseError: the scenario has nobody to race.
         """
-        with Pool() as pool:
+        setting = Setting(self.patience, self.step_limit, self.loop, tuple(self.lines))
+        with Engines(setting) as engines:
             if replay is not None:
-                return self._replay(scenario, ReplayId.parse(replay), pool)
-            return self._search(scenario, self._stage(scenario, pool, self.seed))
+                return self._replay(scenario, ReplayId.parse(replay), engines)
+            return self._search(Stage(scenario, engines, self.seed))
 
-    def _stage(self, scenario: ScenarioFunction, pool: Pool, seed: int) -> Stage:
-        return Stage(scenario, pool, seed, self.patience, self.step_limit, self.loop)
-
-    def _search(self, scenario: ScenarioFunction, stage: Stage) -> Outcome:
+    def _search(self, stage: Stage) -> Outcome:
         meter = Meter(self.budget)
         workers = _check_determinism(stage)
         portfolio = Portfolio(stage, meter, self.seed, self.strategy)
@@ -58,7 +61,7 @@ class Interleaver:
         return Outcome(
             ok=found is None,
             schedules=meter.schedules,
-            exhausted=portfolio.is_exhausted and self.loop == "virtual",
+            exhausted=portfolio.is_exhausted and self.loop == VIRTUAL,
             proof=portfolio.proof,
             failure=failure,
             workers=workers,
@@ -83,8 +86,8 @@ class Interleaver:
             replayed=_try_twice(stage, name, minimal),
         )
 
-    def _replay(self, scenario: ScenarioFunction, name: ReplayId, pool: Pool) -> Outcome:
-        stage = self._stage(scenario, pool, name.seed)
+    def _replay(self, scenario: ScenarioFunction, name: ReplayId, engines: Engines) -> Outcome:
+        stage = Stage(scenario, engines, name.seed)
         strategy = Replay(name.segments)
         execution = run_once(stage, strategy, name.without)
         failure = None

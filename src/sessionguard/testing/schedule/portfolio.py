@@ -48,6 +48,8 @@ class Portfolio:
     unknown: int = 0
     """How many schedules a checker gave no verdict on."""
     has_blocked: bool = False
+    has_faults: bool = False
+    """Whether workers were killed or stopped."""
     _has_operations: bool = False
 
     def run(self, workers: int) -> Execution | None:
@@ -93,8 +95,9 @@ class Portfolio:
         self._settle(data)
 
     def _settle(self, strategy: Strategy) -> None:
-        # A worker that waited for something undeclared ran beside another one: not all was decided here.
-        self.is_exhausted = strategy.is_exhausted and not self.has_blocked
+        # A worker that waited for something undeclared ran beside another one: not all was decided here. And faults can
+        # come between points as well.
+        self.is_exhausted = strategy.is_exhausted and not self.has_blocked and not self.has_faults
         self.proof = self.counts.get(strategy.name, 0) if self.is_exhausted else 0
 
     def _watch(self, strategy: Strategy) -> Callable[[Execution], None]:
@@ -102,6 +105,7 @@ class Portfolio:
             name = strategy.name
             self.counts[name] = self.counts.get(name, 0) + 1
             self.unknown += execution.unknown is not None
+            self.has_faults |= execution.has_faults
             self.has_blocked |= execution.has_blocked
             self._has_operations |= execution.has_operations
 

@@ -13,10 +13,12 @@ from sessionguard.errors import MisuseError
 from sessionguard.testing.history import History, Recording, Verdict
 from sessionguard.testing.schedule.accesses import CLOCK, OPERATIONS, RETURN
 from sessionguard.testing.schedule.clock import VirtualClock
+from sessionguard.testing.schedule.faults import FaultStep
+from sessionguard.testing.schedule.participant import RemotePart
 from sessionguard.testing.schedule.track import Track
 
-Kind = Literal["thread", "task", "actor"]
-Part = Callable[[], Any]
+Kind = Literal["thread", "task", "process", "actor"]
+Part = Callable[..., Any] | FaultStep
 Check = Callable[[History], "Verdict | None"]
 ScenarioFunction = Callable[["Scenario"], None]
 
@@ -43,14 +45,19 @@ class Worker:
     def play(self) -> None:
         """Play all parts, in this thread."""
         for part in self.parts:
-            part()
+            _called(part)()
 
     async def play_async(self) -> None:
         """Play all parts, in this task."""
         for part in self.parts:
-            answer = part.move() if isinstance(part, ClockStep) else part()
+            answer = part.move() if isinstance(part, ClockStep) else _called(part)()
             if isinstance(answer, Awaitable):
                 await answer
+
+
+def _called(part: Part) -> Callable[..., Any]:
+    assert not isinstance(part, FaultStep), "only the process engine plays faults"
+    return part
 
 
 @frozen
@@ -91,7 +98,8 @@ class Scenario:
         self.workers: list[Worker] = []
         self.track: Track | None = None
         self.whose: Callable[[], str] = lambda: _SETTING_UP
-        self._seed, self._without = seed, without
+        self.seed = seed
+        self._without = without
         self._randoms: dict[str, random.Random] = {}
 
     def worker(self, name: str, *functions: Part) -> None:
@@ -101,6 +109,22 @@ class Scenario:
     def task(self, name: str, *functions: Callable[[], Awaitable[Any]]) -> None:
         """Add a task that awaits the coroutine functions in order."""
         self._add(name, "task", functions)
+
+    def process(self, name: str, *functions: RemotePart) -> None:
+        """Add a process of its own, started afresh, that calls the functions in order, each with a `Participant`.
+
+        They must be picklable (a function of a module, or a `functools.partial` of one), and take history, clock, luck
+        and ids from what they are given.
+        """
+        self._add(name, "process", functions)
+
+    def kill(self, victim: str) -> None:
+        """Let the process of that name be killed, at any of its points, or not before its end."""
+        self._add(f"kill {victim}", "actor", [FaultStep("kill", victim)])
+
+    def pause(self, victim: str) -> None:
+        """Let the process of that name be stopped, with all its threads, and go on again, at any of its points."""
+        self._add(f"pause {victim}", "actor", [FaultStep("stop", victim), FaultStep("continue", victim)])
 
     def clock_actor(self, steps: Sequence[float | timedelta], name: str = "clock") -> None:
         """Add a worker that moves the clock, by one duration (or number of seconds) after the other."""
@@ -116,11 +140,16 @@ class Scenario:
         self.checks.extend(functions)
 
     @property
+    def has_faults(self) -> bool:
+        """Whether something is done to a worker that it does not do itself."""
+        return any(isinstance(part, FaultStep) for worker in self.workers for part in worker.parts)
+
+    @property
     def random(self) -> random.Random:
         """The luck of whoever asks."""
         who = self.whose()
         if who not in self._randoms:
-            self._randoms[who] = random.Random(f"{self._seed}/{who}")
+            self._randoms[who] = random.Random(f"{self.seed}/{who}")
         return self._randoms[who]
 
     def uuid(self) -> uuid.UUID:

@@ -1,0 +1,96 @@
+"""Which engine plays a scenario, and what the engines keep between schedules."""
+
+from collections.abc import Sequence
+from typing import Protocol, Self
+
+from attrs import field, frozen
+
+from sessionguard.errors import MisuseError
+from sessionguard.testing.schedule.async_run import AsyncRun
+from sessionguard.testing.schedule.children import Children
+from sessionguard.testing.schedule.faults import FaultStep
+from sessionguard.testing.schedule.gating import GateRun
+from sessionguard.testing.schedule.lines import Lines
+from sessionguard.testing.schedule.pool import Pool
+from sessionguard.testing.schedule.process_run import ProcessRun
+from sessionguard.testing.schedule.scenario import Kind, Scenario, Worker
+from sessionguard.testing.schedule.threads import Patience, ThreadRun
+from sessionguard.testing.schedule.track import Track
+
+VIRTUAL = "virtual"
+
+
+class Run(Protocol):
+    """One schedule in an engine."""
+
+    errors: dict[int, BaseException]
+    """What workers raised."""
+    hung: list[int]
+    """Who waits for something undeclared that does not come."""
+
+    def play(self) -> None:
+        """Run the workers to their end, or to where none can go on. Raises what the strategy raised."""
+
+    def current(self) -> int:
+        """Give the number of the worker that asks, or `NOBODY`."""
+
+
+@frozen
+class Setting:
+    """How schedules are played."""
+
+    patience: Patience = field(factory=Patience)
+    step_limit: int = 20_000
+    loop: str = VIRTUAL
+    lines: Sequence[str] = ()
+
+
+class Engines:
+    """The engines with their threads and processes, which all schedules of one search share."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self._pool, self._children = Pool(), Children()
+        self._lines = Lines(setting.lines)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.__exit__()
+        self._children.__exit__()
+
+    def prepare(self, scenario: Scenario, track: Track) -> Run:
+        """Give the engine that plays this scenario.
+
+        Raises:
+            MisuseError: its workers are of kinds that no engine plays together.
+        """
+        workers, patience = scenario.workers, self.setting.patience
+        kind = _kind_of(workers)
+        if kind == "process":
+            return ProcessRun(track, scenario, self._children, patience)
+        if kind == "thread":
+            bodies = [self._lines.around(worker.play) for worker in workers]
+            return ThreadRun(track, bodies, self._pool, patience)
+        tasks = [worker.play_async for worker in workers]
+        if self.setting.loop == VIRTUAL:
+            return AsyncRun(track, tasks, scenario.clock)
+        return GateRun(track, tasks, self.setting.loop, patience)
+
+    def play(self, run: Run) -> None:
+        """Play it."""
+        with self._lines.watching():
+            run.play()
+
+
+def _kind_of(workers: Sequence[Worker]) -> Kind:
+    kinds = {worker.kind for worker in workers} - {"actor"}
+    if len(kinds) > 1:
+        named = {"thread": "threads", "task": "tasks", "process": "processes"}
+        told = " and ".join(named[kind] for kind in sorted(kinds, reverse=True))
+        raise MisuseError(f"the scenario has both {told}; race one kind at a time")
+    has_faults = any(isinstance(part, FaultStep) for worker in workers for part in worker.parts)
+    if has_faults and kinds != {"process"}:
+        raise MisuseError("only processes can be killed or stopped; call s.process for those who are")
+    return kinds.pop() if kinds else "thread"
