@@ -12,10 +12,12 @@ import pytest
 
 from sessionguard import AsyncSessionGuard
 from sessionguard.core import commands as c
+from sessionguard.core.records import REMEMBERED_OPERATIONS
 from sessionguard.core.tokens import shard_of
 from sessionguard.errors import MisuseError, StoreTimeoutError
 from sessionguard.stores.contract import ExaminedStore, InlineReads, ListingStore, LockingStore
 from sessionguard.stores.file import FileStore, examination
+from sessionguard.stores.file.sessions import row_of
 from sessionguard.testing import Profile
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.faults import wrong_clock
@@ -189,6 +191,18 @@ def test_threads_have_their_turns_in_order(store: FileStore, stage: Stage, open_
 def _names(descriptor: str) -> str:
     path = f"/proc/self/fd/{descriptor}"
     return os.readlink(path) if os.path.lexists(path) else ""
+
+
+def test_the_last_operations_are_remembered_and_no_others(store: FileStore, stage: Stage) -> None:
+    """After many saves the last one is known again, and the file has not grown with their number."""
+    opened = store.create(stage.create()).record
+    for number in range(2 * REMEMBERED_OPERATIONS):
+        command = stage.save(opened, {"n": number})
+        saved = store.save(command)
+    assert store.save(command) == saved
+    row = store._shards.read(shard_of(opened.id), lambda view: row_of(view, opened.id))
+    assert row is not None
+    assert len(row.operations) == REMEMBERED_OPERATIONS
 
 
 def test_a_closed_store_says_so(store: FileStore, stage: Stage) -> None:
