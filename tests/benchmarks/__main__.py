@@ -9,11 +9,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.benchmarks import file_subject, flask_subject, memory_subject, redis_subject, sqlite_subject
+from tests.benchmarks import (
+    file_subject,
+    flask_subject,
+    memory_subject,
+    postgres_subject,
+    redis_subject,
+    sqlite_subject,
+)
 from tests.benchmarks.measuring import Effort, Result, measure
 from tests.benchmarks.report import as_json, as_table
 
-SUBJECTS = (sqlite_subject, file_subject, memory_subject, flask_subject, redis_subject)
+SUBJECTS = (sqlite_subject, file_subject, memory_subject, flask_subject, redis_subject, postgres_subject)
 
 
 def measured(effort: Effort, pattern: str = "") -> list[Result]:
