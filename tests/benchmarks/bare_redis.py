@@ -27,6 +27,7 @@ from sessionguard.core.tokens import Mint
 from sessionguard.stores.redis import RedisStore, openings, owning
 from sessionguard.stores.redis.asking import Call, Procedure, Words, next_nonce
 from sessionguard.stores.redis.keys import TAGS
+from sessionguard.stores.redis.scripts import SCRIPTS
 from tests.benchmarks.guard_calls import DATA, fresh_owners
 from tests.benchmarks.measuring import Side, seconds
 
@@ -56,6 +57,8 @@ class BareRedis:
         self._store = RedisStore(url, prefix="bare")
         self._deployment_id = begin_all_shards(self._store)
         self.client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **SETTINGS)
+        for script in SCRIPTS.values():
+            self.client.script_load(script.source)
 
     def close(self) -> None:
         """Close all connections."""

@@ -76,10 +76,10 @@ local function kept_ms(id)
   return math.max(call('PTTL', P .. 's:' .. id), 1)
 end
 
-local function remember(id, operation)
+local function remember(id, operation, ms)
   local key = P .. 'q:' .. id
   local known = call('GET', key) or ''
-  call('SET', key, string.sub(operation .. ',' .. known, 1, 32 * 17), 'PX', kept_ms(id))
+  call('SET', key, string.sub(operation .. ',' .. known, 1, 32 * 17), 'PX', ms)
 end
 
 -- `key`, which is about many sessions, stays at least as long as this one.
@@ -100,8 +100,9 @@ end
 
 -- The session has ended for `reason`. The first writes free memory, so that a full server lets the others pass.
 local function finish(id, m, reason, operation)
+  local owner, ms = redis.sha1hex(m[OW]), kept_ms(id)
   call('ZREM', P .. 'due', id)
-  call('ZREM', owner_key('o:', m[OW]), id)
+  call('ZREM', P .. 'o:' .. owner, id)
   leave_slot(id, m)
   if not m[KD] then
     call('DEL', P .. 'd:' .. id)
@@ -110,10 +111,9 @@ local function finish(id, m, reason, operation)
   call('HSET', P .. 's:' .. id, 'rs', m[RS], 'en', m[EN])
   call('ZADD', P .. 'ended', m[EN], id)
   call('ZADD', P .. 'forget', text(m[EN] + m[RT]), id)
-  local history = owner_key('h:', m[OW])
-  call('ZADD', history, m[CR], id)
-  keep(history, kept_ms(id))
-  remember(id, operation)
+  call('ZADD', P .. 'h:' .. owner, m[CR], id)
+  keep(P .. 'h:' .. owner, ms)
+  remember(id, operation, ms)
 end
 
 -- The session was seen now; a clock that went back neither shortens nor prolongs its life.

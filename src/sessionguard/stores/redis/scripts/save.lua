@@ -53,8 +53,9 @@ end
 for first = removed, #ARGV, 200 do
   call('HDEL', data, unpack(ARGV, first, math.min(first + 199, #ARGV)))
 end
+local ms = kept_ms(ID)
 if was_empty then
-  call('PEXPIRE', data, kept_ms(ID))
+  call('PEXPIRE', data, ms)
 end
-remember(ID, OPERATION)
+remember(ID, OPERATION, ms)
 return reply('done', ID, m)
