@@ -146,7 +146,9 @@ def test_numbers_beyond_the_engine_are_the_nearest_that_it_holds(store: Postgres
         ("55P03", StoreTimeoutError, None, "locked"),
         ("XX001", StoreDataError, None, "XX001"),
         ("23505", StoreDataError, None, "23505"),
-        ("0A000", StoreUnavailableError, False, "0A000"),
+        ("0A000", StoreUnavailableError, True, "migrated"),
+        ("26000", StoreUnavailableError, False, "prepare=false"),
+        ("54001", StoreUnavailableError, False, "54001"),
     ],
 )
 def test_every_state_has_a_meaning(state: str, kind: type[Exception], transient: bool | None, remedy: str) -> None:

@@ -1,17 +1,32 @@
 """T01, T05: an answer to another question, or a row that was swapped: never given out, and the connection is closed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
+from psycopg.abc import PQGen
 
 from sessionguard import SessionGuard
 from sessionguard.core.driving import perform, run
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, StoreError
 from sessionguard.stores.postgres import AsyncPostgresStore, PostgresStore
+from sessionguard.stores.postgres.exchanges import Exchange
+from sessionguard.stores.postgres.rows import Rows
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.servers import PostgresServer
+
+
+class Misdirected:
+    """Asks what somebody else has asked, in place of what it is told to."""
+
+    def __init__(self, exchange: Exchange, echo: str) -> None:
+        self._exchange, self._echo = exchange, echo
+
+    def ask(self, verb: str, parameters: Sequence[Any]) -> PQGen[Rows]:
+        """Send another echo than the caller's."""
+        return self._exchange.ask(verb, (self._echo, *parameters[1:]))
 
 
 @pytest.fixture
@@ -39,18 +54,9 @@ def test_t01_an_answer_to_another_question(
 ) -> None:
     """A reply whose echo is another's is refused, also where it holds no session, and its connection is closed."""
     for command in (stage.load(stage.new()), stage.purge(), stage.end_owner("nobody"), stage.get(records[1])):
-        former = stage.load(records[0])
         (line,) = store._connections._idle
-        assert line.cursor is not None
-        real = line.cursor.execute
-
-        def swapped(
-            statement: bytes, parameters: tuple[object, ...], real: object = real, echo: str = former.operation_id
-        ) -> object:
-            assert callable(real)
-            return real(statement, (echo, *parameters[1:]))
-
-        monkeypatch.setattr(line.cursor, "execute", swapped)
+        assert line.exchange is not None
+        monkeypatch.setattr(line, "exchange", Misdirected(line.exchange, stage.load(records[0]).operation_id))
         with pytest.raises(IdentityMismatchError, match="echo differs"):
             command.apply(store)
         monkeypatch.undo()

@@ -88,19 +88,15 @@ class AsyncConnections:
 
     async def ask(self, verb: str, parameters: tuple[Any, ...]) -> Rows:
         """Give the rows that answer one question, after one round trip."""
-        wire = self._wire
         answer_by = time.monotonic() + self._settings.answer_seconds
         pool = self._pool()
         line = await self._taken(pool, verb, answer_by)
-        cursor, connection = line.cursor, line.connection
-        assert cursor is not None
+        exchange, connection = line.exchange, line.connection
+        assert exchange is not None
         assert connection is not None
         try:
             connection.answer_by = answer_by
-            await cursor.execute(wire.statements[verb], parameters)
-            for _ in range(wire.passed_over):
-                cursor.nextset()
-            rows = await cursor.fetchall()
+            rows = await connection.wait(exchange.ask(verb, parameters))
             if not rows or rows[0][0] != parameters[0]:
                 raise IdentityMismatchError(NAME, verb, "echo")
         except (psycopg.Error, OverflowError) as error:

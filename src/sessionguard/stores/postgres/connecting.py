@@ -7,10 +7,10 @@ import psycopg
 from attrs import define
 from psycopg import waiting
 from psycopg.abc import PQGen
-from psycopg.types.numeric import Int8BinaryDumper
 from typing_extensions import TypeVar
 
 from sessionguard.errors import ConfigurationError
+from sessionguard.stores.postgres.exchanges import Exchange
 from sessionguard.stores.postgres.settings import Settings
 from sessionguard.stores.postgres.wire import Wire
 
@@ -67,11 +67,11 @@ class AsyncConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
 
 @define(eq=False)
 class Line:
-    """A blocking connection in the pool, with the one cursor that it is used through. It is closed when it is lost."""
+    """A blocking connection in the pool, and how it is asked. It is closed when it is lost."""
 
     epoch: object
     connection: BlockingConnection | None = None
-    cursor: psycopg.Cursor[tuple[Any, ...]] | None = None
+    exchange: Exchange | None = None
 
     @property
     def is_clean(self) -> bool:
@@ -80,13 +80,10 @@ class Line:
 
     def connect(self, settings: Settings, wire: Wire) -> BlockingConnection:
         """Connect it; raises psycopg's errors, and `ConfigurationError` for a server that cannot be used."""
-        connection = BlockingConnection.connect(
-            autocommit=True, prepare_threshold=_threshold(wire), **settings.parameters
-        )
+        connection = BlockingConnection.connect(autocommit=True, prepare_threshold=None, **settings.parameters)
         self.connection = connection
         _make_fit(connection)
-        self.cursor = wire.cursor(connection)
-        self.cursor.format = psycopg.pq.Format(wire.prepare)
+        self.exchange = wire.exchange(connection, wire.statements)
         return connection
 
     def close(self) -> None:
@@ -101,7 +98,7 @@ class AsyncLine:
 
     epoch: object
     connection: AsyncConnection | None = None
-    cursor: psycopg.AsyncCursor[tuple[Any, ...]] | None = None
+    exchange: Exchange | None = None
 
     @property
     def is_clean(self) -> bool:
@@ -110,24 +107,16 @@ class AsyncLine:
 
     async def connect(self, settings: Settings, wire: Wire) -> AsyncConnection:
         """Connect it; raises psycopg's errors, and `ConfigurationError` for a server that cannot be used."""
-        connection = await AsyncConnection.connect(
-            autocommit=True, prepare_threshold=_threshold(wire), **settings.parameters
-        )
+        connection = await AsyncConnection.connect(autocommit=True, prepare_threshold=None, **settings.parameters)
         self.connection = connection
         _make_fit(connection)
-        self.cursor = wire.async_cursor(connection)
-        self.cursor.format = psycopg.pq.Format(wire.prepare)
+        self.exchange = wire.exchange(connection, wire.statements)
         return connection
 
     def close(self) -> None:
         """Close it, whatever is under way on it; this waits for nothing, so it can be done after a cancellation."""
         if self.connection is not None:
             self.connection.pgconn.finish()
-
-
-def _threshold(wire: Wire) -> int | None:
-    # The first use of a statement on a connection is one round trip, the second prepares it, all others execute it.
-    return 1 if wire.prepare else None
 
 
 def _is_clean(connection: psycopg.BaseConnection[Any] | None) -> bool:
@@ -141,8 +130,6 @@ def _make_fit(connection: psycopg.BaseConnection[Any]) -> None:
     except BaseException:
         connection.pgconn.finish()
         raise
-    # One type for all whole numbers: a statement is prepared anew for every combination of types.
-    connection.adapters.register_dumper(int, Int8BinaryDumper)
 
 
 def require_new_enough(version: int) -> None:

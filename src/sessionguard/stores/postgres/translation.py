@@ -28,6 +28,9 @@ _MIGRATE: Final = _Meaning("run `sessionguard migrate` with the role that owns t
 _MEANINGS: Final[dict[str, _Meaning]] = {
     "08": _Meaning("the connection was lost", transient=True),
     "08P01": _Meaning("a proxy in between takes no settings of a connection: add prepare=false to the store URL"),
+    "0A000": _Meaning("the schema was migrated under an open connection", transient=True),
+    "26000": _Meaning("a proxy in between shares connections: add prepare=false to the store URL"),
+    "42P05": _Meaning("a proxy in between shares connections: add prepare=false to the store URL"),
     "25006": _Meaning(
         "it is a replica or read-only; name the primary in the URL, or all with target_session_attrs=read-write",
         transient=True,
@@ -115,7 +118,7 @@ def is_lost(error: BaseException) -> bool:
     state = getattr(error, "sqlstate", None)
     if state is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    return state == "25006" or (state[:2] in ("08", "57") and state not in _TIMEOUTS)
+    return state in ("25006", "0A000") or (state[:2] in ("08", "57") and state not in _TIMEOUTS)
 
 
 def _unavailable(operation: str, text: str, state: str) -> StoreUnavailableError:

@@ -1,19 +1,14 @@
-"""How one question becomes one message: the statement of each verb, and what stands around it.
-
-On a connection of its own a statement is prepared once and then only executed. Behind a proxy that gives every
-transaction another connection, nothing may be left behind on one: there isolation, timeouts and the statement go
-together in one message, as one transaction, with the values inside.
-"""
+"""The statement of each verb, and what stands around it where nothing may be left on a connection."""
 
 import re
 from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
-from psycopg import AsyncClientCursor, AsyncCursor, AsyncRawCursor, ClientCursor, Cursor, RawCursor
 
+from sessionguard.stores.postgres.exchanges import MakeExchange, PreparedExchange, WholeExchange
 from sessionguard.stores.postgres.settings import Settings
 
 # Verb -> how many parameters its function takes.
@@ -47,12 +42,8 @@ class Wire:
     """The messages of one store."""
 
     statements: Mapping[str, bytes]
-    """Verb -> what is sent; as bytes, which psycopg takes without asking whether the text is a literal."""
-    prepare: bool
-    passed_over: int
-    """How many results come before that of the statement."""
-    cursor: type[Cursor[Any]]
-    async_cursor: type[AsyncCursor[Any]]
+    """Verb -> what is sent."""
+    exchange: MakeExchange
 
 
 def wire_of(settings: Settings) -> Wire:
@@ -60,13 +51,13 @@ def wire_of(settings: Settings) -> Wire:
     schema = f'"{settings.schema}"'
     if settings.prepare:
         calls = {verb: _call(schema, verb, [f"${n + 1}" for n in range(arity)]) for verb, arity in ARITIES.items()}
-        return Wire(_encoded(calls | _written(schema)), True, 0, RawCursor, AsyncRawCursor)
+        return Wire(_encoded(calls | _written(schema)), PreparedExchange)
     before = (
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
         f"SET LOCAL statement_timeout = {settings.patience_ms}; SET LOCAL lock_timeout = {settings.patience_ms}; "
     )
     whole = {verb: f"{before}{_call(schema, verb, ['%s'] * arity)}; COMMIT" for verb, arity in ARITIES.items()}
-    return Wire(_encoded(whole), False, 3, ClientCursor, AsyncClientCursor)
+    return Wire(_encoded(whole), WholeExchange)
 
 
 def _call(schema: str, verb: str, places: list[str]) -> str:
