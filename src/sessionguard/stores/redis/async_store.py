@@ -35,6 +35,11 @@ class _Connected:
     pools: dict[Address, AsyncPool] = field(factory=dict)
     routes: Routes | None = None
 
+    def drop(self) -> None:
+        """Close every connection: the idle ones now, the others as they come back."""
+        for pool in self.pools.values():
+            pool.drop()
+
 
 class AsyncRedisStore:
     """An `AsyncStore` with all abilities on a Redis or Valkey server, behind sentinels, or on a cluster.
@@ -261,15 +266,18 @@ class AsyncRedisStore:
 
     async def distrust(self) -> None:
         """Close every connection of the running event loop: the idle ones now, the others as they come back."""
-        for pool in self.pools:
-            pool.drop()
+        self._here.drop()
 
     async def close(self) -> None:
         """Close all connections. Closing twice is fine; any other call afterwards raises `MisuseError`."""
         self._closed = True
         if self._pid == os.getpid():
-            for connected in list(self._loops.values()):
-                for pool in connected.pools.values():
-                    pool.drop()
+            here = asyncio.get_running_loop()
+            for loop, connected in list(self._loops.items()):
+                if loop is here or loop.is_closed():
+                    connected.drop()
+                else:
+                    # Its connections are its own, in its thread.
+                    loop.call_soon_threadsafe(connected.drop)
             # The event loop closes sockets in its next turn.
             await asyncio.sleep(0)
