@@ -2,7 +2,10 @@
 
 import itertools
 import os
+import random
 import resource
+import signal
+import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
@@ -112,3 +115,52 @@ def run_out_of_descriptors(pipe: Connection, path: str) -> tuple[list[StoreError
     for descriptor in held:
         os.close(descriptor)
     return errors, store.save(stage.save(opened, {"n": 2})).record is not None
+
+
+class Interrupted(BaseException):
+    """What the signal handler of `be_interrupted` raises."""
+
+
+@frozen
+class Aftermath:
+    """How many calls were interrupted, what else they raised, and what is left of them."""
+
+    interrupted: int
+    failures: list[str]
+    queues: int
+    locks_free: bool
+    version: int | None
+
+
+def be_interrupted(pipe: Connection, path: str, seconds: float) -> Aftermath:
+    """Save, open and load for so long, while a signal handler raises at random instants; then use the store as ever."""
+    guard = guard_on(path, patience_seconds=2.0)
+    session = guard.get_or_create("ana")
+    interrupted, failures = 0, list[str]()
+    signal.signal(signal.SIGALRM, _interrupt)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.005))
+                guard.load(session.token)
+                guard.save(session, {"a": interrupted})
+                guard.replace("bea")
+                guard.end_owner("bea")
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except Interrupted:
+            interrupted += 1
+        except StoreError as error:
+            failures.append(str(error))
+    store = guard._store
+    assert isinstance(store, FileStore)
+    # Another store, with no patience: a lock that was left behind would keep it out.
+    hasty = guard_on(path, patience_seconds=0.2)
+    locks_free = all(hasty.create(f"owner {number}").id for number in range(600))
+    saved = hasty.save(session, {"b": 1})
+    return Aftermath(interrupted, failures, len(store._shards._turns._queues), locks_free, saved.version)
+
+
+def _interrupt(signal_number: int, frame: object) -> None:
+    raise Interrupted

@@ -189,6 +189,7 @@ def _mark(path: str, descriptor: int, deadline: Deadline) -> dict[str, Any]:
         return found
     finally:
         unlock(lock)
+        os.close(lock)
 
 
 def lost(path: str) -> StoreUnavailableError:

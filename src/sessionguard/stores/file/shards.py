@@ -247,10 +247,17 @@ class Shards:
             locked.settle()
             yield locked
         finally:
-            try:
-                self._unlock(opened)
-            finally:
-                turns.leave(shard, place)
+            # Here and not in a function, at whose first line a handler could raise.
+            interruption = None
+            while True:
+                try:
+                    self._unlock(opened)
+                    turns.leave(shard, place)
+                    break
+                except BaseException as error:
+                    interruption = error
+            if interruption is not None:
+                raise interruption
 
     def _open_and_lock(self, folder: Folder, shard: str, opened: list[int], operation: str, deadline: Deadline) -> None:
         path = f"{shard}/journal"
@@ -264,9 +271,11 @@ class Shards:
             self._unlock(opened)
 
     def _unlock(self, opened: list[int]) -> None:
+        # In this order, so that it can be gone through again after an interruption anywhere.
         while opened:
+            unlock(opened[-1])
             self._locked.discard(opened[-1])
-            unlock(opened.pop())
+            os.close(opened.pop())
 
     def _prepared(self, folder: Folder, shard: str, descriptor: int) -> Header:
         header = journal.read_header(descriptor)

@@ -1,10 +1,10 @@
 """Waiting for the lock of a shard: threads of one process in turn, processes by short jittered tries."""
 
-import os
 import random
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from sessionguard.errors import StoreTimeoutError
@@ -54,16 +54,18 @@ class Turns:
             )
 
     def leave(self, key: str, place: threading.Lock) -> None:
-        """Leave the queue; the next one is first if this one was. Leaving twice is fine."""
+        """Leave the queue, and let whoever is first now go on. Leaving twice is fine, also after half a leave."""
         with self._mutex:
-            queue = self._queues.get(key, deque())
-            if place not in queue:
+            queue = self._queues.get(key)
+            if queue is None:
                 return
-            was_first = queue[0] is place
-            queue.remove(place)
+            if place in queue:
+                queue.remove(place)
             if not queue:
                 del self._queues[key]
-            elif was_first:
+                return
+            # It may be on its way already, if this is the second time.
+            with suppress(RuntimeError):
                 queue[0].release()
 
 
@@ -98,11 +100,8 @@ def _try_to_lock(descriptor: int) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Give the lock back and close the file."""
+    """Give the lock back. Doing it twice is fine."""
     import portalocker
 
-    try:
-        # Not by closing alone: a child forked meanwhile may have the descriptor for a moment, and with it the lock.
-        portalocker.unlock(descriptor)
-    finally:
-        os.close(descriptor)
+    # Not by closing alone: a child forked meanwhile may have the descriptor for a moment, and with it the lock.
+    portalocker.unlock(descriptor)
