@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 class Point(NamedTuple):
     """One declared access: its name, what it reaches, and how.
 
-    Modes are those of `sessionguard.core.points`, and three of the harness: "call" and "ret" for the beginning and the
-    end of a recorded operation, and "-" for a point that touches nothing.
+    Modes are those of `sessionguard.core.points`, and four of the harness: "call" and "ret" for the beginning and the
+    end of a recorded operation, "try" for taking a lock if it is free, and "-" for a point that touches nothing.
     """
 
     label: str

@@ -132,5 +132,5 @@ class Causality:
     def _remember(self, worker: int, number: int, accesses: Sequence[Point]) -> None:
         for point in accesses:
             self._last.setdefault(point.resource, {})[point.mode, worker] = number
-            if point.mode == "acq":
+            if point.mode in ("acq", "try"):
                 self._locked[point.resource] = number

@@ -74,7 +74,13 @@ class Stage:
         Raises what `choice` raises, and `MisuseError` if the scenario has nobody to race.
         """
         scenario = Scenario(self._seed, without)
-        self._scenario(scenario)
+        try:
+            self._scenario(scenario)
+            return self._run(scenario, choice)
+        finally:
+            scenario.adoption.undo()
+
+    def _run(self, scenario: Scenario, choice: Choice) -> Execution:
         if not scenario.workers:
             raise MisuseError("the scenario has no workers; call s.worker, s.task or s.process in it")
         track = Track([worker.name for worker in scenario.workers], choice, self._engines.setting.step_limit)

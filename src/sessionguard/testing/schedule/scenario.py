@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -12,6 +12,7 @@ from sessionguard.core.points import apoint, point
 from sessionguard.errors import MisuseError
 from sessionguard.testing.history import History, Recording, Verdict
 from sessionguard.testing.schedule.accesses import CLOCK, OPERATIONS, RETURN
+from sessionguard.testing.schedule.adopting import Adoption
 from sessionguard.testing.schedule.clock import VirtualClock
 from sessionguard.testing.schedule.faults import FaultStep
 from sessionguard.testing.schedule.participant import RemotePart
@@ -97,6 +98,7 @@ class Scenario:
         self.checks: list[Check] = []
         self.workers: list[Worker] = []
         self.track: Track | None = None
+        self.adoption = Adoption(self)
         self.whose: Callable[[], str] = lambda: _SETTING_UP
         self.seed = seed
         self._without = without
@@ -131,6 +133,24 @@ class Scenario:
         self.clock.is_moving = True
         moves = [step if isinstance(step, timedelta) else timedelta(seconds=step) for step in steps]
         self._add(name, "actor", [ClockStep(self.clock, move) for move in moves])
+
+    def adopt(self, *owners: object) -> None:
+        """Let the scheduler see the waiting for locks and conditions that are attributes of these objects or modules.
+
+        They are replaced by stand-ins until the schedule is over.
+        """
+        for owner in owners:
+            self.adoption.adopt(owner)
+
+    def hold(self, resource: Hashable, *, by_nobody: bool = False) -> None:
+        """Note who holds an adopted lock."""
+        if self.track is not None:
+            self.track.hold(resource, by_nobody=by_nobody)
+
+    def let_go(self, resource: Hashable) -> None:
+        """Note that an adopted lock is free."""
+        if self.track is not None:
+            self.track.let_go(resource)
 
     def check(self, *functions: Check) -> None:
         """Add what must hold when all workers are done: a function of the history that raises, or gives a verdict.

@@ -90,7 +90,8 @@ class ThreadRun:
         except Abandoned:
             pass
         except BaseException as error:
-            self.errors[seat.number] = error
+            if not self._closing:  # What goes wrong while it unwinds is no fault of the worker.
+                self.errors[seat.number] = error
         if self._closing:
             self._unwound.release()
         else:

@@ -76,6 +76,15 @@ class Track:
         if self.steps:
             self.steps[-1].notes.append(point)
 
+    def hold(self, resource: Hashable, *, by_nobody: bool = False) -> None:
+        """Note that the current worker took a lock without waiting, or that nobody can take it until it is released."""
+        self.holders[resource] = NOBODY if by_nobody else self.current
+
+    def let_go(self, resource: Hashable) -> None:
+        """Note, in the step under way, that a lock is free."""
+        if self.holders.pop(resource, None) is not None:
+            self.note(Point("free", resource, "rel"))
+
     def enabled(self) -> list[int]:
         """Give the workers that stand before a point and need not wait for a lock."""
         holders = self.holders
