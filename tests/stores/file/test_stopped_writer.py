@@ -64,7 +64,7 @@ def test_readers_see_all_of_what_a_stopped_writer_was_about_to_do(
     with ChildProcess(stand_half_way, str(path), command, steps) as writer:
         assert writer.hear() == "half-way"
         writer.freeze()
-        began = time.monotonic()
+        # Whoever waited for the lock would get a timeout.
         loaded = store.load(stage.load(command.new, at=SECOND)).record
         assert loaded is not None
         assert (loaded.id, loaded.generation, loaded.data) == (command.new.id, 2, '{"n":2}')
@@ -73,7 +73,6 @@ def test_readers_see_all_of_what_a_stopped_writer_was_about_to_do(
         listed = store.page(stage.page(owner="ana", status=None, at=SECOND)).records
         assert [(one.id, one.reason) for one in listed] == [(loaded.id, None), (former.id, "replaced")]
         seen = sight(store, stage, SECOND)
-        assert time.monotonic() - began < PATIENCE_SECONDS
         with pytest.raises(StoreTimeoutError):
             store.touch(stage.touch(loaded, at=SECOND))
         writer.thaw()
