@@ -29,11 +29,12 @@ def next_nonce() -> bytes:
 
 def packed(words: Words) -> bytes:
     """Give a command as the bytes that go over the wire. No word ends before its length says so, whatever is in it."""
-    parts = [b"*%d\r\n" % len(words)]
+    parts = [b"*%d" % len(words)]
     for word in words:
-        text = word.encode() if isinstance(word, str) else b"%d" % word if isinstance(word, int) else word
-        parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
-    return b"".join(parts)
+        text = word if type(word) is bytes else str(word).encode()
+        parts += (b"$%d" % len(text), text)
+    parts.append(b"")
+    return b"\r\n".join(parts)
 
 
 class Call(NamedTuple):
