@@ -41,6 +41,12 @@ STATEMENTS: Final = {
     "by_slot": f"SELECT {RECORD} FROM {TABLE} "
     "WHERE owner = %s AND scope = 'default' AND external_id = '' AND seat = 0 AND active",
     "insert": INSERT,
+    "replace": f"WITH ended AS (UPDATE {TABLE} SET active = false, reason = 'replaced', ended_us = %s, data = '{{}}' "
+    "WHERE owner = %s AND scope = 'default' AND external_id = '' AND seat = 0 AND active RETURNING generation) "
+    f"INSERT INTO {TABLE} (id, scope, owner, external_id, seat, created_us, last_seen_us, expires_us, absolute_us, "
+    "generation, token_hash, idle_us, touch_us, retention_us, data) "
+    "SELECT %s, 'default', %s, '', %s, %s, %s, %s, %s, 1 + coalesce((SELECT max(generation) FROM ended), 0), %s, "
+    f"%s, %s, %s, %s RETURNING {RECORD}",
     "touch": f"UPDATE {TABLE} SET last_seen_us = %s, expires_us = %s WHERE id = %s AND active RETURNING {RECORD}",
     "save": f"UPDATE {TABLE} SET data = %s, version = version + 1, operations = (ARRAY[%s] || operations)[1:32] "
     f"WHERE id = %s AND active RETURNING {RECORD}",
@@ -94,6 +100,7 @@ class BarePostgres:
             "by_slot": self._slots,
             "insert": lambda n: [_new("ana", None) for _ in range(n)],
             "insert_in_slot": lambda n: [_new(owner, 0) for owner in fresh_owners(n)],
+            "replace": self._replacements,
             "touch": lambda n: [(_now_us(), _now_us() + 10**9, self._stored()[0]) for _ in range(n)],
             "save": self._saves,
             "rotate": self._rotations,
@@ -111,6 +118,11 @@ class BarePostgres:
         (owner,) = fresh_owners(1)
         self._stored(owner, seat=0)
         return [(owner,)] * n
+
+    def _replacements(self, n: int) -> Values:
+        (owner,) = fresh_owners(1)
+        self._stored(owner, seat=0)
+        return [(_now_us(), owner, *_new(owner, 0)) for _ in range(n)]
 
     def _saves(self, n: int) -> Values:
         session_id, _ = self._stored()
@@ -150,7 +162,7 @@ _UNDERNEATH: Final = {
     "get_or_create_hit": ("by_slot", "by_slot", "SELECT"),
     "get_or_create_miss": ("insert_in_slot", "insert", "INSERT"),
     "create": ("insert", "insert", "INSERT"),
-    "replace": ("insert_in_slot", "insert", "INSERT"),
+    "replace": ("replace", "replace", "UPDATE and INSERT"),
     "save_one_field": ("save", "save", "UPDATE"),
     "save_expected_version": ("save", "save", "UPDATE"),
     "touch": ("touch", "touch", "UPDATE"),

@@ -94,6 +94,8 @@ def _server_settings(settings: Settings) -> str:
             "default_transaction_read_only": "off",
             "default_transaction_deferrable": "off",
             "search_path": "pg_catalog",
+            # Every plan is a look-up by an index, whatever the values; to plan one anew may take longer than to run it.
+            "plan_cache_mode": "force_generic_plan",
             "statement_timeout": milliseconds,
             "lock_timeout": milliseconds,
             "idle_in_transaction_session_timeout": max(10_000, 2 * milliseconds),

@@ -1,6 +1,6 @@
 -- Statements for what is asked most often and mostly only reads: a hit is answered by a plain SELECT, and only if there is
--- none is the function called, which looks again, locks, and decides. Both see one snapshot, so a session that another
--- transaction ended before it began is never a hit. Everything else calls its function straight away.
+-- none is the function called, which looks again, locks, and decides. What the SELECT sees was so when the statement began,
+-- so a session that had ended before is never a hit. Everything else calls its function straight away.
 --
 -- Sent on connections of our own only, which have pg_catalog as their search path. @schema is the store's schema.
 
@@ -10,6 +10,15 @@ ended_us, version, generation, token_hash, previous_hash, previous_until_us, tou
 
 -- macro: now
 coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+
+-- name: get
+SELECT $1::text, CASE WHEN id IS NULL THEN 'unknown' ELSE 'found' END, NULL::bigint,
+       id, scope, owner, nullif(external_id, ''), seat IS NOT NULL,
+       CASE WHEN active AND expires_us <= clock.now_us THEN 'expired' ELSE reason END,
+       created_us, last_seen_us, expires_us, absolute_us,
+       CASE WHEN active AND expires_us <= clock.now_us THEN expires_us ELSE ended_us END,
+       version, generation, token_hash, previous_hash, previous_until_us, touch_us, data
+  FROM (SELECT @now AS now_us) AS clock LEFT JOIN @schema.sg_session ON id = $3
 
 -- name: load
 WITH hit AS MATERIALIZED (

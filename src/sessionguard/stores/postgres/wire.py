@@ -55,6 +55,7 @@ def wire_of(settings: Settings) -> Wire:
     before = (
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
         f"SET LOCAL statement_timeout = {settings.patience_ms}; SET LOCAL lock_timeout = {settings.patience_ms}; "
+        "SET LOCAL plan_cache_mode = force_generic_plan; "
     )
     whole = {verb: f"{before}{_call(schema, verb, ['%s'] * arity)}; COMMIT" for verb, arity in ARITIES.items()}
     return Wire(_encoded(whole), WholeExchange)
