@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from sessionguard.testing.profile import Profile
+    from sessionguard.testing.schedule.fixture import Interleave
 
 pytest.register_assert_rewrite("sessionguard.testing.contracts")
 
@@ -20,14 +21,20 @@ _MARKERS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer `--sg-profile`."""
-    parser.getgroup("sessionguard").addoption(
+    """Offer `--sg-profile`, and how races are searched."""
+    group = parser.getgroup("sessionguard")
+    group.addoption(
         "--sg-profile",
         choices=("ci", "deep"),
         default="ci",
         help="how often sessionguard's proofs are repeated: ci (every case, fewer rounds) or deep (the counts that "
         "the promises name); default: ci",
     )
+    group.addoption("--sg-seed", type=int, default=0, help="seed of ids, luck and random searches of schedules")
+    group.addoption("--sg-schedules", type=int, help="how many schedules a search may run; default: by the profile")
+    group.addoption("--sg-seconds", type=float, help="how long a search may take; default: by the profile")
+    group.addoption("--sg-replay", metavar="ID", help="run only the schedule of this id, which a report printed")
+    group.addoption("--sg-artifacts", metavar="DIR", help="folder for the reports (HTML, JSON) of races that are found")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,3 +49,11 @@ def sg_profile(request: pytest.FixtureRequest) -> "Profile":
     from sessionguard.testing.profile import PROFILES
 
     return PROFILES[request.config.getoption("--sg-profile")]
+
+
+@pytest.fixture
+def interleave(request: pytest.FixtureRequest) -> "Interleave":
+    """Race a scenario in many orders; what goes wrong in one fails the test, shrunk, with the id to repeat it."""
+    from sessionguard.testing.schedule.fixture import from_options
+
+    return from_options(request.config, request.node.name)

@@ -52,6 +52,10 @@ class _Part(Meter):
         super().__init__(budget, monotonic)
         self._whole = whole
 
+    @property
+    def is_spent(self) -> bool:
+        return super().is_spent or self._whole.is_spent
+
     def count(self) -> None:
         super().count()
         self._whole.count()

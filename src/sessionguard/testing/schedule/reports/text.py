@@ -43,7 +43,8 @@ def heading(failure: "Failure") -> str:
     ]
     # What fails though nobody was interrupted is wrong in some order of whole workers, or in all.
     is_race = failure.verdict.reason != "check" or small.preemptions > 0
-    return f"{_HEADINGS[failure.verdict.reason] if is_race else 'FAILURE'}  {failure.verdict.message}   ({'; '.join(details)})"
+    word = _HEADINGS[failure.verdict.reason] if is_race else "FAILURE"
+    return f"{word}  {failure.verdict.message}   ({'; '.join(details)})"
 
 
 def table(execution: Execution, message: str = "") -> list[str]:
