@@ -18,13 +18,22 @@ def opened(url: str) -> FileStore:
     return store
 
 
-def test_three_slashes_name_a_path_relative_to_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`file:///var/sessions` is below the directory in which the store was opened, also after a change of it."""
+@pytest.mark.parametrize("slashes", ["//", "///"])
+def test_a_file_url_names_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slashes: str) -> None:
+    """`file:///srv/sessions` is /srv/sessions wherever the process is, as in every file URL; a slash more is the same."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    store = opened(f"file:{slashes}{tmp_path}/sessions")
+    store.identify(c.Identify())
+    assert (tmp_path / "sessions" / "format.json").exists()
+    store.close()
+
+
+def test_a_path_may_be_relative_to_where_the_store_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store made from a path stays below the working directory of that moment, also after a change of it."""
     monkeypatch.chdir(tmp_path)
-    store = opened("file:///var/sessions")
-    os.mkdir("elsewhere")
+    store = FileStore("var/sessions")
+    (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
     store.identify(c.Identify())
     assert (tmp_path / "var" / "sessions" / "format.json").exists()
@@ -33,8 +42,8 @@ def test_three_slashes_name_a_path_relative_to_the_working_directory(
 
 @pytest.mark.parametrize("name", ["a b", "100%", "%41", "ü", "a#b", "x:y"])
 def test_a_path_is_taken_as_it_is_written(tmp_path: Path, name: str) -> None:
-    """Four slashes name an absolute path, and nothing in a name is decoded."""
-    store = opened(f"file:///{tmp_path}/{name}?patience=0.5")
+    """Nothing in a name is decoded."""
+    store = opened(f"file://{tmp_path}/{name}?patience=0.5")
     store.identify(c.Identify())
     assert os.listdir(tmp_path) == [name]
     assert store.patience_seconds == 0.5

@@ -9,7 +9,7 @@ __all__ = ["FileStore", "open_file"]
 
 
 def open_file(url: str, options: Mapping[str, str]) -> FileStore:
-    """Open `file:///relative/folder` or `file:////absolute/folder`.
+    """Open `file:///folder`, whose path is absolute, as in every file URL (RFC 8089).
 
     Option: `patience=SECONDS`, how long to wait for other writers.
     """
@@ -18,10 +18,10 @@ def open_file(url: str, options: Mapping[str, str]) -> FileStore:
         raise ConfigurationError.of_url(url, "file:// has only the option patience")
     host, slash, path = url.partition("?")[0].partition("://")[2].partition("/")
     if host or not slash:
-        raise ConfigurationError.of_url(url, "files have no hosts; name a folder, as in file:///var/sessions")
+        raise ConfigurationError.of_url(url, "files have no hosts; name a folder, as in file:///srv/app/sessions")
     if path.strip("/") == "":
-        raise ConfigurationError.of_url(url, "name a folder of its own, as in file:///var/sessions")
-    return FileStore(path, patience_seconds=_seconds(url, options.get("patience", "5")))
+        raise ConfigurationError.of_url(url, "name a folder of its own, as in file:///srv/app/sessions")
+    return FileStore("/" + path.lstrip("/"), patience_seconds=_seconds(url, options.get("patience", "5")))
 
 
 def _seconds(url: str, text: str) -> float:
