@@ -20,7 +20,7 @@ def opened(url: str) -> FileStore:
 
 @pytest.mark.parametrize("slashes", ["//", "///"])
 def test_a_file_url_names_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slashes: str) -> None:
-    """`file:///srv/sessions` is /srv/sessions wherever the process is, as in every file URL; a slash more is the same."""
+    """`file:///srv/sessions` is /srv/sessions wherever the process is; a slash more is the same."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     store = opened(f"file:{slashes}{tmp_path}/sessions")
