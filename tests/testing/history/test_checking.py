@@ -150,10 +150,32 @@ def test_an_illegal_key_is_found_beside_one_that_costs_too_much() -> None:
 
     class HardAndEasy(Hard):
         def keys(self, operation: Operation) -> Iterable[Hashable]:
-            return ("easy" if operation.client == "z" else "hard",)
+            return (operation.client[0],)
 
-    history = [*(op(f"c{number}", "any", 0, 100, number) for number in range(12)), op("z", "never", 0, 100)]
-    assert isinstance(check(history, HardAndEasy, Budget(steps=100)), Illegal)
+    hard = [*(op(f"c{number}", "any", 0, 100, number) for number in range(9)), op("c", "never", 0, 100)]
+    easy = [*(op("z", "any", number, number, number) for number in range(20)), op("z", "never", 30, 31)]
+    verdict = check([*hard, *easy], HardAndEasy, Budget(steps=1_000))
+    assert isinstance(verdict, Illegal)
+    assert verdict.key == "z"
+
+
+def test_the_same_state_is_not_searched_twice() -> None:
+    """Of the orders of nine operations that come to the same, one is searched, not a third of a million."""
+    history = [*(op(f"c{number}", "write", 0, 10, value=1) for number in range(9)), op("z", "read", 20, 21, 2)]
+    assert isinstance(check(history, Register, Budget(steps=5_000)), Illegal)
+
+
+def test_the_longest_order_is_reported_even_if_it_is_not_the_first_found() -> None:
+    """An order that comes farther replaces the one that was stuck earlier."""
+    history = [
+        op("a", "write", 0, 10, value=1),
+        op("b", "write", 0, 10, value=2),
+        op("c", "read", 11, 12, 1),
+        op("d", "read", 13, 14, 3),
+    ]
+    verdict = check(history, Register)
+    assert isinstance(verdict, Illegal)
+    assert ([each.client for each in verdict.prefix], verdict.stuck) == (["b", "a", "c"], history[3])
 
 
 def test_a_history_judges_itself() -> None:

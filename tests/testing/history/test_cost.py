@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from attrs import evolve
 
-from sessionguard.testing.history import Budget, History, Illegal, Legal, Operation, SessionModel, check
+from sessionguard.testing.history import Budget, History, Illegal, Legal, Operation, SessionModel, Unknown, check
 from sessionguard.testing.history.sessions.workload import FREQUENCIES
 from sessionguard.testing.model import ModelStore
 from tests.testing.history.registers import EagerRegister
@@ -61,13 +61,25 @@ def test_a_thousand_operations_of_eight_clients_take_less_than_a_second() -> Non
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize("unknown", [0.0, 0.05])
-def test_what_the_rule_allows_is_judged_within_its_budget(unknown: float) -> None:
-    """Eight clients and 500 operations on one key, of which a twentieth have no answer: two seconds, right or wrong."""
+def test_what_the_rule_allows_is_judged_within_its_budget() -> None:
+    """Eight clients and 500 operations on one key: two seconds, right or wrong."""
     for seed in range(6):
-        history = one_slot(500, seed=seed, unknown=unknown)
+        history = one_slot(500, seed=seed)
         assert seconds_of(history, Legal) < 2.0
         assert seconds_of(falsified(history, seed), Illegal) < 2.0
+
+
+def test_lost_answers_are_seldom_too_many() -> None:
+    """Where a twentieth of the answers is lost, no verdict is wrong, and at most one in ten is given up."""
+    budget = Budget(seconds=60, steps=50_000)
+    given_up = 0
+    for seed in range(10):
+        history = one_slot(500, seed=seed, unknown=0.05)
+        right, wrong = check(history, SessionModel, budget), check(falsified(history, seed), SessionModel, budget)
+        assert not isinstance(right, Illegal), right.render()
+        assert not isinstance(wrong, Legal)
+        given_up += isinstance(right, Unknown) + isinstance(wrong, Unknown)
+    assert given_up <= 2
 
 
 @pytest.mark.timing

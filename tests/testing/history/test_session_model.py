@@ -11,7 +11,7 @@ from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.testing import Profile
-from sessionguard.testing.contracts.stage import IDLE, SECOND, START, Stage
+from sessionguard.testing.contracts.stage import IDLE, SECOND, START, TICK, Stage
 from sessionguard.testing.history import Budget, Illegal, Operation, SessionModel, Verdict, check
 from sessionguard.testing.history.sessions.workload import FREQUENCIES
 from sessionguard.testing.model import ModelStore
@@ -224,6 +224,88 @@ def test_a_save_below_the_last_fence_is_illegal(stage: Stage, script: Script) ->
     done = evolve(save, fence=None).apply(script.store)
     script.ask(save, lambda _: done)
     refuted(script.verdict())
+
+
+@pytest.mark.parametrize("verb", ["get", "load", "save", "touch", "rotate", "end", "get_or_create"])
+def test_nothing_is_alive_at_its_deadline(stage: Stage, script: Script, verb: str) -> None:
+    """What is right a tick before the deadline is wrong at it."""
+    opened = script.ask(stage.get_or_create("ana")).record
+    arguments: dict[str, Any] = {"save": (opened, {"a": 1}), "get_or_create": ("ana",)}
+    command = getattr(stage, verb)(*arguments.get(verb, (opened,)), at=IDLE - TICK)
+    script.ask(command)
+    assert script.verdict().is_legal
+    at_the_deadline = evolve(command, at=stage.instant(IDLE))
+    script.operations[-1] = evolve(script.operations[-1], args={"command": at_the_deadline})
+    refuted(script.verdict())
+
+
+def test_a_former_session_is_called_expired_only_if_it_is(stage: Stage, script: Script) -> None:
+    """`replace` says why the former session ended, and names no other beside it."""
+    first = script.ask(stage.create("ana")).record
+    script.ask(stage.get_or_create("ana"))
+    reply = script.ask(stage.replace("ana"))
+    assert script.verdict().is_legal
+    [former] = reply.ended
+    expired = evolve(former, reason="expired", ended_us=former.expires_us)
+    for ended in ((expired,), (former, evolve(former, id=first.id)), ()):
+        script.operations[-1] = evolve(script.operations[-1], result=evolve(reply, ended=ended))
+        refuted(script.verdict())
+
+
+def test_a_repetition_names_those_that_it_ended(stage: Stage, script: Script) -> None:
+    """A repeated `replace` or `end_owner` names the former sessions again, all of them and no others."""
+    script.ask(stage.get_or_create("ana"))
+    for command in (stage.replace("ana"), stage.end_owner("ana")):
+        script.ask(command)
+        reply = script.ask(command)
+        assert script.verdict().is_legal
+        honest = script.operations[-1]
+        name = "ended" if isinstance(reply, c.Opened) else "records"
+        others = script.operations[1].result.ended if name == "records" else ()
+        for told in ((), (*getattr(reply, name), *others)):
+            if told != getattr(reply, name):
+                script.operations[-1] = evolve(honest, result=evolve(reply, **{name: told}))
+                refuted(script.verdict())
+        script.operations[-1] = honest
+
+
+def test_a_lost_sweep_took_only_what_had_expired(stage: Stage, script: Script) -> None:
+    """A sweep without an answer may have ended what had expired, and nothing else."""
+    opened = script.ask(stage.get_or_create("ana", data={"a": 1})).record
+    script.ask(stage.sweep(at=IDLE))
+    script.operations[-1] = timed_out(script.operations[-1])
+    script.ask(stage.get(opened))
+    assert script.verdict().is_legal
+    early = evolve(script.operations[1].args["command"], at=stage.instant(IDLE - TICK))
+    script.operations[1] = evolve(script.operations[1], args={"command": early})
+    refuted(script.verdict())
+
+
+def test_a_fence_is_never_given_twice(stage: Stage, script: Script) -> None:
+    """Whoever takes a lock after another gets a higher fence."""
+    opened = script.ask(stage.create("ana")).record
+    script.ask(stage.acquire(opened, "first"))
+    script.ask(stage.acquire(opened, "second", at=2 * SECOND), lambda reply: evolve(reply, fence=1))
+    assert "told by acquire_lock" in refuted(script.verdict())
+
+
+def test_one_id_for_two_sessions_is_named(stage: Stage, script: Script) -> None:
+    """Before any search, an id that was drawn twice is told in plain words."""
+    first, second = stage.new("ana"), stage.new("bob")
+    script.ask(stage.create(first))
+    script.ask(stage.create(evolve(second, id=first.id)))
+    assert f"the id {first.id} was given to two sessions" in refuted(script.verdict())
+
+
+def test_two_active_sessions_of_a_slot_are_named(stage: Stage) -> None:
+    """Before any search, two sessions of one slot that were given out by turns are told in plain words."""
+    one, other = Script(), Script()
+    first = one.ask(stage.get_or_create("ana")).record
+    second = other.ask(stage.get_or_create("ana")).record
+    one.ask(stage.load(first))
+    other.ask(stage.load(second))
+    verdict = check([*one.operations, *other.operations], SessionModel)
+    assert "were active at once in the slot ('desk', 'ana', None)" in refuted(verdict)
 
 
 def crashed_save(stage: Stage, script: Script) -> SessionRecord:

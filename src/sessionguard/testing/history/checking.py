@@ -16,24 +16,26 @@ def check(history: History | Iterable[Operation], model: AnyModel, budget: Budge
     """Judge whether there is an order of the operations, each within its interval, that `model` allows.
 
     Operations that failed did nothing and are left out; unknown ones may have happened at any time after their call,
-    or never. Each key is searched by itself, the shortest first; all of them share the budget.
+    or never. Each key is searched by itself, the shortest first, and each may cost as much as the budget says.
     """
     recorded = history.operations if isinstance(history, History) else history
     operations = [operation for operation in in_order(recorded) if operation.outcome != "fail"]
     specification = (model() if isinstance(model, type) else model).over(operations)
     for objection in specification.objections(operations):
         return Illegal(objection.reason, witnesses=objection.witnesses, operations=tuple(operations))
-    meter = Meter(budget or Budget())
+    steps = 0
     unknown: Unknown | None = None
     for key, projected in sorted(_by_key(operations, specification), key=lambda part: len(part[1])):
+        meter = Meter(budget or Budget())
         try:
             stuck = Search(projected, specification, meter).run()
         except BudgetExceededError as error:
             unknown = unknown or Unknown(str(error), key)
             continue
+        steps += meter.steps
         if stuck is not None:
             return _illegal(key, stuck, projected, specification)
-    return unknown or Legal(meter.steps)
+    return unknown or Legal(steps)
 
 
 def _illegal(key: Key, stuck: Stuck, projected: Sequence[Operation], model: Model[Any]) -> Illegal:

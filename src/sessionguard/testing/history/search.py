@@ -27,7 +27,7 @@ _LOOKS_AT_THE_CLOCK_EVERY: Final = 256
 
 @frozen
 class Budget:
-    """How much one check may cost before it gives up."""
+    """How much the check of one key may cost before it is given up."""
 
     seconds: float = 2.0
     steps: int = 3_000_000
@@ -106,6 +106,8 @@ class Search:
         self._head, self._unknown, self._left = _linked(operations, model.only_reads)
         self._lifted: list[tuple[_Node, States]] = []
         self._stuck: Stuck | None = None
+        self._steps: dict[tuple[int, States], States] = {}
+        self._sets: dict[States, States] = {self._states: self._states}
 
     def run(self) -> Stuck | None:
         """Search. Raises `BudgetExceededError`."""
@@ -158,11 +160,14 @@ class Search:
 
     def _after(self, node: _Node) -> States:
         self._meter.count()
-        step, operation = self._step, node.operation
-        if len(self._states) == 1:
-            (state,) = self._states
-            return frozenset(step(state, operation))
-        return frozenset(after for state in self._states for after in step(state, operation))
+        asked = node.place, self._states
+        after = self._steps.get(asked)
+        if after is None:
+            operation = node.operation
+            after = frozenset(each for state in self._states for each in self._step(state, operation))
+            # Equal sets are one and the same, so that comparing them costs nothing.
+            after = self._steps[asked] = self._sets.setdefault(after, after)
+        return after
 
     def _take(self, node: _Node, states: States) -> None:
         self._lifted.append((node, self._states))

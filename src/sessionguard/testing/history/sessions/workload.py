@@ -140,8 +140,9 @@ class Actor:
         return self._stage.load(token or known.token_hash, at=self._at(), scope=scope)
 
     def _save(self) -> c.Command[Any]:
-        remove = self._random.choice(((), (), ("c",)))
-        return self._stage.save(self._known(), self._data(), remove=remove, at=self._at())
+        changes = self._data()
+        remove = tuple(name for name in "ab" if name not in changes and self._random.random() < 0.3)
+        return self._stage.save(self._known(), changes, remove=remove, at=self._at())
 
     def _compare_and_save(self) -> c.Command[Any]:
         known = self._known()
