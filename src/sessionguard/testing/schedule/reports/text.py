@@ -1,6 +1,7 @@
 """The report for a terminal: one column for each worker, in the order in which it happened, and how to repeat it."""
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -65,7 +66,8 @@ def table(execution: Execution, message: str = "") -> list[str]:
 
 def reproduction(replay_id: str) -> str:
     """Give the command that repeats the schedule."""
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    # The variable is also seen by programs that a test starts; those are no tests.
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0] if "pytest" in sys.modules else ""
     quoted = "'" + replay_id.replace("'", "'\\''") + "'"
     return f"pytest {_shell_quoted(test)} --sg-replay={quoted}" if test else f"replay={quoted}"
 
