@@ -108,8 +108,9 @@ def test_t58_all_connections_in_use(proxy: TcpProxy, redis_server: RedisServer, 
     deadline = time.monotonic() + BOUND
     lent = [pool.take(deadline), pool.take(deadline)]
     assert len(pool) == 2
-    with _soon(), pytest.raises(StoreTimeoutError, match="raise pool_size"):
+    with _soon(), pytest.raises(StoreTimeoutError, match="raise pool_size") as caught:
         session.ask(session.s.load(opened))
+    assert caught.value.__cause__ is None
     waiting = threading.Timer(0.05, lambda: pool.give_back(lent.pop()))
     waiting.start()
     assert session.ask(session.s.load(opened)).record == opened

@@ -8,6 +8,7 @@ import pytest
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.losing import lost_session
 from sessionguard.errors import StoreDataError, StoreError, StoreUnavailableError
 from sessionguard.stores.contract import ForgetfulStore
 from sessionguard.stores.redis import RedisStore
@@ -61,7 +62,7 @@ def test_t59_lost_everything(session: Session, place: RedisServer | RedisCluster
     assert (saved.outcome, saved.record) == (Outcome.ENDED, None)
     again = session.opened("ana")
     assert again.id != ana.id
-    assert again.generation > ana.generation
+    assert lost_session((ana.generation, ana.id), again) == ana.id
     assert again.data == "{}"
     assert run(perform(c.Identify()), session.store) == session.s.deployment_id
 
@@ -129,7 +130,7 @@ def test_t59_failover_with_a_lost_write(open_session: OpenSession) -> None:
         assert session.ask(session.s.load(lost)).refusal == "unknown"
         successor = session.opened("bea")
         assert successor.id != lost.id
-        assert successor.generation > lost.generation
+        assert lost_session((lost.generation, lost.id), successor) == lost.id
         assert successor.data == "{}"
         assert sentinel.primary_port == replica.port
 

@@ -1,5 +1,6 @@
 """Sessions on Redis or Valkey: one server, a server behind sentinels, or a cluster."""
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -9,7 +10,7 @@ from sessionguard.errors import ConfigurationError, MissingExtraError
 
 if find_spec("redis") is None:
     raise MissingExtraError("redis", "redis")
-if tuple(map(int, version("redis").split(".")[:2])) < (8, 1):
+if tuple(map(int, re.findall(r"\d+", version("redis"))[:2])) < (8, 1):
     raise ConfigurationError("redis-py", version("redis"), "use redis>=8.1: pip install 'sessionguard[redis]'")
 
 from sessionguard.stores.redis.async_store import AsyncRedisStore

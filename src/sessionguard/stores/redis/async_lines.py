@@ -75,6 +75,7 @@ class AsyncLine:
         """Close it, now: nothing is waited for, so nothing can interrupt it."""
         connection = self._connection
         connection._parser.on_disconnect()
+        # The driver's own way waits, if only for what it counts; one more cancellation there would leave it open.
         writer = connection._writer
         connection._writer = connection._reader = None
         if writer is not None:

@@ -8,7 +8,7 @@ from redis import exceptions as driver
 
 from sessionguard.core import commands as c
 from sessionguard.core.records import SessionRecord
-from sessionguard.errors import IdentityMismatchError, MisuseError
+from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
 from sessionguard.stores.contract import Finding
 from sessionguard.stores.redis import cleaning, examination, openings, owning, translation
@@ -97,11 +97,13 @@ class RedisStore:
             self._start_anew()
         try:
             return self._drive(procedure)
-        except (driver.RedisError, OSError) as error:
-            raise translation.translated(verb, error) from error
         except IdentityMismatchError:
             self.distrust()
             raise
+        except SessionGuardError:
+            raise
+        except (driver.RedisError, OSError) as error:
+            raise translation.translated(verb, error) from error
 
     def _drive(self, procedure: Procedure[R]) -> R:
         try:

@@ -1,5 +1,5 @@
 -- Gives the active session of the slot, touched when due, or opens the new one and ends an expired one on the way.
-local id = call('GET', SLOT)
+local id, last = in_slot(SLOT)
 local m = id and record(id)
 if m and is_active(m) then
   local outcome = 'opened'
@@ -17,6 +17,6 @@ if known then
   return repeated(known)
 end
 if m and not m[RS] then
-  return open(true, id, m, 'expired')
+  return open(true, last, id, m, 'expired')
 end
-return open(true)
+return open(true, last)

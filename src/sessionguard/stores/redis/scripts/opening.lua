@@ -5,14 +5,20 @@
 local ID, OPERATION, DEPLOYMENT = ARGV[3], ARGV[4], ARGV[5]
 local SLOT = slot_key(ARGV[7], ARGV[8], ARGV[9] ~= '' and ARGV[9] or nil)
 
--- The number of the next session here, or nil if the shard belongs to no deployment yet, or to another one. Numbers
--- follow the clock, so that none is used again after its session was forgotten, or after the server lost everything.
-local function next_generation()
-  local deployment, last = string.match(call('GET', P .. 'g') or '', '^(%x+):(%d+)$')
+-- The generation of the session, whose slot had `last`, and the highest of the shard then; nil if the shard belongs to no
+-- deployment yet, or to another one. A slot that nothing is known of goes on above all that were ever given here, so
+-- none is used again. After a failover they go back with what was lost, and that tells guards of the loss.
+local function next_generation(exclusive, last)
+  local deployment, highest = string.match(call('GET', P .. 'g') or '', '^(%x+):(%d+)$')
   if deployment ~= DEPLOYMENT then
     return nil
   end
-  return math.max(tonumber(last) + 1, math.floor(TIME / 1000))
+  highest = tonumber(highest)
+  if not exclusive then
+    return 1, highest
+  end
+  local generation = (last or highest) + 1
+  return generation, math.max(generation, highest)
 end
 
 local function store_data(key)
@@ -28,21 +34,22 @@ local function repeated(m, outcome)
   return reply(outcome or 'opened', ID, m, f and shown(former, f))
 end
 
--- Opens the session, and ends `former` for `reason` if there is one.
-local function open(exclusive, former, f, reason)
-  local generation = next_generation()
+-- Opens the session, in its slot if `exclusive`, and ends `former` for `reason` if there is one.
+local function open(exclusive, last, former, f, reason)
+  local generation, highest = next_generation(exclusive, last)
   if not generation then
     return reply('foreign shard')
   end
   local now, absolute = text(NOW), text(NOW + ARGV[11])
   local kept = text(math.ceil((math.max(NOW, TIME) - TIME + ARGV[11] + ARGV[13]) / 1000) + SPARE_MS)
-  call('SET', P .. 'g', DEPLOYMENT .. ':' .. text(generation))
+  -- Also where it changes nothing: a full server refuses it, and the script has not begun.
+  call('SET', P .. 'g', DEPLOYMENT .. ':' .. text(highest))
   if f then
     finish(former, f, reason, OPERATION)
   end
   local key = P .. 's:' .. ID
   local m = {ARGV[7], ARGV[8], ARGV[9] ~= '' and ARGV[9], exclusive and '1', false, now, now,
-    text(math.min(NOW + ARGV[10], NOW + ARGV[11])), absolute, false, '1', exclusive and text(generation) or '1',
+    text(math.min(NOW + ARGV[10], NOW + ARGV[11])), absolute, false, '1', text(generation),
     ARGV[6], false, false, ARGV[12], ARGV[10], ARGV[13], ARGV[14] ~= '' and '1', ARGV[15]}
   call('HSET', key, 'sc', m[SC], 'ow', m[OW], 'cr', now, 'ls', now, 'ep', m[EP], 'ab', absolute, 'vn', '1',
     'gn', m[GN], 'th', m[TH], 'tu', m[TU], 'iu', m[IU], 'rt', m[RT], 'sz', m[SZ])
@@ -52,7 +59,7 @@ local function open(exclusive, former, f, reason)
   if f then call('HSET', key, 'fo', former) end
   if exclusive then
     call('HSET', key, 'ex', '1')
-    call('SET', SLOT, ID, 'PX', kept)
+    call('SET', SLOT, ID .. ':' .. text(generation), 'PX', kept)
   end
   call('SET', P .. 't:' .. m[TH], ID, 'PX', kept)
   if #ARGV >= 16 then

@@ -7,9 +7,9 @@
 -- of the server. Numbers are microseconds below 2^53, which Lua's doubles hold exactly.
 --
 -- Keys of a shard: s:<id> the record, d:<id> its data, one hash field per data field, q:<id> its last operations,
--- k:<id> its locks; t:<token hash> -> id; l:<slot> -> id of the active session of the slot; o:<owner> the active and
+-- k:<id> its locks; t:<token hash> -> id; l:<slot> the active session of the slot, if any, and its last generation; o:<owner> the active and
 -- h:<owner> the ended sessions of an owner by creation; x:<owner> other shards with sessions of the owner;
--- due by expiry, ended by end, forget by end of retention, all by id; g deployment and last generation; w:<operation>
+-- due by expiry, ended by end, forget by end of retention, all by id; g deployment and highest generation; w:<operation>
 -- what an operation on many sessions answered.
 --
 -- Scripts do not roll back: each looks at everything first and writes last. What may grow writes first by a command that
@@ -89,11 +89,18 @@ local function keep(key, ms)
   end
 end
 
+-- Who is in the slot, or nil, and the last generation that was given there, or nil.
+local function in_slot(key)
+  local id, last = string.match(call('GET', key) or '', '^(%x*):(%d+)$')
+  return id ~= '' and id or nil, tonumber(last)
+end
+
 local function leave_slot(id, m)
   if m[EX] then
     local key = slot_key(m[SC], m[OW], m[XI])
-    if call('GET', key) == id then
-      call('DEL', key)
+    local found, last = in_slot(key)
+    if found == id then
+      call('SET', key, ':' .. text(last), 'KEEPTTL')
     end
   end
 end

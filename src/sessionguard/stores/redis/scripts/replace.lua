@@ -3,9 +3,9 @@ local known = record(ID)
 if known then
   return repeated(known)
 end
-local id = call('GET', SLOT)
+local id, last = in_slot(SLOT)
 local m = id and record(id)
 if m and not m[RS] then
-  return open(true, id, m, is_active(m) and 'replaced' or 'expired')
+  return open(true, last, id, m, is_active(m) and 'replaced' or 'expired')
 end
-return open(true)
+return open(true, last)
