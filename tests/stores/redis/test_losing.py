@@ -1,12 +1,17 @@
 """T59: restart, FLUSHALL, SCRIPT FLUSH, failover with a lost write: recovered from, or reported as lost."""
 
+import threading
 import time
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sessionguard import SessionGuard
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
+from sessionguard.core.events import SessionLost
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.losing import lost_session
 from sessionguard.errors import StoreDataError, StoreError, StoreUnavailableError
@@ -118,10 +123,7 @@ def test_t59_failover_with_a_lost_write(open_session: OpenSession) -> None:
         session = open_session(sentinel.url, patience_seconds=1.0)
         kept = session.opened("ana", data={"n": 1})
         _wait_for_replica(primary)
-        # From here on the replica hears nothing any more: the primary wants a password of whoever connects anew.
-        primary.command("CONFIG", "SET", "requirepass", "another")
-        primary.password = "another"
-        primary.command("CLIENT", "KILL", "TYPE", "replica")
+        _cut_off_replicas(primary)
         lost = session.opened("bea", data={"secret": "bea"})
         saved = session.ask(session.s.save(kept, {"n": 2}))
         assert saved.outcome is Outcome.DONE
@@ -208,3 +210,55 @@ def test_cluster_without_a_node(open_session: OpenSession) -> None:
             assert getattr(caught.value, "transient", False)
         node.start()
         assert _until_it_answers(session, session.s.load(opened)).record == opened
+
+
+def _cut_off_replicas(primary: RedisServer) -> None:
+    """From here on no replica hears anything: the primary wants a password of whoever connects anew."""
+    primary.command("CONFIG", "SET", "requirepass", "another")
+    primary.password = "another"
+    primary.command("CLIENT", "KILL", "TYPE", "replica")
+
+
+def test_t59_a_guard_survives_a_failover(key_prefix: str, tmp_path: Path) -> None:
+    """Its call waits for the new primary; what was lost is told, and the files of the lost session go to nobody."""
+    told: list[str] = []
+    with (
+        RedisServer(appendonly="no") as primary,
+        RedisServer(appendonly="no", replica_of=primary) as replica,
+        RedisSentinel(primary) as sentinel,
+    ):
+        store = RedisStore(sentinel.url, prefix=key_prefix, patience_seconds=1.0)
+        patience = timedelta(seconds=30)
+        with SessionGuard(store, tmp_path, sweep_interval=None, patience=patience) as guard:
+            guard.subscribe(lambda event: told.append(event.session_id) if isinstance(event, SessionLost) else None)
+            kept = guard.replace("ada", data={"n": 1})
+            _wait_for_replica(primary)
+            _cut_off_replicas(primary)
+            lost = guard.replace("ada", data={"secret": "ada"})
+            with guard.workspace(lost) as files:
+                files.write("plan", "the only copy")
+            primary.kill()
+            found = guard.get_or_create("ada")
+            assert (found.id, found.data) == (kept.id, {"n": 1})
+            assert told == [lost.id]
+            assert [path.name[:34] for path in tmp_path.glob("*/.quarantine/*")] == [lost.id]
+            with guard.workspace(found) as files:
+                assert files.list() == []
+            assert sentinel.primary_port == replica.port
+        store.close()
+
+
+def test_t59_a_guard_survives_a_restart(key_prefix: str) -> None:
+    """Calls that meet a server that is killed and started again take as long as that, and fail neither way."""
+    with RedisServer(appendonly="always") as server:
+        store = RedisStore(server.url, prefix=key_prefix, patience_seconds=1.0)
+        with SessionGuard(store, sweep_interval=None, patience=timedelta(seconds=30)) as guard:
+            session = guard.get_or_create("ada", data={"n": 0})
+            for turn in range(1, 4):
+                server.kill()
+                starting = threading.Timer(0.05, server.start)
+                starting.start()
+                assert guard.save(session, {"n": turn}).data == {"n": turn}
+                starting.join()
+            assert guard.load(session.token).version == 4  # type: ignore[union-attr]
+        store.close()
