@@ -226,11 +226,11 @@ def test_a_save_below_the_last_fence_is_illegal(stage: Stage, script: Script) ->
     refuted(script.verdict())
 
 
-@pytest.mark.parametrize("verb", ["get", "load", "save", "touch", "rotate", "end", "get_or_create"])
+@pytest.mark.parametrize("verb", ["get", "load", "save", "touch", "rotate", "end", "get_or_create", "acquire"])
 def test_nothing_is_alive_at_its_deadline(stage: Stage, script: Script, verb: str) -> None:
     """What is right a tick before the deadline is wrong at it."""
     opened = script.ask(stage.get_or_create("ana")).record
-    arguments: dict[str, Any] = {"save": (opened, {"a": 1}), "get_or_create": ("ana",)}
+    arguments: dict[str, Any] = {"save": (opened, {"a": 1}), "get_or_create": ("ana",), "acquire": (opened, "a")}
     command = getattr(stage, verb)(*arguments.get(verb, (opened,)), at=IDLE - TICK)
     script.ask(command)
     assert script.verdict().is_legal

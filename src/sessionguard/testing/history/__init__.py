@@ -1,4 +1,13 @@
-"""Histories: what clients did at the same time, and the judge of whether one thing at a time explains it."""
+"""Histories: what clients did at the same time, and the judge of whether one thing at a time explains it.
+
+    history = History()
+    stores = [recorded(store, history, f"client {number}") for number in range(4)]
+    ...                                          # each thread asks its own; or a guard on it does
+    require_legal(check(history, SessionModel))  # raises with a report, if no order explains what they were told
+
+A key, which is a slot or a session that no slot knows, may have about 500 operations of 8 clients; `Budget` bounds the
+search, and `Unknown` is what it gives when that is not enough.
+"""
 
 from sessionguard.testing.history.checking import check
 from sessionguard.testing.history.model import Key, Model, Objection
