@@ -1,5 +1,5 @@
--- Forgets those of the sessions ARGV[6...] that ended at least ARGV[4] ago, '' for their own retention. Gives how many of
--- them the operation ARGV[3] has forgotten, now or before; that is remembered for ARGV[5] milliseconds.
+-- Forgets those of the sessions ARGV[6...] that ended at least ARGV[4] ago, '' for their own retention. Gives how
+-- many of them the operation ARGV[3] has forgotten, now or before; that is remembered for ARGV[5] milliseconds.
 local forgotten, log = 0, P .. 'y:' .. ARGV[3]
 for position = 6, #ARGV do
   local id = ARGV[position]

@@ -5,9 +5,9 @@
 local ID, OPERATION, DEPLOYMENT = ARGV[3], ARGV[4], ARGV[5]
 local SLOT = slot_key(ARGV[7], ARGV[8], ARGV[9] ~= '' and ARGV[9] or nil)
 
--- The generation of the session, whose slot had `last`, and the highest of the shard then; nil if the shard belongs to no
--- deployment yet, or to another one. A slot that nothing is known of goes on above all that were ever given here, so
--- none is used again. After a failover they go back with what was lost, and that tells guards of the loss.
+-- The generation of the session, whose slot had `last`, and the highest of the shard then; nil if the shard belongs
+-- to no deployment yet, or to another one. A slot that nothing is known of goes on above all that were ever given
+-- here, so none is used again. After a failover they go back with what was lost, and that tells guards of the loss.
 local function next_generation(exclusive, last)
   local deployment, highest = string.match(call('GET', P .. 'g') or '', '^(%x+):(%d+)$')
   if deployment ~= DEPLOYMENT then

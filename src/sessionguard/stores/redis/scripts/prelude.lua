@@ -1,19 +1,19 @@
 -- Stands in front of every script that is about sessions. One script is one operation on one shard.
 --
--- KEYS[1] is the prefix of all keys of the shard, `<prefix>:{<tag>}:`; every key is made from it, so that all lie in one
--- hash slot. No key has just that name: while a cluster moves the slot, the server therefore refuses the whole script
--- (ASK) before it has begun, instead of some key in the middle of it.
--- ARGV[1] is the nonce of the request, which every reply repeats first. ARGV[2] is the instant, or '' for the clock
--- of the server. Numbers are microseconds below 2^53, which Lua's doubles hold exactly.
+-- KEYS[1] is the prefix of all keys of the shard, `<prefix>:{<tag>}:`; every key is made from it, so that all lie in
+-- one hash slot. No key has just that name: while a cluster moves the slot, the server therefore refuses the whole
+-- script (ASK) before it has begun, instead of some key in the middle of it. ARGV[1] is the nonce of the request,
+-- which every reply repeats first. ARGV[2] is the instant, or '' for the clock of the server. Numbers are
+-- microseconds below 2^53, which Lua's doubles hold exactly.
 --
 -- Keys of a shard: s:<id> the record, d:<id> its data, one hash field per data field, q:<id> its last operations,
--- k:<id> its locks; t:<token hash> -> id; l:<slot> the active session of the slot, if any, and its last generation; o:<owner> the active and
--- h:<owner> the ended sessions of an owner by creation; x:<owner> other shards with sessions of the owner;
--- due by expiry, ended by end, forget by end of retention, all by id; g deployment and highest generation; w:<operation>
--- what an operation on many sessions answered.
+-- k:<id> its locks; t:<token hash> -> id; l:<slot> the active session of the slot, if any, and its last generation;
+-- o:<owner> the active and h:<owner> the ended sessions of an owner by creation; x:<owner> other shards with sessions
+-- of the owner; due by expiry, ended by end, forget by end of retention, all by id; g deployment and highest
+-- generation; w:<operation> what an operation on many sessions answered.
 --
--- Scripts do not roll back: each looks at everything first and writes last. What may grow writes first by a command that
--- a full server refuses, what ends or touches by one that it does not.
+-- Scripts do not roll back: each looks at everything first and writes last. What may grow writes first by a command
+-- that a full server refuses, what ends or touches by one that it does not.
 
 local P, NONCE = KEYS[1], ARGV[1]
 local call = redis.call
@@ -47,8 +47,8 @@ local function shown(id, m)
   return {id, m, call('HGETALL', P .. 'd:' .. id)}
 end
 
--- The reply of every script begins with this. A server that may not write, as a replica whose data may be old or not yet
--- there, refuses the command and so does not answer at all. (It deletes nothing, for there is no such key.)
+-- The reply of every script begins with this. A server that may not write, as a replica whose data may be old or not
+-- yet there, refuses the command and so does not answer at all. (It deletes nothing, for there is no such key.)
 local function answer(...)
   call('DEL', P)
   return {NONCE, text(NOW), ...}

@@ -1,4 +1,5 @@
--- Ends those of the sessions ARGV[4...] that have expired; gives them, and those that the operation ARGV[3] ended before.
+-- Ends those of the sessions ARGV[4...] that have expired; gives them, and those that the operation ARGV[3] ended
+-- before.
 local ended = {}
 for position = 4, #ARGV do
   local id = ARGV[position]
