@@ -22,12 +22,9 @@ from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.faults import ChildProcess, play_all
 from sessionguard.testing.history import Actor, History, SessionModel, check, merge, recorded
 from sessionguard.testing.history.sessions.objections import records_in
-from sessionguard.testing.history.sessions.workload import FREQUENCIES
 from tests.testing.history.storming import storm_in_process, storm_until_killed
 from tests.testing.history.storms import async_storm, now_us, storm
 
-# PostgreSQL's `end_owner` overlooks a session that replaces another one while it waits for that one's lock.
-NO_END_OF_OWNERS = {name: weight for name, weight in FREQUENCIES.items() if name != "end_owner"}
 NOTHING_EXPIRES = (timedelta(0),)
 
 
@@ -74,7 +71,7 @@ def test_storms_of_threads_on_postgres_are_legal(
     """The same where every command is a transaction."""
     for seed in range(sg_profile.rounds):
         store = PostgresStore(postgres_server.url, schema=f"{schema_name}_{seed}")
-        history = storm(store, clients=4, operations=50, seed=seed, frequencies=NO_END_OF_OWNERS)
+        history = storm(store, clients=4, operations=50, seed=seed)
         verdict = check(history, SessionModel)
         store.close()
         assert verdict.is_legal, verdict.render()
@@ -89,7 +86,7 @@ def test_storms_of_cancelled_tasks_are_legal(
     async def play(seed: int) -> History:
         store = async_opened(kind, seed, request, tmp_path)
         try:
-            return await async_storm(store, clients=4, operations=40, seed=seed, frequencies=NO_END_OF_OWNERS)
+            return await async_storm(store, clients=4, operations=40, seed=seed)
         finally:
             await store.close()
 

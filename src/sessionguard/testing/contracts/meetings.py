@@ -238,3 +238,27 @@ class CallersNeverSeeEachOther(Race):
             owner = f"{subject}-{number}"
             assert canaries == {(owner, owner)}
             assert len((yield from perform(s.end_owner(owner))).records) == 1
+
+
+@race
+class EndOwnerMissesNoSuccessor(Race):
+    """While callers replace the session of a slot, which is never free, `end_owner` ends the one that is in it then."""
+
+    def prepare(self, s: Stage, callers: int) -> Flow[Any]:
+        owner = yield from super().prepare(s, callers)
+        return (yield from perform(s.get_or_create(owner))).record
+
+    def caller(self, s: Stage, subject: Any, number: int) -> Flow[Any]:
+        if number == 0:
+            return [record.id for record in (yield from perform(s.end_owner(subject.owner))).records]
+        opened = []
+        for _ in range(3):
+            opened.append((yield from perform(s.replace(subject.owner))).record.id)
+        return opened
+
+    def judge(self, s: Stage, subject: Any, seen: Sequence[Any]) -> Steps:
+        ended, *others = seen
+        assert len(ended) == 1, f"end_owner ended {len(ended)} of one session"
+        assert ended[0] in {subject.id, *(session_id for opened in others for session_id in opened)}
+        gone = yield from perform(s.end_owner(subject.owner))
+        assert {record.id for record in gone.records}.isdisjoint(ended)

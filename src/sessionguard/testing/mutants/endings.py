@@ -69,6 +69,26 @@ class EndsByPrefix(ModelStore):
         return same and super().is_meant(evolve(record, owner=command.owner), command)
 
 
+@planted("end_owner_misses_no_successor")
+class EndsWhomItSawFirst(Gap):
+    """`end_owner` looks whom the owner has and ends those later, but not who has taken their place meanwhile."""
+
+    def end_owner(self, command: c.EndOwner) -> c.Ended:
+        with self.step():
+            seen = [entry.record.id for entry in self.entries.values() if entry.record.reason is None]
+            self.gap()
+            chosen = command.owner if any(self._is_active(session_id) for session_id in seen) else ""
+        return super().end_owner(evolve(command, owner=chosen))
+
+    def replace(self, command: c.Replace) -> c.Opened:
+        with self.step():
+            self.await_gap()
+        return super().replace(command)
+
+    def _is_active(self, session_id: str) -> bool:
+        return session_id in self.entries and self.entries[session_id].record.reason is None
+
+
 @planted("end_owner_can_keep_one_and_one_scope")
 class EndsTheOneToKeep(ModelStore):
     """`end_owner` forgets the session to keep."""

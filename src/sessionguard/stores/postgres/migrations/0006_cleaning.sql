@@ -32,14 +32,21 @@ CREATE FUNCTION sg_end_owner(p_echo text, p_at bigint, p_owner text, p_scope tex
 DECLARE
   now_us bigint := coalesce(p_at, sg_now());
   chosen text[];
+  seen text[];
 BEGIN
   -- Claimed though it may end nothing: a login that comes after it must survive its repetition.
   IF sg_claimed(p_echo, now_us) THEN
-    -- In the order of ids, as everyone locks several sessions, so that no two wait for each other.
-    SELECT array_agg(id) INTO chosen FROM (
-      SELECT id FROM sg_session
-       WHERE owner = p_owner AND active AND (p_scope IS NULL OR scope = p_scope) AND id IS DISTINCT FROM p_keep_id
-       ORDER BY id FOR UPDATE) AS locked;
+    LOOP
+      -- In the order of ids, as everyone locks several sessions, so that no two wait for each other.
+      SELECT array_agg(id ORDER BY id) INTO chosen FROM (
+        SELECT id FROM sg_session
+         WHERE owner = p_owner AND active AND (p_scope IS NULL OR scope = p_scope) AND id IS DISTINCT FROM p_keep_id
+         ORDER BY id FOR UPDATE) AS locked;
+      -- A session that took the place of one for which this waited is seen only by the next statement.
+      SELECT array_agg(id ORDER BY id) INTO seen FROM sg_session
+       WHERE owner = p_owner AND active AND (p_scope IS NULL OR scope = p_scope) AND id IS DISTINCT FROM p_keep_id;
+      EXIT WHEN chosen IS NOT DISTINCT FROM seen;
+    END LOOP;
     now_us := coalesce(p_at, sg_now());
     SELECT array_agg(id ORDER BY id) INTO chosen FROM sg_session WHERE id = ANY (chosen) AND expires_us > now_us;
     PERFORM sg_finish(chosen, p_echo, p_reason, now_us);
