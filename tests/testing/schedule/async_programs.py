@@ -43,6 +43,7 @@ class _Play:
             "locked": self._locked,
             "both": self._both,
             "hurry": self._hurry,
+            "drop": self._drop,
         }
 
     def seen(self) -> Any:
@@ -91,11 +92,23 @@ class _Play:
         except TimeoutError:
             self._reads.append((number, -2))
 
+    async def _drop(self, number: int, name: str) -> None:
+        child = asyncio.create_task(self._write_or_read(number, name))
+        await apoint("drop", "none", "r")
+        child.cancel()
+        await asyncio.wait([child])
+
+    async def _write_or_read(self, number: int, name: str) -> None:
+        try:
+            await self._write(number, name)
+        except asyncio.CancelledError:
+            await self._read(number, "y" if name == "x" else "x")
+
 
 def random_async_program(luck: random.Random) -> AsyncProgram:
     """Give two or three tasks with two or one verbs each."""
     count = luck.choice((2, 2, 3))
-    verbs = ("r", "w", "r", "w", "sleep", "set", "wait", "locked", "both", "hurry")
+    verbs = ("r", "w", "r", "w", "sleep", "set", "wait", "locked", "both", "hurry", "drop")
     return AsyncProgram(
         tuple(
             tuple((verb, luck.choice("13") if verb == "sleep" else luck.choice("xy")) for verb in chosen)

@@ -79,3 +79,19 @@ def test_a_deadlock_is_among_the_outcomes() -> None:
     program = Program((holding("L", "M"), holding("M", "L")))
     found, _ = outcomes(program, SourceDpor())
     assert {stuck for _, _, stuck in found} == {(), (0, 1)}
+
+
+def test_the_other_end_of_a_deadlock_is_explored() -> None:
+    """Of a lock that is never given back each worker may be the one that has it."""
+    program = Program(((("acq", "L"), ("w", "x")),) * 2)
+    found, _ = outcomes(program, SourceDpor())
+    assert {stuck for _, _, stuck in found} == {(0,), (1,)}
+
+
+@pytest.mark.parametrize("workers, schedules", [(2, 2), (3, 6), (4, 24)])
+def test_one_schedule_for_each_order_of_a_lock(workers: int, schedules: int) -> None:
+    """A lock is not tried where it cannot be taken: n critical sections take n! schedules, and none in vain."""
+    program = Program(((("acq", "L"), ("r", "x"), ("w", "x"), ("rel", "L")),) * workers)
+    search = SourceDpor()
+    assert outcomes(program, search)[1] == schedules
+    assert search.redundant == 0

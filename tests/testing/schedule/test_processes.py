@@ -68,7 +68,8 @@ def test_a_missing_constraint_is_found_in_a_real_database(tmp_path: Path, has_co
     assert outcome.schedules <= 4
 
 
-def test_a_process_is_killed_at_every_point(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["dfs", "dpor"])
+def test_a_process_is_killed_at_every_point(tmp_path: Path, strategy: str) -> None:
     """A kill may come before each point and after the last; what it had begun is unknown, and the next is whole."""
     seen = set()
 
@@ -83,7 +84,8 @@ def test_a_process_is_killed_at_every_point(tmp_path: Path) -> None:
         outcomes = tuple(operation.outcome for operation in history.operations)
         seen.add((file.read_text() if file.exists() else "", outcomes))
 
-    outcome = Interleaver("dfs", Budget(schedules=50, seconds=120), patience=Patience(point_seconds=5.0)).run(scenario)
+    patience = Patience(point_seconds=5.0)
+    outcome = Interleaver(strategy, Budget(schedules=50, seconds=120), patience=patience).run(scenario)
     assert outcome.ok
     assert not outcome.exhausted  # A kill can come between points as well.
     assert {text for text, _ in seen} == {"", "first", "firstsecond"}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sessionguard.core.points import point
@@ -20,6 +20,9 @@ segments = st.builds(Segment, names, st.text(max_size=8), st.integers(1, 99)).ma
 removals = st.frozensets(st.tuples(names, st.none() | st.integers(0, 9)), max_size=3)
 
 
+@example(
+    ReplayId((Segment("a.b;c", "x@y#1", 2), Segment("~d")), frozenset({("e.1", None), ("f.g", 2), ("~h", None)}), 3)
+)
 @given(st.builds(ReplayId, st.lists(segments, max_size=5).map(tuple), removals, st.integers(0, 99)))
 def test_every_id_comes_back_from_its_text(replay: ReplayId) -> None:
     """Whatever workers and labels are called, `;`, `@`, `#`, `.` and quotes among it, the text says it all."""

@@ -1,5 +1,6 @@
 """The portfolio under one budget, real-time order, and each random search by what it is for."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -69,6 +70,30 @@ def test_what_only_real_time_shows_is_found() -> None:
     assert Interleaver().run(stale_reads, replay=failure.replay_id).failure is not None
 
 
+def test_the_order_of_operations_is_searched_where_accesses_are_independent() -> None:
+    """A read that never sees the write is wrong only after it, though the two share nothing."""
+
+    def scenario(s: Scenario) -> None:
+        def write() -> None:
+            with s.history.record("writer", "write", value=1) as op:
+                point("write", "store", "w")
+                op.ok()
+
+        def read() -> None:
+            with s.history.record("reader", "read") as op:
+                point("read", "replica", "r")
+                op.ok(0)
+
+        s.worker("reader", read)
+        s.worker("writer", write)
+        s.check(lambda history: history.linearizable(Register))
+
+    outcome = Interleaver("dpor").run(scenario)
+    assert outcome.counts["source-DPOR"] == 1
+    assert outcome.failure is not None
+    assert outcome.failure.found_by == "source-DPOR with real time"
+
+
 def test_a_call_is_noted_as_late_as_can_be() -> None:
     """In a serial schedule operations do not overlap: the second is called after the first has returned."""
     seen = set()
@@ -91,6 +116,31 @@ def test_a_call_is_noted_as_late_as_can_be() -> None:
 
     assert Interleaver("serial").run(scenario).ok
     assert seen == {True}
+
+
+@pytest.mark.parametrize("strategy", ["urw", "pos", "pct3"])
+def test_random_searches_spend_nothing_on_calls(strategy: str) -> None:
+    """A call that was begun goes on to its first access, so that its operation is as short as it can be."""
+    split: list[object] = []
+
+    def scenario(s: Scenario) -> None:
+        def work(me: str) -> None:
+            for _ in range(3):
+                with s.history.record(me, "step") as op:
+                    point("step", "x", "w")
+                    op.ok()
+
+        def look(history: History) -> None:
+            assert s.steps
+            pairs = itertools.pairwise(s.steps)
+            split.extend(pair for pair in pairs if pair[0].point.mode == "call" and pair[0].worker != pair[1].worker)
+
+        for name in "ab":
+            s.worker(name, partial(work, name))
+        s.check(look)
+
+    assert Interleaver(strategy, Budget(schedules=50)).run(scenario).ok
+    assert not split
 
 
 def counting(s: Scenario, declared: str) -> None:

@@ -10,7 +10,7 @@ from sessionguard.testing.schedule.accesses import CLOCK, START, Point
 from sessionguard.testing.schedule.clock import VirtualClock
 from sessionguard.testing.schedule.looping import VirtualLoop
 from sessionguard.testing.schedule.primitives import declared
-from sessionguard.testing.schedule.tasks import Body, Cast
+from sessionguard.testing.schedule.tasks import Body, Cast, watched_by
 from sessionguard.testing.schedule.track import NOBODY, Track
 
 TIME: Final = "(time)"
@@ -50,6 +50,7 @@ class AsyncRun:
                     self._loop.create_task(self._play_body(number, body), name=self._track.names[number])
                     for number, body in enumerate(self._bodies)
                 ]
+                self._loop.set_task_factory(watched_by(self._cast))
                 self._loop.run_forever()
                 self.hung = [number for number in sorted(self._left) if self._track.pending[number] is None]
                 self._unwind()
@@ -119,6 +120,7 @@ class AsyncRun:
     def _unwind(self) -> None:
         """Leave no task behind: all are cancelled, and pass their points."""
         self._closing = True
+        self._loop.set_task_factory(None)
         self._loop.set_exception_handler(lambda loop, context: None)
         for _ in range(_ROUNDS_OF_UNWINDING):
             tasks = asyncio.all_tasks(self._loop)

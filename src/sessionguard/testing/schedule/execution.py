@@ -115,7 +115,6 @@ class Stage:
 
 
 def _ask_checks(done: Execution, scenario: Scenario) -> None:
-    scenario.track = None
     for number, check in enumerate(scenario.checks):
         judge = getattr(check, "__name__", "check")
         judge = f"check {number + 1}" if judge == "<lambda>" else judge

@@ -16,7 +16,7 @@ from sessionguard.testing.schedule.adopting import Adoption
 from sessionguard.testing.schedule.clock import VirtualClock
 from sessionguard.testing.schedule.faults import FaultStep
 from sessionguard.testing.schedule.participant import RemotePart
-from sessionguard.testing.schedule.track import Track
+from sessionguard.testing.schedule.track import Step, Track
 
 Kind = Literal["thread", "task", "process", "actor"]
 Part = Callable[..., Any] | FaultStep
@@ -158,6 +158,11 @@ class Scenario:
         A failure is shrunk by leaving workers out, so a check says what must not be, rather than count.
         """
         self.checks.extend(functions)
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """What was done in this schedule so far, in order."""
+        return () if self.track is None else self.track.steps
 
     @property
     def has_faults(self) -> bool:

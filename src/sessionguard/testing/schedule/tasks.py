@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 from sessionguard.testing.schedule.accesses import Point
 from sessionguard.testing.schedule.track import NOBODY, Track
@@ -44,10 +44,20 @@ class Cast:
         """Give the worker that asks; a task that is new becomes one."""
         task = self._current_task()
         if task not in self._numbers:
-            root = _worker.get()
-            self._children[root] = self._children.get(root, 0) + 1
-            self._numbers[task] = self._track.join(f"{root}/{self._children[root]}")
+            self.adopt(task)
         return self._numbers[task]
+
+    def adopt(self, task: object) -> None:
+        """Let a task that a worker has started be a worker of its own."""
+        root = _worker.get()
+        self._children[root] = self._children.get(root, 0) + 1
+        self._numbers[task] = self._track.join(f"{root}/{self._children[root]}")
+
+    def reach_for(self, task: object, mode: str) -> None:
+        """Note that somebody looks whether a task has ended, or cancels it."""
+        number = self._numbers.get(task)
+        if number is not None and number != self._track.current:
+            self._track.note(Point("task", _inside(number), mode))
 
     def arrive(self, number: int, point: Point | None) -> None:
         """Note that a worker stands before a point, or is over, and by whose step it came there."""
@@ -63,6 +73,36 @@ class Cast:
         """Note an access between two points, where a coroutine cannot be stopped."""
         mode = mode if mode in _SINGLE or mode == "call" else "w"
         self._track.note(Point(label, resource, mode))
+
+
+class WatchedTask(asyncio.Task[Any]):
+    """A task of which others cannot see or change anything unnoticed."""
+
+    cast: Cast | None = None
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Cancel it; in vain, too, is an access: a moment before it would not have been."""
+        if self.cast is not None:
+            self.cast.reach_for(self, "w")
+        return super().cancel(msg)
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        if self.cast is not None:
+            self.cast.reach_for(self, "r")
+        return super().done()
+
+
+def watched_by(cast: Cast) -> Callable[..., "WatchedTask"]:
+    """Give what makes the tasks of a loop."""
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **settings: Any) -> WatchedTask:
+        task = WatchedTask(coroutine, loop=loop, **settings)
+        task.cast = cast
+        cast.adopt(task)
+        return task
+
+    return make
 
 
 def _inside(number: int) -> tuple[str, int]:

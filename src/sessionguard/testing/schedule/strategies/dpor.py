@@ -47,11 +47,14 @@ class SourceDpor:
         self._depth = 0
         self._fresh = 0
         """From which step on the schedule is a new one."""
+        self._is_spoiled = False
         self._is_asleep = False
         self._where_asleep: tuple[Point | None, ...] = ()
 
     def begin(self) -> bool:
         """Go back to the last place with something left to try."""
+        if self._is_spoiled:
+            return False
         if not self._path:
             return not self.is_exhausted and self._restart(0)
         while self._path:
@@ -67,6 +70,10 @@ class SourceDpor:
 
     def choose(self, track: Track, enabled: Sequence[int]) -> int:
         """Follow the path, then lengthen it by whoever is current."""
+        if track.has_blocked:
+            # A worker that waits for something undeclared runs beside another: the path cannot be taken again.
+            self._is_spoiled = True
+            return track.current if track.current in enabled else enabled[0]
         depth, path = self._depth, self._path
         self._depth += 1
         if depth and not self._is_asleep:
@@ -82,6 +89,9 @@ class SourceDpor:
 
     def end(self, track: Track) -> None:
         """Find the races of the schedule, and remember what to try instead."""
+        if self._is_spoiled or track.has_blocked:
+            self._is_spoiled = True
+            return
         if self._path and self._path[-1].step is None and track.steps:
             self._path[-1].step = track.steps[len(self._path) - 1]
         causality = Causality(len(track.names), self._is_strict)
