@@ -35,6 +35,12 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION sg_is_known(p_id text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM sg_session WHERE id = p_id);
+END
+$$;
+
 -- The session with this id, which its very command opened before, and whom that command ended.
 CREATE FUNCTION sg_opened_before(
   p_echo text, p_operation text, p_id text, p_scope text, p_owner text, p_external_id text
@@ -95,7 +101,8 @@ BEGIN
       END IF;
       RETURN;
     END IF;
-    IF EXISTS (SELECT FROM sg_session WHERE id = p_id) THEN
+    -- Before anyone is ended; into an empty slot the insertion is tried, and fails if there is this id already.
+    IF (s.id IS NOT NULL OR attempt > 1) AND sg_is_known(p_id) THEN
       RETURN QUERY SELECT * FROM sg_opened_before(p_echo, p_echo, p_id, p_scope, p_owner, p_external_id);
       RETURN;
     END IF;
@@ -127,14 +134,14 @@ DECLARE
 BEGIN
   PERFORM sg_queue_for_slot(p_scope, p_owner, p_external_id);
   FOR attempt IN 1..100 LOOP
-    IF EXISTS (SELECT FROM sg_session WHERE id = p_id) THEN
-      RETURN QUERY SELECT * FROM sg_opened_before(p_echo, p_echo, p_id, p_scope, p_owner, p_external_id);
-      RETURN;
-    END IF;
     SELECT * INTO s FROM sg_session
      WHERE owner = p_owner AND scope = p_scope AND external_id = p_external_id AND seat = 0 AND active
        FOR UPDATE;
     now_us := coalesce(p_at, sg_now());
+    IF (s.id IS NOT NULL OR attempt > 1) AND sg_is_known(p_id) THEN
+      RETURN QUERY SELECT * FROM sg_opened_before(p_echo, p_echo, p_id, p_scope, p_owner, p_external_id);
+      RETURN;
+    END IF;
     IF s.expires_us <= now_us THEN
       SELECT * INTO former FROM sg_finish(ARRAY[s.id], p_echo, 'expired', NULL);
     ELSIF s.id IS NOT NULL THEN
