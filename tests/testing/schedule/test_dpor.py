@@ -91,7 +91,8 @@ def test_the_other_end_of_a_deadlock_is_explored() -> None:
 @pytest.mark.parametrize("workers, schedules", [(2, 2), (3, 6), (4, 24)])
 def test_one_schedule_for_each_order_of_a_lock(workers: int, schedules: int) -> None:
     """A lock is not tried where it cannot be taken: n critical sections take n! schedules, and none in vain."""
-    program = Program(((("acq", "L"), ("r", "x"), ("w", "x"), ("rel", "L")),) * workers)
+    holder = (("acq", "L"), ("r", "x"), ("w", "x"), ("rel", "L"))
+    program = Program(((holder,) * workers) + ((("w", "y"), ("w", "y")),))
     search = SourceDpor()
     assert outcomes(program, search)[1] == schedules
     assert search.redundant == 0

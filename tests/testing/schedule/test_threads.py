@@ -197,6 +197,48 @@ def test_a_worker_that_waits_for_an_undeclared_lock_is_passed_over(strategy: str
     assert "waited for something that is no declared point" in outcome.describe()
 
 
+def test_nothing_is_proved_when_a_worker_was_passed_over() -> None:
+    """Every schedule was tried, but in one of them two workers ran beside each other."""
+
+    def setup(s: Scenario) -> None:
+        hidden = threading.Lock()
+
+        def holds() -> None:
+            point("before", "x", "w")
+            with hidden:
+                point("inside", "x", "w")
+
+        def waits() -> None:
+            point("before", "x", "w")
+            with hidden:
+                pass
+
+        s.worker("a", holds)
+        s.worker("b", waits)
+
+    outcome = race(setup, Interleaver("dfs", Budget(schedules=100, seconds=60), patience=Patience(point_seconds=0.02)))
+    assert outcome.ok
+    assert outcome.schedules < 100
+    assert outcome.has_blocked
+    assert not outcome.exhausted
+
+
+def test_nothing_is_done_behind_a_point_that_was_never_granted() -> None:
+    """A worker that is abandoned where it waits does not go on, not by one line."""
+    reached: list[str] = []
+
+    def setup(s: Scenario) -> None:
+        def work() -> None:
+            point("take", "L", "acq")
+            point("take again", "L", "acq")
+            reached.append("behind")
+
+        s.worker("a", work)
+
+    assert race(setup).failure is not None
+    assert not reached
+
+
 def test_a_worker_that_never_comes_back_is_told() -> None:
     """When the only ones left wait for something undeclared the schedule is given up, and says who."""
     released = threading.Event()
