@@ -2,16 +2,30 @@
 
 import itertools
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import pytest
 
-from sessionguard.testing.servers import EngineMissingError, PostgresServer, RedisCluster, RedisServer
+from sessionguard.testing.servers import (
+    EngineMissingError,
+    PostgresServer,
+    RedisCluster,
+    RedisServer,
+    postgres_installations,
+    redis_installations,
+)
 
 Kind = TypeVar("Kind")
 
 _numbers = itertools.count(1)
+
+
+def pytest_report_header() -> str:
+    """Say which engines there are to be tested on."""
+    found = (*redis_installations(), *postgres_installations())
+    return "engines: " + ", ".join([f"sqlite {sqlite3.sqlite_version} (python)", *map(str, found)])
 
 
 def installed(make: Callable[[], Kind]) -> Kind:

@@ -8,6 +8,7 @@ from sessionguard.testing.servers.installations import (
     Installation,
     find_postgres,
     find_redis,
+    find_valkey,
     postgres_installations,
     redis_installations,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "ServerStartError",
     "find_postgres",
     "find_redis",
+    "find_valkey",
     "postgres_installations",
     "redis_installations",
 ]

