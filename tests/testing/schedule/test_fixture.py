@@ -10,6 +10,7 @@ from sessionguard.testing import plugin
 
 RACE = """
 from sessionguard.core.points import point
+from sessionguard.testing.history import Unknown
 
 def scenario(s):
     rows = []
@@ -36,6 +37,16 @@ def test_race(interleave):
 
 def test_twin(interleave):
     assert interleave(correct, proof=True).exhausted
+
+def test_unknown(interleave):
+    def gives_up(history):
+        return Unknown("no time")
+
+    def undecided(s):
+        correct(s)
+        s.check(gives_up)
+
+    interleave(undecided)
 
 def test_no_proof(interleave):
     interleave(correct, strategy="urw", schedules=5, proof=True)
@@ -94,3 +105,11 @@ def test_reports_are_left_where_they_are_wanted(run: Run, tmp_path: Path) -> Non
 def test_the_budget_comes_from_the_command_line(run: Run) -> None:
     """One schedule is not enough to find the race."""
     run("test_mine.py::test_race", "--sg-schedules=1").assert_outcomes(passed=1)
+
+
+def test_a_check_that_gave_up_fails_the_deep_profile(run: Run) -> None:
+    """Locally it is only told; where counts are large it is a failure."""
+    run("test_mine.py::test_unknown").assert_outcomes(passed=1)
+    result = run("test_mine.py::test_unknown", "--sg-profile=deep", "--sg-schedules=5")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*a check gave up*"])

@@ -87,6 +87,33 @@ def test_the_report_says_how_to_repeat_it(monkeypatch: pytest.MonkeyPatch) -> No
     assert "reproduce: replay='sg1:a@INSERT#1;b@end;a@end'" in failure.render()
 
 
+def test_the_state_after_each_step_is_shown_if_the_scenario_shows_one() -> None:
+    """One more column holds what the scenario shows, after each access."""
+
+    def scenario(s: Scenario) -> None:
+        rows: list[str] = []
+        s.show(lambda: rows)
+
+        def insert(me: str) -> None:
+            point("SELECT", "rows", "r")
+            if not rows:
+                point("INSERT", "rows", "w")
+                rows.append(me)
+
+        def one_row(history: History) -> None:
+            assert len(rows) <= 1
+
+        for name in ("a", "b"):
+            s.worker(name, partial(insert, name))
+        s.check(one_row)
+
+    failure = failure_of(Interleaver().run(scenario))
+    table = [line.split("|") for line in failure.render().splitlines()[1:6]]
+    assert [cells[3].strip() for cells in table] == ["state", "[]", "[]", "['b']", "['b', 'a']"]
+    assert "INSERT rows -&gt; [&#x27;b&#x27;]" in render_html(failure)
+    assert failure.as_json()["minimal"]["steps"][-1]["state"] == "['b', 'a']"
+
+
 def test_the_verdict_of_the_checker_is_told() -> None:
     """The operation that fits nowhere stands below the table."""
     assert "get_or_create" in failure_of(Interleaver().run(race)).render().split("reproduce:")[1]

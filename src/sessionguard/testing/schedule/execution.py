@@ -84,7 +84,7 @@ class Stage:
         if not scenario.workers:
             raise MisuseError("the scenario has no workers; call s.worker, s.task or s.process in it")
         track = Track([worker.name for worker in scenario.workers], choice, self._engines.setting.step_limit)
-        scenario.track = track
+        scenario.track, track.show = track, scenario.shown
         done = Execution(track, scenario.history, scenario.workers, has_faults=scenario.has_faults)
         try:
             run = self._play(scenario, track)
@@ -92,6 +92,7 @@ class Stage:
             done.violation = Violation("endless", "endless", (), str(error), error=error)
             return done
         finally:
+            track.take_picture()
             done.has_blocked = track.has_blocked
         self._judge(done, scenario, track, run)
         return done

@@ -28,6 +28,8 @@ class Interleave:
     replay: str | None = None
     artifacts: Path | None = None
     """The folder for reports."""
+    needs_verdicts: bool = False
+    """Whether a check that gave up fails the test."""
 
     def __call__(
         self,
@@ -52,6 +54,8 @@ class Interleave:
             pytest.fail(outcome.failure.render(), pytrace=False)
         if proof and not outcome.exhausted and self.replay is None:
             pytest.fail(f"no proof: {outcome.describe()}", pytrace=False)
+        if self.needs_verdicts and outcome.unknown:
+            pytest.fail(f"a check gave up: {outcome.describe()}", pytrace=False)
         return outcome
 
     def _leave_reports(self, outcome: Outcome) -> None:
@@ -75,4 +79,5 @@ def from_options(config: pytest.Config, name: str) -> Interleave:
         name,
         config.getoption("--sg-replay"),
         None if artifacts is None else Path(artifacts),
+        needs_verdicts=config.getoption("--sg-profile") == "deep",
     )

@@ -98,6 +98,7 @@ class Scenario:
         self.checks: list[Check] = []
         self.workers: list[Worker] = []
         self.track: Track | None = None
+        self.shown: Callable[[], object] | None = None
         self.adoption = Adoption(self)
         self.whose: Callable[[], str] = lambda: _SETTING_UP
         self.seed = seed
@@ -133,6 +134,10 @@ class Scenario:
         self.clock.is_moving = True
         moves = [step if isinstance(step, timedelta) else timedelta(seconds=step) for step in steps]
         self._add(name, "actor", [ClockStep(self.clock, move) for move in moves])
+
+    def show(self, state: Callable[[], object]) -> None:
+        """Let reports show this state after each step. It is asked between steps, and touches nothing."""
+        self.shown = state
 
     def adopt(self, *owners: object) -> None:
         """Let the scheduler see the waiting for locks and conditions that are attributes of these objects or modules.

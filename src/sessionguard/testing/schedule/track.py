@@ -1,6 +1,6 @@
 """The state of one schedule: who stands before which point, who may go on, and what was done so far."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final, Protocol
 
 from sessionguard.testing.schedule.accesses import Point
@@ -12,12 +12,14 @@ NOBODY: Final = -1
 class Step:
     """One decision and what it led to: the access it granted, and what else was touched before the next point."""
 
-    __slots__ = ("enabled", "is_blocked", "notes", "number", "point", "worker")
+    __slots__ = ("enabled", "is_blocked", "notes", "number", "point", "state", "worker")
 
     def __init__(self, worker: int, point: Point, number: int, enabled: Sequence[int]) -> None:
         self.worker, self.point, self.number, self.enabled = worker, point, number, enabled
         self.notes: list[Point] = []
         self.is_blocked = False
+        self.state = ""
+        """What the scenario showed after it, if it shows anything."""
 
     @property
     def accesses(self) -> list[Point]:
@@ -58,6 +60,8 @@ class Track:
         self.now = 0
         """Counts steps, calls and returns; gives the order of everything that happened."""
         self.has_blocked = False
+        self.show: Callable[[], object] | None = None
+        """Gives the state that reports show beside each step."""
         self._choice, self._step_limit = choice, step_limit
 
     def join(self, name: str) -> int:
@@ -100,6 +104,8 @@ class Track:
         Raises:
             EndlessError: there are too many steps.
         """
+        if self.show is not None:
+            self.take_picture()
         enabled = self.enabled()
         if not enabled:
             return NOBODY
@@ -117,6 +123,11 @@ class Track:
         self.steps.append(Step(worker, point, self.now, enabled))
         self.current = worker
         return worker
+
+    def take_picture(self) -> None:
+        """Keep the state that the last step led to."""
+        if self.steps and self.show is not None:
+            self.steps[-1].state = str(self.show())
 
     def block(self) -> None:
         """Note that the worker of the step under way does not come back: it waits for something undeclared."""

@@ -99,7 +99,7 @@ def _ticks(steps: Sequence[Step], places: dict[int, int]) -> Iterator[str]:
     for step in steps:
         x, y = _x(places[step.number]), _y(step.worker)
         style = "clock" if step.point.resource == CLOCK and step.point.mode == "w" else "tick"
-        told = escape(str(step.point))
+        told = escape(f"{step.point} -> {step.state}" if step.state else str(step.point))
         yield (
             f'<g><title>{told}</title><line class="{style}" x1="{x}" x2="{x}" y1="{y - 8}" y2="{y + 8}"/>'
             f'<text x="{x - 10}" y="{y + 26}">{escape(step.point.label[:8])}</text></g>'

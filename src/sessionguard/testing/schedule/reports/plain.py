@@ -58,6 +58,7 @@ def plain_execution(execution: Execution) -> dict[str, Any]:
                 "resource": _plain(step.point.resource),
                 "mode": step.point.mode,
                 "is_blocked": step.is_blocked,
+                "state": step.state,
             }
             for step in execution.steps
         ],

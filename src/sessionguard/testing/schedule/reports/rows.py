@@ -27,6 +27,8 @@ class Row:
     preempted: int | None = None
     """Who was interrupted for it though it could have gone on."""
     is_blocked: bool = False
+    state: str = ""
+    """What the scenario shows after it."""
 
 
 def rows_of(execution: Execution) -> list[Row]:
@@ -40,6 +42,8 @@ def rows_of(execution: Execution) -> list[Row]:
         made = _rows_of_step(step, calls.get(place, []))
         if made and before is not None and before.worker != step.worker and before.worker in step.enabled:
             made[0].preempted = before.worker
+        if made:
+            made[-1].state = step.state
         rows += made
         by_place.append(rows[-1] if made else None)
         before = step if made else before

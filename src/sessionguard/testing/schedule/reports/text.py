@@ -54,6 +54,10 @@ def table(execution: Execution, message: str = "") -> list[str]:
     columns = sorted({row.worker for row in told})
     rows = [_cells(row, columns) for row in told]
     heads = [f"worker {execution.names[worker]}" for worker in columns]
+    if any(row.state for row in told):
+        heads.append("state")
+        for cells, row in zip(rows, told, strict=True):
+            cells.append(row.state)
     widths = [
         min(_WIDEST, max([len(head), *(len(cells[column]) for cells in rows)])) for column, head in enumerate(heads)
     ]
