@@ -147,6 +147,15 @@ def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     assert {"lane", "tick", "switch", "stuck"} <= styles
 
 
+def test_the_page_shows_what_would_have_gone_well() -> None:
+    """Beside the race stands the same schedule without the interruption, and that one passes."""
+    failure = failure_of(Interleaver().run(race))
+    assert failure.passing is not None
+    assert failure.passing.violation is None
+    assert failure.passing.preemptions == failure.minimal.preemptions - 1
+    assert "it goes well" in render_html(failure)
+
+
 def test_a_long_schedule_is_drawn_in_part() -> None:
     """No more than so many events are drawn, and the page says how many are left out."""
 

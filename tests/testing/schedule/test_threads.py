@@ -1,5 +1,6 @@
 """The thread engine: one worker at a time, locks, deadlocks, errors, and workers that wait for what nobody declared."""
 
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -292,6 +293,26 @@ def test_threads_outside_the_race_pass_every_point() -> None:
 
     assert race(setup).ok
     assert reached
+
+
+def test_a_child_that_a_worker_forks_passes_every_point() -> None:
+    """In a forked child nobody decides any more: it goes on by itself to its end."""
+    codes: list[int] = []
+
+    def setup(s: Scenario) -> None:
+        def work() -> None:
+            point("before", "x", "w")
+            child = os.fork()
+            if child == 0:
+                point("in the child", "x", "w")
+                os._exit(7)
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+        s.worker("a", work)
+        s.worker("b", partial(point, "step", "x", "w"))
+
+    assert race(setup, Interleaver("serial", patience=Patience(point_seconds=20.0))).ok
+    assert set(codes) == {7}
 
 
 def test_mistakes_in_a_scenario_are_told() -> None:

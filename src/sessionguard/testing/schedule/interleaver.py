@@ -9,7 +9,7 @@ from sessionguard.testing.schedule.engines import VIRTUAL, Engines, Setting
 from sessionguard.testing.schedule.execution import Execution, Stage
 from sessionguard.testing.schedule.outcome import Failure, Outcome
 from sessionguard.testing.schedule.portfolio import Portfolio
-from sessionguard.testing.schedule.replay import Replay, ReplayId, replay_id
+from sessionguard.testing.schedule.replay import Replay, ReplayId, Segment, replay_id
 from sessionguard.testing.schedule.scenario import ScenarioFunction
 from sessionguard.testing.schedule.searching import repeat, run_once
 from sessionguard.testing.schedule.shrinking import Minimal, Shrinker
@@ -84,6 +84,7 @@ class Interleaver:
             found_by=found_by,
             seed=self.seed,
             replayed=_try_twice(stage, name, minimal),
+            passing=_nearest_passing(stage, name),
         )
 
     def _replay(self, scenario: ScenarioFunction, name: ReplayId, engines: Engines) -> Outcome:
@@ -118,3 +119,15 @@ def _try_twice(stage: Stage, name: ReplayId, minimal: Minimal) -> tuple[int, int
     for _ in range(2):
         again += run_once(stage, Replay(name.segments), name.without).violation == minimal.execution.violation
     return again, 2
+
+
+def _nearest_passing(stage: Stage, name: ReplayId) -> Execution | None:
+    """Give a schedule that goes well and differs in one interruption less, if there is one."""
+    for place, segment in enumerate(name.segments):
+        if not segment.label:
+            continue
+        uninterrupted = (*name.segments[:place], Segment(segment.worker), *name.segments[place + 1 :])
+        execution = run_once(stage, Replay(uninterrupted), name.without)
+        if execution.violation is None:
+            return execution
+    return None

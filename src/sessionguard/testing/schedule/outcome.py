@@ -25,6 +25,8 @@ class Failure:
     seed: int = 0
     replayed: tuple[int, int] = (0, 0)
     """How often the small one failed again, and of how many times."""
+    passing: Execution | None = None
+    """The same without one of its interruptions, which goes well."""
 
     @property
     def history(self) -> History:

@@ -1,6 +1,8 @@
 """Threads that play workers: made once, used for schedule after schedule."""
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
 
 
@@ -49,6 +51,7 @@ class Pool:
     def __init__(self) -> None:
         self.seats: list[Seat] = []
         self.by_thread: dict[int, Seat] = {}
+        _pools.add(self)
 
     def __enter__(self) -> "Pool":
         return self
@@ -75,3 +78,15 @@ class Pool:
         seat = Seat(number)
         self.seats[number : number + 1] = [seat]
         self.by_thread[seat.thread.ident or 0] = seat
+
+
+_pools: "weakref.WeakSet[Pool]" = weakref.WeakSet()
+
+
+def _forget_workers() -> None:
+    # Whoever a forked child would hand the baton to does not exist there; its only thread passes every point.
+    for pool in list(_pools):
+        pool.by_thread.clear()
+
+
+os.register_at_fork(after_in_child=_forget_workers)

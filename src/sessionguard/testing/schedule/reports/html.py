@@ -32,6 +32,9 @@ def render_html(failure: "Failure") -> str:
         f"<pre>{escape(chr(10).join(table(failure.minimal, failure.verdict.message)))}</pre>",
         f"<p>Repeat it: <code>{escape(reproduction(failure.replay_id))}</code></p>",
     ]
+    if failure.passing is not None:
+        parts.append("<p>Without one of its interruptions it goes well:</p>")
+        parts.append(f"<pre>{escape(chr(10).join(table(failure.passing)))}</pre>")
     verdict = failure.verdict.verdict
     if verdict is not None:
         parts.append(f"<pre>{escape(verdict.render())}</pre>")

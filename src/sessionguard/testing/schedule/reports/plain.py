@@ -25,6 +25,7 @@ def plain_failure(failure: "Failure") -> dict[str, Any]:
         "replayed": list(failure.replayed),
         "found": plain_execution(failure.schedule),
         "minimal": plain_execution(failure.minimal),
+        "passing": None if failure.passing is None else plain_execution(failure.passing),
     }
 
 
