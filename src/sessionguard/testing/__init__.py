@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         wrong_clock,
     )
     from sessionguard.testing.profile import CI, DEEP, Profile
+    from sessionguard.testing.schedule import Interleaver, NondeterministicScenario, VirtualClock
     from sessionguard.testing.servers import (
         EngineMissingError,
         PostgresServer,
@@ -50,6 +51,8 @@ __all__ = [
     "ChildError",
     "ChildProcess",
     "EngineMissingError",
+    "Interleaver",
+    "NondeterministicScenario",
     "PostgresServer",
     "Profile",
     "RedisCluster",
@@ -59,6 +62,7 @@ __all__ = [
     "StoreContract",
     "TcpProxy",
     "Verdict",
+    "VirtualClock",
     "WrongClock",
     "at_once",
     "cancel_everywhere",
@@ -83,6 +87,8 @@ _HOMES = {
     "ChildError": "faults",
     "ChildProcess": "faults",
     "EngineMissingError": "servers",
+    "Interleaver": "schedule",
+    "NondeterministicScenario": "schedule",
     "PostgresServer": "servers",
     "Profile": "profile",
     "RedisCluster": "servers",
@@ -92,6 +98,7 @@ _HOMES = {
     "StoreContract": "contracts.contract",
     "TcpProxy": "faults",
     "Verdict": "contracts.verdicts",
+    "VirtualClock": "schedule",
     "WrongClock": "faults",
     "at_once": "faults",
     "cancel_everywhere": "faults",

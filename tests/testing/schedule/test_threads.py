@@ -253,6 +253,33 @@ def test_a_worker_that_never_comes_back_is_told() -> None:
     assert "a waited for something" in outcome.failure.render()
 
 
+def test_a_worker_that_comes_back_too_late_is_told_all_the_same() -> None:
+    """What was given up is judged by no check: the schedule did not come to its end."""
+    held = threading.Lock()
+    checked: list[str] = []
+
+    def setup(s: Scenario) -> None:
+        def holds() -> None:
+            with held:
+                point("inside", "x", "acq")
+                point("inside too", "x", "acq")
+
+        def waits() -> None:
+            point("before", "y", "w")
+            with held:
+                pass
+
+        s.worker("a", holds)
+        s.worker("b", waits)
+        s.check(lambda history: checked.append("checked"))
+
+    patience = Patience(point_seconds=0.02, hang_seconds=0.3)
+    outcome = race(setup, Interleaver("serial", Budget(schedules=1), patience=patience, shrink_seconds=0.0))
+    assert outcome.failure is not None
+    assert outcome.failure.verdict.reason == "hung"
+    assert not checked
+
+
 def test_a_schedule_without_an_end_is_told() -> None:
     """A worker that polls for ever ends the schedule at its limit of steps."""
 

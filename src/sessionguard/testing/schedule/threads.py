@@ -183,6 +183,7 @@ class ThreadRun:
             if self._reached != seen or not self._is_idle:
                 idle_since = time.monotonic()
             if self._is_idle and time.monotonic() - idle_since > self._patience.hang_seconds:
+                self.hung = sorted(self._blocked)
                 return
             if self._reached == seen and not self._is_idle:
                 self._pass_on()
@@ -210,7 +211,6 @@ class ThreadRun:
                 if self._track.pending[seat.number] is not None:
                     seat.gate.release()
                 if not self._unwound.acquire(timeout=self._patience.hang_seconds):
-                    self.hung.append(seat.number)
                     self._pool.give_up(seat)
             seat.body = None
             seat.token.clear()
