@@ -1,6 +1,7 @@
 """A scenario that does not do the same each time is told as that, and never as a race."""
 
 import itertools
+import pickle
 import random
 import uuid
 
@@ -109,3 +110,10 @@ def test_the_same_seed_gives_the_same_search() -> None:
     assert search(1) != search(2)
     expected = random.Random(4).random()
     assert random.random() == expected
+
+
+def test_the_error_survives_pickling() -> None:
+    """It may come out of another process whole."""
+    error = NondeterministicScenario(3, "worker a stood elsewhere")
+    received = pickle.loads(pickle.dumps(error))
+    assert (str(received), received.step, received.detail) == (str(error), 3, "worker a stood elsewhere")
