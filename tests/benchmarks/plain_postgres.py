@@ -1,7 +1,8 @@
-"""The bare statements underneath: plain SQL for what each call has to do, prepared, on one connection of psycopg.
+"""Plain SQL for the least that each call has to do, prepared, by psycopg: the price of the guarantees.
 
 The tables and indexes are the store's, the rows are decoded, and every statement is a transaction of its own, as in the
-store; there is no function, no lock before the change, no second look at the clock, and no check of the answer.
+store; there is no function, no lock before the change, no second look at the clock, no merge of fields, no echo, and no
+reason for a refusal.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ RECORD: Final = (
     "id, scope, owner, external_id, seat, reason, created_us, last_seen_us, expires_us, absolute_us, ended_us, "
     "version, generation, token_hash, previous_hash, previous_until_us, touch_us, data"
 )
-TABLE: Final = "bare.sg_session"
+TABLE: Final = "plain.sg_session"
 INSERT: Final = (
     f"INSERT INTO {TABLE} (id, scope, owner, external_id, seat, created_us, last_seen_us, expires_us, absolute_us, "
     "generation, token_hash, idle_us, touch_us, retention_us, data) "
@@ -62,11 +63,11 @@ STATEMENTS: Final = {
 Values = list[Sequence[Any]]
 
 
-class BarePostgres:
+class PlainPostgres:
     """A schema of its own on a server, and what each statement is executed with; the set-up is not timed."""
 
     def __init__(self, url: str) -> None:
-        with closing(PostgresStore(url, schema="bare")) as store:
+        with closing(PostgresStore(url, schema="plain")) as store:
             store.migrate()
         self.url = url
         self._connection = psycopg.connect(url, autocommit=True, prepare_threshold=1)
@@ -172,14 +173,14 @@ _UNDERNEATH: Final = {
 }
 
 
-class AsyncBarePostgres:
+class AsyncPlainPostgres:
     """The same statements on an async connection; what they are executed with is made by the blocking one."""
 
-    def __init__(self, bare: BarePostgres, loop: asyncio.AbstractEventLoop) -> None:
-        self._bare = bare
+    def __init__(self, plain: PlainPostgres, loop: asyncio.AbstractEventLoop) -> None:
+        self._plain = plain
         self._loop = loop
         self._connection = loop.run_until_complete(
-            psycopg.AsyncConnection.connect(bare.url, autocommit=True, prepare_threshold=1)
+            psycopg.AsyncConnection.connect(plain.url, autocommit=True, prepare_threshold=1)
         )
 
     def close(self) -> None:
@@ -191,7 +192,7 @@ class AsyncBarePostgres:
         values, statement, against = _UNDERNEATH[script]
 
         def measured(n: int) -> float:
-            return self._loop.run_until_complete(self._execute(statement, self._bare.values(values, n)))
+            return self._loop.run_until_complete(self._execute(statement, self._plain.values(values, n)))
 
         return measured, against
 
