@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -232,7 +233,7 @@ class AsyncSessionGuard:
         """Lend the private directory of `session`; it is not removed, and the session kept alive, inside the block.
 
         Raises `SessionEndedError` if the session is over. Under a `lock` of this session that is held, what is written
-        after another took the lock raises `LockLostError` and leaves what was there.
+        after a later holder of that lock opened the workspace raises `LockLostError` and leaves what was there.
         """
         lease = await self._leased(session, fence_of(lock, session))
         beating = asyncio.create_task(self._beat(session))
@@ -267,7 +268,7 @@ class AsyncSessionGuard:
         while True:
             await asyncio.sleep(self._parts.beat_seconds(session))
             try:
-                await self.touch(session)
+                await self._run(self._parts.flows.touch(session), is_patient=False)
             except (SessionEndedError, MisuseError):
                 # The session has ended or the guard was closed, and neither is ever undone.
                 return
@@ -281,7 +282,8 @@ class AsyncSessionGuard:
         """
         required_ability(self._store, "acquire_lock", "lock()")
         locking = self._parts.locking
-        return AsyncSessionLock(locking.claim(session, name, timeout), locking, self._run)
+        run_once = partial(self._run, is_patient=False)
+        return AsyncSessionLock(locking.claim(session, name, timeout), locking, self._run, run_once)
 
     # The guard itself
 
@@ -316,10 +318,11 @@ class AsyncSessionGuard:
     ) -> None:
         await self.close()
 
-    async def _run(self, flow: Flow[R]) -> R:
+    async def _run(self, flow: Flow[R], *, is_patient: bool = True) -> R:
         await self._ready()
+        patience = self._parts.patience if is_patient else None
         try:
-            return await run_async(flow, self._store, self._parts.files, asyncio.sleep, self._parts.patience)
+            return await run_async(flow, self._store, self._parts.files, asyncio.sleep, patience)
         except IdentityMismatchError as error:
             self._parts.tell_mismatch(error)
             raise

@@ -6,6 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -241,17 +242,21 @@ class SessionGuard:
         """Lend the private directory of `session`; it is not removed, and the session kept alive, inside the block.
 
         Raises `SessionEndedError` if the session is over. Under a `lock` of this session that is held, what is written
-        after another took the lock raises `LockLostError` and leaves what was there.
+        after a later holder of that lock opened the workspace raises `LockLostError` and leaves what was there.
         """
         lease = self._leased(session, fence_of(lock, session))
         try:
-            beat = self._heart.add(lambda: self.touch(session), self._parts.beat_seconds(session))
+            beat = self._heart.add(lambda: self._keep_alive(session), self._parts.beat_seconds(session))
             try:
                 yield lease
             finally:
                 self._heart.remove(beat)
         finally:
             lease.close()
+
+    def _keep_alive(self, session: Session) -> None:
+        # Once: one thread serves all beats, and those of a store that answers must not wait for one that does not.
+        self._run(self._parts.flows.touch(session), is_patient=False)
 
     def _leased(self, session: Session, fence: Fence | None) -> "Workspace":
         files, quota = self._parts.required_files(), self._parts.quota(session)
@@ -281,7 +286,9 @@ class SessionGuard:
         """
         required_ability(self._store, "acquire_lock", "lock()")
         locking = self._parts.locking
-        return SessionLock(locking.claim(session, name, timeout), locking, self._run, self._gates, self._heart)
+        run_once = partial(self._run, is_patient=False)
+        claim = locking.claim(session, name, timeout)
+        return SessionLock(claim, locking, self._run, run_once, self._gates, self._heart)
 
     # The guard itself
 
@@ -316,11 +323,12 @@ class SessionGuard:
     ) -> None:
         self.close()
 
-    def _run(self, flow: Flow[R]) -> R:
+    def _run(self, flow: Flow[R], *, is_patient: bool = True) -> R:
         if self._parts.is_closed or self._pid != os.getpid():
             self._ready()
+        patience = self._parts.patience if is_patient else None
         try:
-            return run(flow, self._store, self._parts.files, time.sleep, self._parts.patience)
+            return run(flow, self._store, self._parts.files, time.sleep, patience)
         except IdentityMismatchError as error:
             self._parts.tell_mismatch(error)
             raise

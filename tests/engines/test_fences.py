@@ -37,6 +37,7 @@ def test_t68_a_lapsed_holder_is_refused_in_record_and_workspace(open_guard: Open
     session = slow.create("ada", data={"n": 0})
     with pytest.raises(LockLostError), slow.lock(session, "door") as lost:  # noqa: PT012 - and so is leaving the block
         slow.save(session, {"n": 1}, lock=lost)
+        number = lost.fence
         with slow.workspace(session, lock=lost) as files:
             files.write("plan", "first")
             hands.ahead = LEASE
@@ -56,7 +57,7 @@ def test_t68_a_lapsed_holder_is_refused_in_record_and_workspace(open_guard: Open
     found = quick.get(session.id)
     assert found is not None
     assert dict(found.data) == {"n": 4}
-    assert LockLost(session.id, "door", lost.fence) in heard
+    assert LockLost(session.id, "door", number) in heard
 
 
 def test_a_lapsed_lock_that_nobody_took_still_fences_right(open_guard: OpenGuard) -> None:
@@ -117,11 +118,12 @@ def test_a_lock_is_one_for_all_connections(open_guard: OpenGuard) -> None:
     first, second = open_guard(), open_guard()
     session = first.create("ada")
     with first.lock(session, "door") as held:
+        number = held.fence
         with pytest.raises(LockTimeoutError), second.lock(session, "door", timeout=timedelta(0)):
             pass
         held.check()
     with second.lock(session, "door", timeout=timedelta(0)) as next_one:
-        assert next_one.fence > held.fence
+        assert next_one.fence > number
 
 
 def _data(guard: SessionGuard, session: Session) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The real failover is tested with Redis; here the store is put back to an earlier
 
 import copy
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,7 @@ def test_t59_files_of_an_unknown_session_are_quarantined_by_the_sweep(
 
 
 def test_t59_whoever_still_has_a_lost_session_learns_it(guard: SessionGuard, store: WatchedStore, work: Path) -> None:
-    """Saving to it is refused and told; asking for its workspace puts the files apart and gives no new ones."""
+    """Saving to it is refused; asking for its workspace puts the files apart, gives no new ones, and tells it once."""
     told = lost(guard)
     go_back = store.inner.remembered()
     session = guard.create("ada")
@@ -103,10 +104,45 @@ def test_t59_whoever_still_has_a_lost_session_learns_it(guard: SessionGuard, sto
     with pytest.raises(SessionEndedError) as refused:
         guard.save(session, {"a": 1})
     assert refused.value.reason is None
-    assert told == [session.id]
-    with pytest.raises(SessionEndedError), guard.workspace(session):
-        pass
-    assert kept(work) == [session.id]
+    for _ in range(2):
+        with pytest.raises(SessionEndedError), guard.workspace(session):
+            pass
+    assert (told, kept(work)) == ([session.id], [session.id])
+    assert guard.load(session.token) is None
+
+
+def test_a_lost_session_is_told_when_its_files_are_free(
+    open_guard: OpenGuard, guard: SessionGuard, store: WatchedStore, work: Path
+) -> None:
+    """While somebody works on the files they stay, and nothing is told; the pass after that tells it once."""
+    told = lost(guard)
+    go_back = store.inner.remembered()
+    session = guard.create("ada")
+    with guard.workspace(session) as files:
+        files.write("plan", "the only copy")
+        go_back()
+        guard.sweep()
+        guard.sweep()
+        assert (told, kept(work)) == ([], [])
+    guard.sweep()
+    guard.sweep()
+    assert (told, kept(work)) == ([session.id], [session.id])
+
+
+def test_a_session_that_was_ended_and_forgotten_is_not_lost(guard: SessionGuard, work: Path) -> None:
+    """Its files were to go when their last lease ends, and that they do."""
+    told = lost(guard)
+    session = guard.create("ada")
+    with guard.workspace(session) as files:
+        files.write("plan", "secret")
+        ended = guard.end(session)
+        assert ended is not None
+        assert ended.removed is not None
+        assert ended.removed.deferred
+        guard.purge(timedelta(0))
+    guard.sweep()
+    assert (told, kept(work)) == ([], [])
+    assert not list(work.rglob("plan"))
 
 
 def test_generations_that_grow_are_no_loss(guard: SessionGuard) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from sessionguard import LockTimeoutError, MisuseError, SessionGuard
+from sessionguard.core.commands import RenewLock
+from sessionguard.core.events import CallRepeated, Event
 from sessionguard.core.locking import LEASE_SECONDS
-from sessionguard.errors import LockLostError
+from sessionguard.errors import LockLostError, StoreUnavailableError
 from sessionguard.locks import blocking
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
@@ -158,3 +160,30 @@ def test_one_lock_entered_by_two_threads_is_held_once() -> None:
     lock.__exit__(None, None, None)
     with again:
         assert again.fence == lock.fence + 1
+
+
+def test_a_beat_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread beats for all locks: one whose store does not answer must not use up the leases of the others."""
+    monkeypatch.setattr(blocking, "BEAT_SECONDS", 0.001)
+    store = MemoryStore()
+    guard = SessionGuard(store, sweep_interval=None, patience=timedelta(seconds=PATIENCE))
+    told: list[Event] = []
+    guard.subscribe(told.append)
+    dead, alive = guard.create("ada"), guard.create("bea")
+    missed, renewed = threading.Event(), threading.Event()
+    renew_lock = store.renew_lock
+
+    def renewing(command: RenewLock) -> object:
+        if command.session_id == dead.id:
+            missed.set()
+            raise StoreUnavailableError("memory", "renew_lock", "no answer", transient=True)
+        reply = renew_lock(command)
+        if missed.is_set():
+            renewed.set()
+        return reply
+
+    monkeypatch.setattr(store, "renew_lock", renewing)
+    with guard.lock(dead, "n"), guard.lock(alive, "n"):
+        assert renewed.wait(PATIENCE / 3)
+    assert not [event for event in told if isinstance(event, CallRepeated)]
+    guard.close()

@@ -1,14 +1,16 @@
 """Locks of a session, blocking and async, on memory and SQLite: one holder, growing fences, nothing left locked."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sessionguard import InvalidArgumentError, LockTimeoutError, MisuseError, SessionEndedError, SessionGuard
+from sessionguard.core.commands import AcquireLock, Command, ReleaseLock
 from sessionguard.core.events import Event, LockLost
 from sessionguard.core.locking import LEASE_SECONDS
-from sessionguard.errors import LockLostError
+from sessionguard.errors import LockLostError, StoreUnavailableError
 from tests.guard.clock import Clock
 from tests.guard.conftest import OpenGuard
 from tests.guard.watching import WatchedStore
@@ -179,3 +181,32 @@ def test_t70_interrupted_acquisition_leaves_nothing_locked(open_guard: OpenGuard
         pass
     with guard.lock(session, "a", timeout=AT_ONCE):
         pass
+
+
+def test_a_late_release_of_a_failed_try_ends_no_later_holding(guard: SessionGuard, store: WatchedStore) -> None:
+    """Entering fails and its giving up is late on the way; when it arrives, the lock was taken by the next try."""
+    session = guard.create("ada")
+    late: list[ReleaseLock] = []
+
+    def around(command: Command[Any], ask: Callable[[], Any]) -> Any:
+        if isinstance(command, AcquireLock) and not late:
+            ask()
+            raise StoreUnavailableError("memory", "acquire_lock", "no answer")
+        if isinstance(command, ReleaseLock) and not late:
+            late.append(command)
+            raise StoreUnavailableError("memory", "release_lock", "no answer")
+        return ask()
+
+    store.around = around
+    lock = guard.lock(session, "report", timeout=LEASE)
+    with pytest.raises(StoreUnavailableError), lock:
+        pass
+    store.around = None
+    store.inner.release_lock(late[0])
+    with lock:
+        store.inner.release_lock(late[0])
+        with pytest.raises(LockTimeoutError), guard.lock(session, "report", timeout=AT_ONCE):
+            pass
+        with pytest.raises(LockTimeoutError), guard.lock(session, "report", timeout=AT_ONCE):
+            pass
+        lock.check()

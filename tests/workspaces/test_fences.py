@@ -36,6 +36,17 @@ def test_t68_whoever_comes_with_a_lower_fence_is_not_let_in(workspaces: LocalWor
     assert not workspaces.remove(session_id).deferred
 
 
+def test_t68_the_workspace_knows_a_later_holder_when_he_opens_it(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """What an earlier holder writes before that is there when the later one comes, and is not changed afterwards."""
+    with workspaces.lease(session_id, UNLIMITED, Fence("door", 1)) as earlier:
+        earlier.write("a", "before he came")
+        with workspaces.lease(session_id, UNLIMITED, Fence("door", 2)) as later:
+            assert later.read("a") == b"before he came"
+            with pytest.raises(LockLostError):
+                earlier.write("a", "after")
+            assert later.read("a") == b"before he came"
+
+
 def test_other_locks_and_no_lock_are_not_in_the_way(workspaces: LocalWorkspaces, session_id: str) -> None:
     """Fences are counted lock by lock, and a workspace leased without a lock is not fenced."""
     with (

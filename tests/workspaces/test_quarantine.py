@@ -1,6 +1,7 @@
 """The workspace of a session that the store has lost: out of reach, kept, and removed only long after."""
 
 import os
+import secrets
 import time
 from pathlib import Path
 
@@ -37,16 +38,25 @@ def test_a_workspace_in_use_is_not_quarantined(workspaces: LocalWorkspaces, sess
     assert workspaces.quarantine(session_id)
 
 
-def test_quarantine_is_emptied_after_thirty_days(workspaces: LocalWorkspaces, session_id: str, root: Path) -> None:
-    """A pass of the clean-up leaves the young ones and removes the old ones."""
+def test_there_is_nothing_to_keep_of_an_empty_workspace(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """One that was only opened is left to the removal of garbage."""
     workspaces.lease(session_id, UNLIMITED).close()
-    workspaces.quarantine(session_id)
-    (kept,) = quarantined(root)
+    assert not workspaces.quarantine(session_id)
+
+
+def test_quarantine_is_emptied_after_thirty_days(workspaces: LocalWorkspaces, root: Path) -> None:
+    """A pass of the clean-up leaves the young ones, however many, and removes the old ones."""
+    for _ in range(6):
+        another = secrets.token_hex(17)
+        with workspaces.lease(another, UNLIMITED) as workspace:
+            workspace.write("a", "1")
+        workspaces.quarantine(another)
     workspaces.candidates(10)
-    assert quarantined(root) == [kept]
+    old, *young = quarantined(root)
+    assert len(young) == 5
     long_ago = time.time() - 31 * 24 * 3600
-    os.utime(kept, (long_ago, long_ago))
-    workspaces.candidates(10)
-    workspaces.candidates(10)
-    assert quarantined(root) == []
+    os.utime(old, (long_ago, long_ago))
+    workspaces.candidates(1)
+    workspaces.candidates(1)
+    assert quarantined(root) == young
     assert list(root.glob("*/.trash/*")) == []

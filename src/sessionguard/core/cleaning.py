@@ -17,7 +17,7 @@ from sessionguard.core.driving import Flow, perform
 from sessionguard.core.instants import duration_us
 from sessionguard.core.lifecycle import REVOKED_REASON, Outcome
 from sessionguard.core.records import SessionRecord
-from sessionguard.core.removing import remove_workspace, tell_lost
+from sessionguard.core.removing import quarantine_lost, remove_workspace
 from sessionguard.core.session import Removed, Session, record_of
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.errors import InvalidArgumentError
@@ -138,7 +138,7 @@ class CleaningFlows:
         if (yield from perform(c.Identify())) != deployment_id:
             return
         if self._setting.may_forget and (yield from perform(c.Get(session_id, self._setting.at()))) is None:
-            yield from tell_lost(self._setting, session_id)
+            yield from quarantine_lost(self._setting, session_id)
         else:
             yield from remove_workspace(self._setting, session_id)
 
@@ -171,7 +171,7 @@ class CleaningFlows:
         for session_id in garbage:
             tally.count(session_id, (yield from remove_workspace(self._setting, session_id)))
         for session_id in lost:
-            yield from tell_lost(self._setting, session_id)
+            yield from quarantine_lost(self._setting, session_id)
 
     def _tell(self, event: e.Event) -> None:
         self._setting.bus.publish(event)

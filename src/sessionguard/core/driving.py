@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sessionguard.core.commands import Command, FileCommand, Pause
 from sessionguard.core.repeating import Patience, Repetitions
-from sessionguard.errors import IdentityMismatchError, StoreError, StoreUnavailableError
+from sessionguard.errors import IdentityMismatchError, SessionGuardError, StoreUnavailableError
 
 R = TypeVar("R")
 
@@ -35,7 +35,7 @@ def run(
 
     With `patience`, which needs `pause`, commands are repeated while the store is unavailable.
     """
-    began = 0.0 if patience is None else patience.monotonic()
+    began = 0.0
     try:
         command = next(flow)
         while True:
@@ -45,6 +45,8 @@ def run(
                 elif isinstance(command, Pause):
                     reply = pause and pause(command.seconds)
                 else:
+                    if patience is not None:
+                        began = patience.monotonic()
                     try:
                         reply = command.apply(store)
                     except StoreUnavailableError as error:
@@ -67,12 +69,12 @@ def run(
 
 
 def _asked_again(repetitions: Repetitions, store: Any, pause: Callable[[float], object]) -> Any:
-    error: StoreError = repetitions.first
+    error: SessionGuardError = repetitions.first
     while True:
         pause(repetitions.pause_after(error))
         try:
             return repetitions.command.apply(store)
-        except StoreError as again:
+        except SessionGuardError as again:
             error = again
 
 
@@ -87,7 +89,7 @@ async def run_async(
 
     With `patience`, which needs `pause`, commands are repeated while the store is unavailable.
     """
-    began = 0.0 if patience is None else patience.monotonic()
+    began = 0.0
     try:
         command = next(flow)
         while True:
@@ -97,6 +99,8 @@ async def run_async(
                 elif isinstance(command, Pause):
                     reply = pause and await pause(command.seconds)
                 else:
+                    if patience is not None:
+                        began = patience.monotonic()
                     try:
                         reply = await command.apply(store)
                     except StoreUnavailableError as error:
@@ -119,10 +123,10 @@ async def run_async(
 
 
 async def _asked_again_async(repetitions: Repetitions, store: Any, pause: Callable[[float], Awaitable[object]]) -> Any:
-    error: StoreError = repetitions.first
+    error: SessionGuardError = repetitions.first
     while True:
         await pause(repetitions.pause_after(error))
         try:
             return await repetitions.command.apply(store)
-        except StoreError as again:
+        except SessionGuardError as again:
             error = again

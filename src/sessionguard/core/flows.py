@@ -15,7 +15,7 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.locking import HeldLock, fence_of
 from sessionguard.core.losing import Mark, Marks, Slot, lost_session
 from sessionguard.core.records import NewSession, SessionRecord
-from sessionguard.core.removing import remove_workspace, tell_lost
+from sessionguard.core.removing import keep_apart, remove_workspace
 from sessionguard.core.retrying import delays
 from sessionguard.core.session import Session, is_in_grace, private_copy, record_of
 from sessionguard.core.setting import Setting, valid_session
@@ -100,7 +100,8 @@ class SessionFlows:
         lost = lost_session(before, record)
         if lost is not None:
             self._marks.forget(slot)
-            yield from tell_lost(self._setting, lost)
+            yield from keep_apart(self._setting, lost)
+            self._bus.publish(e.SessionLost(lost))
         self._marks.note(record)
 
     def _opened(self, verb: str, opened: c.Opened, minted: Minted) -> Session:
@@ -293,8 +294,6 @@ class SessionFlows:
             reason = None if record is None else record.reason
             if self._bus.subscribers:
                 self._bus.publish(e.ChangeRefused(session.id, session.scope, session.owner, verb, reason))
-                if record is None and self._setting.may_forget:
-                    self._bus.publish(e.SessionLost(session.id))
             raise SessionEndedError(session.id, reason)
         return record
 

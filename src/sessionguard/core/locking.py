@@ -8,7 +8,7 @@ is no longer alone; a resource that refuses lower fences can.
 from datetime import timedelta
 from typing import Final, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sessionguard.core import commands as c
 from sessionguard.core import events as e
@@ -56,7 +56,11 @@ class HeldLock(Protocol):
 
 
 def fence_of(lock: HeldLock | None, session: Session) -> c.Fence | None:
-    """Give what a change of `session` made under `lock` must carry. Raises `MisuseError` if it is not held."""
+    """Give what a change of `session` made under `lock` must carry.
+
+    Raises `MisuseError` if the lock was never held, and `InvalidArgumentError` if it is no lock of the session. Under
+    one that was given back, the change is refused once another has taken it.
+    """
     if lock is None:
         return None
     try:
@@ -81,6 +85,10 @@ class LockFlows:
             raise InvalidArgumentError("timeout", timeout, "give a timedelta of zero or more")
         session_id = valid_session(session).id
         return Claim(session_id, valid_lock_name(name), self.setting.mint.operation_id(), timeout.total_seconds())
+
+    def anew(self, claim: Claim) -> Claim:
+        """Give the same claim under a new name: a late release of one attempt must not end what the next one took."""
+        return evolve(claim, holder=self.setting.mint.operation_id())
 
     def acquire(self, claim: Claim, already_waited: float = 0.0) -> Flow[int]:
         """Give the fence with which the lock is held, waiting while others hold it."""

@@ -22,11 +22,21 @@ def remove_workspace(setting: Setting, session_id: str) -> Flow[Removed]:
     return removed
 
 
-def tell_lost(setting: Setting, session_id: str) -> Flow[None]:
-    """Tell that the store has lost a session, and keep its files for a person to judge: they may be all there is."""
-    if setting.has_files:
-        try:
-            yield from perform(c.QuarantineWorkspace(session_id))
-        except Exception as error:
-            setting.bus.publish(e.CleanupFailed(session_id, f"{type(error).__name__}: {error}"))
-    setting.bus.publish(e.SessionLost(session_id))
+def keep_apart(setting: Setting, session_id: str) -> Flow[bool]:
+    """Put the files of a lost session into quarantine, for a person to judge; False if that kept nothing."""
+    if not setting.has_files:
+        return False
+    try:
+        return (yield from perform(c.QuarantineWorkspace(session_id)))
+    except Exception as error:
+        setting.bus.publish(e.CleanupFailed(session_id, f"{type(error).__name__}: {error}"))
+        return False
+
+
+def quarantine_lost(setting: Setting, session_id: str) -> Flow[None]:
+    """Keep the files of a session that the store does not know, and tell that it was lost if there were any.
+
+    Without files nothing tells a session that was lost from one that ended and was forgotten.
+    """
+    if (yield from keep_apart(setting, session_id)):
+        setting.bus.publish(e.SessionLost(session_id))

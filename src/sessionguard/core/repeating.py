@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from sessionguard.core.commands import Command
 from sessionguard.core.retrying import delays
 from sessionguard.core.tokens import RandomBytes
-from sessionguard.errors import StoreError, StoreTimeoutError, StoreUnavailableError
+from sessionguard.errors import IdentityMismatchError, SessionGuardError, StoreUnavailableError
 
 
 @frozen
@@ -28,7 +28,7 @@ class Patience:
 
 @define
 class Repetitions:
-    """The repetitions of one command. `began` is the instant, of the monotonic clock, at which its call began."""
+    """The repetitions of one command. `began` is the instant, of the monotonic clock, at which it was first asked."""
 
     _patience: Patience
     _began: float
@@ -39,12 +39,14 @@ class Repetitions:
     def __attrs_post_init__(self) -> None:
         self._delays = delays(self._patience.random_bytes)
 
-    def pause_after(self, error: StoreError) -> float:
+    def pause_after(self, error: SessionGuardError) -> float:
         """Give the seconds to wait before asking again, or raise what the caller is to hear."""
-        if isinstance(error, StoreTimeoutError):
-            # Nothing was done this time; what the first time did is as unknown as before.
+        if isinstance(error, IdentityMismatchError):
+            raise error
+        if not isinstance(error, StoreUnavailableError):
+            # Whatever hindered the repetition, a closed store too: what the first time did is as unknown as before.
             raise self.first from error
-        if not isinstance(error, StoreUnavailableError) or not error.transient:
+        if not error.transient:
             raise error
         delay = next(self._delays)
         if self._patience.monotonic() + delay >= self._began + self._patience.seconds:

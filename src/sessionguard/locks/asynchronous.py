@@ -21,10 +21,18 @@ class AsyncSessionLock:
     the lease), `check` raises `LockLostError`, and so does leaving the block.
     """
 
-    def __init__(self, claim: Claim, flows: LockFlows, run: Callable[[Flow[Any]], Awaitable[Any]]) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        flows: LockFlows,
+        run: Callable[[Flow[Any]], Awaitable[Any]],
+        run_once: Callable[[Flow[Any]], Awaitable[Any]],
+    ) -> None:
+        """`run_once` does not repeat what the store leaves unanswered: for what is done again anyway, or gives up."""
         self._claim = claim
         self._flows = flows
         self._run = run
+        self._run_once = run_once
         self._beating: asyncio.Task[None] | None = None
         self._fence: int | None = None
         self._is_lost = False
@@ -42,9 +50,9 @@ class AsyncSessionLock:
 
     @property
     def fence(self) -> int:
-        """The number of this holding: higher than that of every earlier holder. Pass it to what the lock protects."""
+        """The number of this holding, higher than that of every earlier one. Known from entering on."""
         if self._fence is None:
-            raise MisuseError("the lock is not held; use it inside its async with block")
+            raise MisuseError("the lock is not held yet; use it inside its async with block")
         return self._fence
 
     def check(self) -> None:
@@ -57,6 +65,7 @@ class AsyncSessionLock:
             raise MisuseError("a lock is entered once; call guard.lock again for another holding")
         # Before anything is awaited: the store would take a second task for a repetition of the first.
         self._is_entered = True
+        self._claim = self._flows.anew(self._claim)
         try:
             self._fence = await self._acquire()
         except BaseException:
@@ -73,7 +82,7 @@ class AsyncSessionLock:
         except BaseException:
             # The cancelled or failed attempt may have taken the lock.
             with contextlib.suppress(SessionGuardError):
-                await asyncio.shield(asyncio.ensure_future(self._run(self._flows.abandon(self._claim))))
+                await asyncio.shield(asyncio.ensure_future(self._run_once(self._flows.abandon(self._claim))))
             raise
 
     async def __aexit__(
@@ -95,7 +104,7 @@ class AsyncSessionLock:
         while not self._is_lost:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                self._is_lost = not await self._run(self._flows.renew(self._claim, self.fence))
+                self._is_lost = not await self._run_once(self._flows.renew(self._claim, self.fence))
             except MisuseError:
                 # The guard was closed inside the block: nobody can renew any more.
                 return

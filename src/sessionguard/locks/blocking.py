@@ -23,11 +23,19 @@ class SessionLock:
     """
 
     def __init__(
-        self, claim: Claim, flows: LockFlows, run: Callable[[Flow[Any]], Any], gates: Gates, heart: Heart
+        self,
+        claim: Claim,
+        flows: LockFlows,
+        run: Callable[[Flow[Any]], Any],
+        run_once: Callable[[Flow[Any]], Any],
+        gates: Gates,
+        heart: Heart,
     ) -> None:
+        """`run_once` does not repeat what the store leaves unanswered: for what is done again anyway, or gives up."""
         self._claim = claim
         self._flows = flows
         self._run = run
+        self._run_once = run_once
         self._gates = gates
         self._heart = heart
         self._key = (claim.session_id, claim.name)
@@ -53,9 +61,9 @@ class SessionLock:
 
     @property
     def fence(self) -> int:
-        """The number of this holding: higher than that of every earlier holder. Pass it to what the lock protects."""
+        """The number of this holding, higher than that of every earlier one. Known from entering on."""
         if self._fence is None:
-            raise MisuseError("the lock is not held; use it inside its with block")
+            raise MisuseError("the lock is not held yet; use it inside its with block")
         return self._fence
 
     def check(self) -> None:
@@ -75,6 +83,7 @@ class SessionLock:
         return self
 
     def _enter(self) -> None:
+        self._claim = self._flows.anew(self._claim)
         timeout = self._claim.timeout_seconds
         started = time.monotonic()
         if not self._gates.enter(self._key, timeout):
@@ -94,7 +103,7 @@ class SessionLock:
         except BaseException:
             # The interrupted attempt may have taken the lock.
             with contextlib.suppress(SessionGuardError):
-                self._run(self._flows.abandon(self._claim))
+                self._run_once(self._flows.abandon(self._claim))
             raise
 
     def __exit__(
@@ -118,4 +127,4 @@ class SessionLock:
     def _renew(self) -> None:
         with self._beating:
             if not self._is_left and not self._is_lost:
-                self._is_lost = not self._run(self._flows.renew(self._claim, self.fence))
+                self._is_lost = not self._run_once(self._flows.renew(self._claim, self.fence))

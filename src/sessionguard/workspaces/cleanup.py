@@ -16,7 +16,17 @@ from attrs import frozen
 
 from sessionguard.workspaces.deployment import Deployment
 from sessionguard.workspaces.descriptors import is_still_named, look, make_file, names_in, open_directory
-from sessionguard.workspaces.layout import LEDGER, PENDING, PRIVATE, QUARANTINE, SHARDS, TRASH, is_session_id, shard_of
+from sessionguard.workspaces.layout import (
+    FILES,
+    LEDGER,
+    PENDING,
+    PRIVATE,
+    QUARANTINE,
+    SHARDS,
+    TRASH,
+    is_session_id,
+    shard_of,
+)
 from sessionguard.workspaces.leases import lock_exclusive, take_exclusive
 from sessionguard.workspaces.tree import FileTree
 
@@ -91,7 +101,13 @@ class Cleanup:
         return Removal(files=files, bytes=freed, deferred=False)
 
     def quarantine(self, session_id: str) -> bool:
-        """Move the directory of a session out of reach; False if it is in use or there is none."""
+        """Move the directory of a session out of reach; False if it is in use, or there is nothing to keep.
+
+        There is nothing to keep without a file, nor where removal was asked for: then the session was ended, not lost.
+        """
+        if self.is_pending(session_id):
+            self._remove_unless_in_use(session_id)
+            return False
         with self._deployment.opened(shard_of(session_id)) as shard:
             try:
                 session = None if shard is None else take_exclusive(session_id, shard)
@@ -100,6 +116,8 @@ class Cleanup:
             if shard is None or session is None:
                 return False
             try:
+                if not _has_files(session_id, session):
+                    return False
                 # Its age counts from now, and its files' own times are left for whoever looks at them.
                 os.utime(session)
                 self._move(session_id, shard, QUARANTINE)
@@ -112,11 +130,9 @@ class Cleanup:
         with self._deployment.opened(QUARANTINE) as quarantine:
             if quarantine is None:
                 return
-            for name in names_in(quarantine)[:limit]:
-                state = look(name, quarantine)
-                if state is not None and time.time() - state.st_mtime > _QUARANTINE_SECONDS:
-                    with self._deployment.made(TRASH) as trash:
-                        os.rename(name, name, src_dir_fd=quarantine, dst_dir_fd=trash)
+            for name in islice(_older(quarantine, time.time() - _QUARANTINE_SECONDS), limit):
+                with self._deployment.made(TRASH) as trash:
+                    os.rename(name, name, src_dir_fd=quarantine, dst_dir_fd=trash)
 
     def _move(self, session_id: str, shard: int, folder: str) -> str:
         """Give the directory of a session, which is held, a name of its own in `folder`, durably."""
@@ -185,6 +201,24 @@ class Cleanup:
             if pending is not None and look(session_id, pending) is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(session_id, dir_fd=pending)
+
+
+def _has_files(session_id: str, session: int) -> bool:
+    try:
+        files = open_directory(FILES, session)
+    except FileNotFoundError:
+        return False
+    try:
+        return any(True for _ in FileTree(session_id, files).files())
+    finally:
+        os.close(files)
+
+
+def _older(directory: int, instant: float) -> Iterator[str]:
+    for name in names_in(directory):
+        state = look(name, directory)
+        if state is not None and state.st_mtime < instant:
+            yield name
 
 
 def _directories(shard: int) -> list[str]:

@@ -80,7 +80,8 @@ class LocalWorkspaces:
     def quarantine(self, session_id: str) -> bool:
         """Put the workspace of a session that the store has lost out of everyone's reach, kept for a person to look at.
 
-        False, and it stays where it is, if it is in use or there is none. `candidates` removes it after thirty days.
+        False if it is in use, which leaves it where it is, or if there is nothing to keep: no file, or the session was
+        ended and not lost. `candidates` removes what was kept after thirty days.
         """
         checked_session_id(session_id)
         return self._opened()[1].quarantine(session_id)
