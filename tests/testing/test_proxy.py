@@ -175,6 +175,14 @@ def test_dropped_replies_leave_their_effect(proxy: TcpProxy, server: LineServer,
     assert server.lines == [b"one", b"two", b"three"]
 
 
+def test_each_request_uses_up_one_order(proxy: TcpProxy, connect: Connect) -> None:
+    """Two orders for one reply each lose two replies, also of a request that comes in parts."""
+    proxy.drop_replies()
+    proxy.drop_replies()
+    assert ask_in_parts(proxy, connect(), b"o", b"ne") == b""
+    assert [ask(connect(), line) for line in (b"two", b"three")] == [b"", b"done three"]
+
+
 def test_cut_after_the_request_that_matches(proxy: TcpProxy, server: LineServer, connect: Connect) -> None:
     """Only the nth request with the text is hit, also if it comes in parts; it is done, and its reply is lost."""
     client = connect()

@@ -110,12 +110,13 @@ async def _play(run: "_Run", may_return: bool, patience_seconds: float) -> None:
     if task.cancelled():
         return
     error = task.exception()
+    if (run.has_swallowed or (error is None and run.is_hit)) and not may_return:
+        raise CancelError(f"{run.point}, it returned as if nothing had happened")
     if error is None:
-        if run.is_hit and not may_return:
-            raise CancelError(f"{run.point}, it returned as if nothing had happened")
-    elif not run.is_hit:
+        return
+    if not run.is_hit:
         raise error
-    elif not _is_cancellation(error, run.point.way):
+    if not _is_cancellation(error, run.point.way):
         raise CancelError(f"{run.point}, it raised {type(error).__name__}: {error}") from error
 
 
@@ -140,16 +141,21 @@ class _Run:
         self.point = point
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self.is_hit = False
+        self.has_swallowed = False
+        """Whether it returned although its task was cancelled: a group ends with its failed task's error in any case."""
         self._count = 0
         self.strike: Callable[[], object] = lambda: None
         """What cancels it at once; only for what runs outside of its task."""
         self.strike_soon: Callable[[], object] = lambda: None
         """What has it cancelled before anything else happens in the event loop."""
 
-    async def play(self) -> Any:
+    async def play(self) -> None:
         """Await the operation, and strike at the point."""
         self._coroutine = self._make()
-        return await _Watched(self._coroutine, self._on_suspension)
+        await _Watched(self._coroutine, self._on_suspension)
+        task = asyncio.current_task()
+        assert task is not None
+        self.has_swallowed = self.is_hit and task.cancelling() > 0
 
     def stack(self) -> list[str]:
         """Give the lines where it stands, as text."""

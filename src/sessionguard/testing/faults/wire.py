@@ -156,6 +156,9 @@ class Wire:
             if cut.skip:
                 cut.skip -= 1
                 continue
+            if self._is_doomed:
+                # One request uses up one order.
+                continue
             self._is_doomed = True
             cut.count -= 1
             if not cut.count:
