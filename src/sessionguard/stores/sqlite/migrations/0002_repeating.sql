@@ -15,6 +15,9 @@ CREATE INDEX sg_answer_age ON sg_answer (at_us);
 ALTER TABLE sg_lock ADD COLUMN released TEXT NOT NULL DEFAULT '';
 
 -- Token hashes begin with the shard that the token names. Before, that was the one of the owner at the last rotation.
+-- Of the previous token that owner is not recorded. It is taken as the first owner, whose shard the id names: right for
+-- a token that was rotated once, as at a login. A token that was rotated again after its session had received another
+-- owner loses its grace here: if it was replaced in the last seconds before the upgrade, it is unknown after it.
 UPDATE sg_session
    SET token_hash = CAST(sg_shard(owner) || token_hash AS BLOB),
        previous_hash = CAST(sg_shard_of(id) || previous_hash AS BLOB)
