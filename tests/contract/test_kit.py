@@ -146,10 +146,10 @@ def test_capabilities_name_what_is_missing() -> None:
 
 
 def test_the_deep_profile_has_the_quoted_counts() -> None:
-    """The deep column carries the counts of the promises: 8 processes x 64 callers x 200 rounds."""
+    """The deep column carries the counts of the promises: 8 processes x 64 callers x 400 rounds."""
     from sessionguard.testing import DEEP
 
-    assert (DEEP.slot_processes, DEEP.slot_callers, DEEP.slot_rounds) == (8, 64, 200)
+    assert (DEEP.slot_processes, DEEP.slot_callers, DEEP.slot_rounds) == (8, 64, 400)
 
 
 def test_the_profile_of_this_run_is_frozen(sg_profile: Profile) -> None:

@@ -5,7 +5,9 @@ from typing import Final
 from attrs import frozen
 
 REMEMBERED_OPERATIONS: Final = 32
-"""A store knows at least this many of the last operations on each session again when they are repeated."""
+"""A store knows at least this many of the last saves and ends of each session again when they are repeated.
+
+A rotation is known by its token, for as long as that is the session's token or the one before."""
 REMEMBERED_US: Final = 600_000_000
 """It knows operations on many sessions again for at least this long: far longer than anyone repeats a call."""
 
