@@ -1,5 +1,7 @@
 """Tokens, ids and the key ring: their form, where their bits come from, what is refused."""
 
+import hashlib
+import itertools
 import os
 import random
 import string
@@ -103,6 +105,13 @@ def test_stored_hash_is_not_the_token() -> None:
     assert len(hashes) == 3
     assert all(len(each) == 33 and token.encode() not in each for each in hashes)
     assert {shard_of(each) for each in hashes} == {shard_tag(DEPLOYMENT, "ada")}
+
+
+def test_the_stored_hash_stays_what_earlier_releases_stored() -> None:
+    """One byte for the shard and the SHA-256 of the token, whatever was hashed before: tokens outlive upgrades."""
+    for shard, digit in itertools.product(("00", "a7", "ff"), "xyz"):
+        token = f"sg1_0_{shard}{digit * 43}"
+        assert hash_token(token, None) == bytes.fromhex(shard) + hashlib.sha256(token.encode()).digest()
 
 
 def test_a_renewed_token_stays_in_the_shard_of_its_session() -> None:

@@ -36,6 +36,10 @@ _PLACEHOLDERS: Final = (b"changeme", b"change-me", b"secret", b"password", b"ins
 
 _ANONYMOUS_OWNER: Final = re.compile(r"anonymous-[0-9a-f]{32}")
 
+_SHARD_BYTES: Final = {f"{shard:02x}": bytes([shard]) for shard in range(256)}
+# Copied for each token: a new one would have OpenSSL look for the algorithm first, which takes as long as the hashing.
+_SHA256: Final = hashlib.sha256()
+
 
 def _key_bytes(key_id: str, key: object) -> bytes:
     setting = f"KeyRing key {key_id!r}"
@@ -98,9 +102,11 @@ def parse_token(token: object) -> str | None:
 
 def hash_token(token: str, key: bytes | None) -> bytes:
     """Give the 33 bytes by which a store finds the session of the well-formed `token`: its shard, then the hash."""
-    shard = bytes.fromhex(token[-45:-43])
+    shard = _SHARD_BYTES[token[-45:-43]]
     if key is None:
-        return shard + hashlib.sha256(token.encode("ascii")).digest()
+        plain = _SHA256.copy()
+        plain.update(token.encode("ascii"))
+        return shard + plain.digest()
     return shard + hmac.digest(key, b"sessionguard token 1\0" + token.encode("ascii"), "sha256")
 
 

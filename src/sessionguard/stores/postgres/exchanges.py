@@ -45,29 +45,38 @@ class PreparedExchange:
     _connection: "psycopg.BaseConnection[Any]"
     _statements: Mapping[str, bytes]
     _transformer: Transformer = field(init=False)
-    _uses: dict[str, int] = field(init=False, factory=dict)
+    _used: set[str] = field(init=False, factory=set)
+    _prepared: dict[str, tuple[bytes, list[int]]] = field(init=False, factory=dict)
+    """Verb -> the name of its statement, and which parameters are bytes: the same for all commands of a verb."""
 
     def __attrs_post_init__(self) -> None:
         self._transformer = adapt.Transformer(self._connection)
 
     def ask(self, verb: str, parameters: Sequence[Any]) -> PQGen[Rows]:
-        pgconn, statement = self._connection.pgconn, self._statements[verb]
-        uses = self._uses.get(verb, 0)
-        values = [_sent(value) for value in parameters]
-        formats = [1 if type(value) is bytes else 0 for value in parameters]
-        if uses == 0:
-            pgconn.send_query_params(statement, values, None, formats, _BINARY)
-        else:
-            name = verb.encode()
-            if uses == 1:
-                pgconn.send_prepare(name, statement)
-                _require_fine((yield from generators.execute(pgconn)))
+        pgconn = self._connection.pgconn
+        values = _all_sent(parameters)
+        prepared = self._prepared.get(verb)
+        if prepared is None:
+            prepared = yield from self._prepared_at_second_use(verb, parameters)
+        name, formats = prepared
+        if name:
             pgconn.send_query_prepared(name, values, formats, _BINARY)
+        else:
+            pgconn.send_query_params(self._statements[verb], values, None, formats, _BINARY)
         results = yield from generators.execute(pgconn)
         rows = _loaded(self._transformer, results[-1])
-        if uses < 2:
-            self._uses[verb] = uses + 1
+        self._used.add(verb)
         return rows
+
+    def _prepared_at_second_use(self, verb: str, parameters: Sequence[Any]) -> PQGen[tuple[bytes, list[int]]]:
+        formats = [1 if type(value) is bytes else 0 for value in parameters]
+        if verb not in self._used:
+            return b"", formats
+        name = verb.encode()
+        self._connection.pgconn.send_prepare(name, self._statements[verb])
+        _require_fine((yield from generators.execute(self._connection.pgconn)))
+        prepared = self._prepared[verb] = name, formats
+        return prepared
 
 
 @define(eq=False)
@@ -90,18 +99,26 @@ class WholeExchange:
         return next(_loaded(self._transformer, result) for result in results if result.status == _ROWS)
 
 
-def _sent(value: Any) -> bytes | None:
-    """Give a parameter as it is sent: text, but for bytes."""
-    kind = type(value)
-    if kind is str:
-        encoded: bytes = value.encode()
-        if b"\0" in encoded:
+def _all_sent(parameters: Sequence[Any]) -> list[bytes | None]:
+    """Give parameters as they are sent: text, but for bytes."""
+    # What is usual without a call for each: these take more than all else on the way to the server.
+    return [
+        value.encode()
+        if type(value) is str and "\0" not in value
+        else value
+        if value is None or type(value) is bytes
+        else _sent(value)
+        for value in parameters
+    ]
+
+
+def _sent(value: str | int) -> bytes:
+    if isinstance(value, str):
+        if "\0" in value:
             # It would end there.
             raise InvalidArgumentError("a text", value, "PostgreSQL holds no NUL characters")
-        return encoded
-    if value is None or kind is bytes:
-        return value  # type: ignore[no-any-return]
-    if kind is bool:
+        return str.encode(value)
+    if type(value) is bool:
         return b"t" if value else b"f"
     return b"%d" % value
 

@@ -1,0 +1,32 @@
+"""Parameters are sent as they are meant, or refused before anything is sent."""
+
+from typing import Any
+
+import pytest
+
+from sessionguard.errors import InvalidArgumentError
+from sessionguard.stores.postgres.exchanges import _all_sent
+
+
+class Name(str):
+    """Text of a type of its own, as enumerations and database layers give."""
+
+    __slots__ = ()
+
+    def encode(self, *_: Any) -> bytes:
+        return b"something else"
+
+
+def test_each_kind_is_sent_in_its_form() -> None:
+    """Text and numbers as text, bytes as they are, and what is not there as NULL."""
+    given = ["Zoë", "", Name("bo"), 0, -(2**62), True, False, b"\0\xff", None]
+    assert _all_sent(given) == [
+        "Zoë".encode(), b"", b"bo", b"0", b"-4611686018427387904", b"t", b"f", b"\0\xff", None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", Name("a\0b")])
+def test_no_text_is_cut_short(text: str) -> None:
+    """A NUL would end it on the way: "a" could then be mistaken for "a\\0b"."""
+    with pytest.raises(InvalidArgumentError, match="NUL"):
+        _all_sent(["before", text])
