@@ -1,12 +1,14 @@
 """Repeating a command after a lost reply: one effect, and the answer of the first time."""
 
+from attrs import evolve
+
 from sessionguard.core.commands import Changed
 from sessionguard.core.data import decode
 from sessionguard.core.driving import perform
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import REMEMBERED_OPERATIONS
 from sessionguard.testing.contracts.cases import Steps, case
-from sessionguard.testing.contracts.stage import IDLE, SECOND, START, Stage
+from sessionguard.testing.contracts.stage import IDLE, LIFETIME, SECOND, START, Stage
 
 
 def _assert_same(first: Changed, again: Changed) -> None:
@@ -30,6 +32,18 @@ def repeated_get_or_create_is_one_session(s: Stage) -> Steps:
     assert (yield from perform(s.elsewhere(command))) == first
     assert first.record.token_hash == command.new.token_hash
     assert len((yield from perform(s.end_owner("ana"))).records) == 1
+
+
+@case
+def repeated_get_or_create_touches_nothing(s: Stage) -> Steps:
+    """The same `get_or_create` twice answers the same also where every use is a touch; another one touches."""
+    always = evolve(LIFETIME, touch_us=0)
+    command = s.get_or_create("ana", lifetime=always)
+    first = yield from perform(command)
+    for again in (command, s.elsewhere(command)):
+        assert (yield from perform(again)) == first
+    other = yield from perform(s.get_or_create("ana", lifetime=always))
+    assert (other.record.id, other.touched) == (first.record.id, True)
 
 
 @case

@@ -1,14 +1,11 @@
 -- Gives the active session of the slot, touched when due, or opens the new one and ends an expired one on the way.
 local id, last = in_slot(SLOT)
 local m = id and record(id)
-if m and is_active(m) then
+if m and is_active(m) and id ~= ID then
   local outcome = 'opened'
   if touch_is_due(m) then
     touch(id, m)
     outcome = 'touched'
-  end
-  if id == ID then
-    return repeated(m, outcome)
   end
   return reply(outcome, id, m)
 end

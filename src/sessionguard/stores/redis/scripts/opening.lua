@@ -28,10 +28,10 @@ local function store_data(key)
 end
 
 -- What a repetition of this command is answered with: the session as it is, and whom the first time ended.
-local function repeated(m, outcome)
+local function repeated(m)
   local former = call('HGET', P .. 's:' .. ID, 'fo')
   local f = former and has_done(former, OPERATION) and record(former)
-  return reply(outcome or 'opened', ID, m, f and shown(former, f))
+  return reply('opened', ID, m, f and shown(former, f))
 end
 
 -- Opens the session, in its slot if `exclusive`, and ends `former` for `reason` if there is one.
