@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sessionguard.errors import ConfigurationError
+from sessionguard.stores.patience import patience_in
 from sessionguard.stores.sqlite.store import SQLiteStore
 
 __all__ = ["SQLiteStore", "open_sqlite"]
@@ -24,16 +25,4 @@ def open_sqlite(url: str, options: Mapping[str, str]) -> SQLiteStore:
         raise ConfigurationError.of_url(url, "SQLite knows no hosts; name a file, as in sqlite:///var/sessions.db")
     if path in ("", "/", ":memory:"):
         raise ConfigurationError.of_url(url, "name a file, as in sqlite:///var/sessions.db, or use memory://")
-    return SQLiteStore(
-        path, journal_mode=options.get("journal", "wal"), patience_seconds=_seconds(url, options.get("patience", "5"))
-    )
-
-
-def _seconds(url: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 3600:
-        raise ConfigurationError.of_url(url, "patience is a number of seconds above 0 and below 3600")
-    return seconds
+    return SQLiteStore(path, journal_mode=options.get("journal", "wal"), patience_seconds=patience_in(url, options))

@@ -45,14 +45,22 @@ def find_open(connection: sqlite3.Connection, command: c.GetOrCreate) -> c.Opene
 
 def find_loaded(connection: sqlite3.Connection, command: c.Load) -> c.Loaded | None:
     """Give the session of the token, or why there is none; None if a touch is due."""
+    now_us = instant_us(command.at)
+    loaded = _loaded_at(connection, command, now_us)
+    return None if loaded.record is not None and touch_is_due(loaded.record, now_us) else loaded
+
+
+def find_loaded_untouched(connection: sqlite3.Connection, command: c.Load) -> c.Loaded:
+    """Give the same, also if a touch is due that cannot be written down."""
+    return _loaded_at(connection, command, instant_us(command.at))
+
+
+def _loaded_at(connection: sqlite3.Connection, command: c.Load, now_us: int) -> c.Loaded:
     record = by_token(connection, command.token_hash)
     if record is None:
         return c.Loaded(None, False, "unknown")
-    now_us = instant_us(command.at)
     refusal = refusal_of(record, command.token_hash, command.scope, now_us)
-    if refusal is not None:
-        return c.Loaded(None, False, refusal, record.id)
-    return None if touch_is_due(record, now_us) else c.Loaded(record)
+    return c.Loaded(record) if refusal is None else c.Loaded(None, False, refusal, record.id)
 
 
 def find_record(connection: sqlite3.Connection, command: c.Get) -> SessionRecord | None:

@@ -12,12 +12,13 @@ from typing import TypeVar, cast
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
-from sessionguard.errors import ConfigurationError
+from sessionguard.errors import ConfigurationError, StoreUnavailableError
 from sessionguard.stores.contract import Finding
 from sessionguard.stores.sqlite import changes, cleaning, examination, lock_rows, openings
 from sessionguard.stores.sqlite.connections import Connections
 from sessionguard.stores.sqlite.queries import read_page
 from sessionguard.stores.sqlite.transactions import Transactions, Work, in_transaction
+from sessionguard.stores.sqlite.translation import is_unwritable
 
 Change = TypeVar("Change", c.Save, c.Touch, c.Rotate, c.End)
 
@@ -61,7 +62,16 @@ class SQLiteStore:
     # Reading
 
     def load(self, command: c.Load) -> c.Loaded:
-        return self._run.read(openings.find_loaded, command) or self._run.transact(openings.load_and_touch, command)
+        loaded = self._run.read(openings.find_loaded, command)
+        if loaded is not None:
+            return loaded
+        try:
+            return self._run.transact(openings.load_and_touch, command)
+        except StoreUnavailableError as error:
+            if not is_unwritable(error.__cause__):
+                raise
+            # That it was seen cannot be written down; whether it may be used is read once more.
+            return self._run.read(openings.find_loaded_untouched, command)
 
     def get(self, command: c.Get) -> SessionRecord | None:
         return self._run.read(openings.find_record, command)

@@ -22,6 +22,11 @@ _REMEDIES: Final = {
 }
 
 
+def is_unwritable(error: BaseException | None) -> bool:
+    """Tell whether `error` means that nothing can be written for lack of room or of permission."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
+
+
 def translated(operation: str, error: sqlite3.Error | OverflowError) -> SessionGuardError:
     """Give our error for one of the driver's. Messages of SQLite name tables and files, never values."""
     if isinstance(error, OverflowError):
