@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import frozen
 
 from sessionguard import SessionGuard
-from sessionguard.stores.file import FileStore
+from sessionguard.core import commands as c
+from sessionguard.stores.file import FileStore, changeset, journal, shards
+from sessionguard.stores.file.folder import Folder
+from sessionguard.stores.file.waiting import Turns
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.faults import ChildProcess, in_children
 from tests.stores.file.conftest import OpenStore
@@ -119,6 +123,123 @@ def hold_and_fork(pipe: Any, path: str, shard: str) -> None:
     pipe.recv()
 
 
+@pytest.mark.parametrize(
+    "at, in_child",
+    [
+        ("lock_exclusively", "MisuseError"),
+        ("prepare", "MisuseError"),
+        ("append", "MisuseError"),
+        ("apply", "MisuseError"),
+        # By then it is done.
+        ("leave", "saved"),
+    ],
+)
+def test_t04_a_signal_handler_may_fork_in_a_call(path: Path, at: str, in_child: str) -> None:
+    """The parent goes on with the call and finishes it; in the child it raises, changes nothing, and ends at once.
+
+    Whatever the child opens meanwhile is not mistaken for a descriptor of the call, and afterwards it can write.
+    """
+    with ChildProcess(fork_in_a_call, str(path), at, start="fork") as parent:
+        assert parent.hear() == Aftermath("saved", in_child, b"untouched", 3)
+
+
+@frozen
+class Aftermath:
+    """What the parent and the child got from one save, what the child's own file held, and its next version."""
+
+    in_parent: str
+    in_child: str
+    file: bytes
+    version: int | None
+
+
+def fork_in_a_call(pipe: Any, path: str, at: str) -> Aftermath:
+    """Save, while a signal handler forks in the middle; then have the child save, too."""
+    store = FileStore(path)
+    stage = Stage(store.identify(c.Identify()))
+    opened = store.create(stage.create()).record
+    own, (theirs, ours) = Path(path).with_name("own file"), os.pipe()
+    children, handles = list[int](), list[int]()
+
+    def fork(*_: object) -> None:
+        children.append(os.fork())
+        if children[-1] == 0:
+            handles.append(os.open(own, os.O_RDWR | os.O_CREAT))
+            os.write(handles[0], b"untouched")
+
+    signal.signal(signal.SIGUSR1, fork)
+    holder = {"apply": changeset, "prepare": changeset, "append": journal, "lock_exclusively": shards, "leave": Turns}[
+        at
+    ]
+    plain = getattr(holder, at)
+
+    def fork_first(*arguments: Any) -> Any:
+        if not children:
+            signal.raise_signal(signal.SIGUSR1)
+        return plain(*arguments)
+
+    setattr(holder, at, fork_first)
+    try:
+        store.save(stage.save(opened, {"n": 1}))
+        got = "saved"
+    except Exception as error:
+        got = type(error).__name__
+    if children[0] == 0:
+        record = store.save(stage.save(opened, {"n": 2})).record
+        told = [got, own.read_bytes().decode(), str(record and record.version)]
+        os.write(ours, ",".join(told).encode())
+        os._exit(0)
+    os.waitpid(children[0], 0)
+    in_child, content, version = os.read(theirs, 1000).decode().split(",")
+    return Aftermath(got, in_child, content.encode(), int(version))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_waits_until_an_opened_journal_is_noted(
+    store: FileStore, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child knows of every lock that it inherits: none is forked between opening a journal and noting it."""
+    plain, forked, children = shards._open_journal, threading.Event(), list[int]()
+
+    def fork() -> None:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        children.append(pid)
+        forked.set()
+
+    forking = threading.Thread(target=fork)
+
+    def open_journal(folder: Folder, path: str) -> int:
+        descriptor = plain(folder, path)
+        if forking.ident is None:
+            forking.start()
+            assert not forked.wait(0.3)
+        return descriptor
+
+    monkeypatch.setattr(shards, "_open_journal", open_journal)
+    store.create(stage.create())
+    forking.join(10)
+    assert forked.is_set()
+    os.waitpid(children[0], 0)
+
+
+def test_a_descriptor_that_is_closed_by_others_is_told(
+    store: FileStore, stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call whose lock was closed behind its back raises and ends; the next one works."""
+    opened = store.create(stage.create()).record
+
+    def lock_and_lose() -> None:
+        with store._shards.changing("hold", {opened.id[:2]}) as locked:
+            os.close(locked[opened.id[:2]].descriptor)
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        lock_and_lose()
+    assert "a lock cannot be given back" in caplog.text
+    assert store.save(stage.save(opened, {"n": 1})).record is not None
+
+
 def test_no_descriptor_outlives_a_call(store: FileStore, stage: Stage) -> None:
     """Between calls a store has only its folder open, so that there is nothing to inherit."""
 
@@ -154,7 +275,7 @@ def test_t69_a_lock_file_that_is_taken_away_has_no_second_holder(
         thread = threading.Thread(target=write)
         thread.start()
         # It has the file open, and waits.
-        while not waiting._shards._locked:
+        while not any(one.opened for one in list(waiting._shards._locking.values())):
             pass
         if take == "unlink":
             journal.unlink()

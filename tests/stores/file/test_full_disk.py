@@ -1,8 +1,10 @@
 """No space, no permission to write, no descriptors: clean errors that help, nothing lost, and ends that still work."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ import pytest
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.errors import StoreUnavailableError
-from sessionguard.stores.file import FileStore, ballast
-from sessionguard.testing.contracts.stage import IDLE, Stage
+from sessionguard.stores.file import FileStore, ballast, cleaning, journal
+from sessionguard.stores.file.shards import Shards
+from sessionguard.testing.contracts.stage import IDLE, TOUCH, Stage
 from sessionguard.testing.faults import ChildProcess, SmallDisk, small_disk
 from tests.stores.file.inspecting import disorder
 from tests.stores.file.workers import outgrow_files, run_out_of_descriptors
@@ -53,9 +56,19 @@ def test_t61_a_full_disk(disk: SmallDisk, path: Path, store: FileStore, stage: S
     assert not error.transient
     assert len(opened) > 20
     assert all(store.load(stage.load(one.record)).record == one.record for one in opened)
+    with suppress(OSError), (disk.path / "other").open("wb", buffering=0) as other:
+        while True:
+            other.write(b"x" * 4096)
+    # Whoever is valid is not refused because it cannot be written down that they came.
+    loaded = [store.load(stage.load(one.record, at=TOUCH)) for one in opened]
+    assert [one.record and one.record.id for one in loaded] == [one.record.id for one in opened]
+    assert not any(one.touched for one in loaded)
+    (disk.path / "other").unlink()
     for one in opened[:10]:
         assert store.end(stage.end(one.record)).outcome is Outcome.DONE
     assert len(store.end_owner(stage.end_owner("owner 10")).records) == 1
+    for one in opened[:11]:
+        assert store.load(stage.load(one.record, at=TOUCH)).refusal == "ended"
     assert len(store.sweep(stage.sweep(20, at=IDLE)).records) == 20
     disk.resize(4 * SIZE)
     assert store.create(stage.create()).record.owner == "ana"
@@ -91,6 +104,7 @@ def test_t61_a_file_system_that_may_not_be_written(disk: SmallDisk, path: Path, 
     subprocess.run(["mount", "-o", "remount,ro", str(disk.path)], check=True)
     for one in (store, FileStore(path)):
         assert one.load(stage.load(opened)).record == opened
+        assert one.load(stage.load(opened, at=TOUCH)) == c.Loaded(opened)
         assert one.page(stage.page()).records == (opened,)
         with pytest.raises(StoreUnavailableError, match="mount the file system for writing"):
             one.end(stage.end(opened))
@@ -121,6 +135,46 @@ def test_t61_no_descriptor_left(tmp_path: Path) -> None:
     assert {type(error) for error in errors} == {StoreUnavailableError}
     assert all("ulimit -n" in str(error) for error in errors)
     assert goes_on
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES])
+def test_a_load_that_cannot_be_noted_answers_if_there_is_no_room(
+    store: FileStore, stage: Stage, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Only for lack of room: any other trouble with the disk is told."""
+    opened = store.create(stage.create()).record
+
+    def append(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(journal, "append", append)
+    if number in (errno.EIO, errno.EACCES):
+        with pytest.raises(StoreUnavailableError):
+            store.load(stage.load(opened, at=TOUCH))
+    else:
+        assert store.load(stage.load(opened, at=TOUCH)) == c.Loaded(opened)
+
+
+def test_a_purge_that_is_done_is_told_whatever_becomes_of_the_room(
+    store: FileStore, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes wrong as the room for full disks is taken again is no failure of the purge."""
+    store.end(stage.end(store.create(stage.create()).record))
+    plain = cleaning.purge
+
+    def purge(shards: Shards, command: c.Purge) -> c.Purged:
+        purged = plain(shards, command)
+        monkeypatch.setattr(os, "lstat", refuse)
+        return purged
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as there:
+        there.setattr(cleaning, "purge", purge)
+        purged = store.purge(stage.purge(IDLE, at=2 * IDLE))
+        monkeypatch.undo()
+    assert purged.count == 1
 
 
 def test_the_ballast_is_left_where_there_is_little_room(disk: SmallDisk, store: FileStore, stage: Stage) -> None:

@@ -89,7 +89,8 @@ def test_a_torn_entry_does_not_count(path: Path, monkeypatch: pytest.MonkeyPatch
         header = journal.read_header(opened_file.fileno())
     assert header is not None
     text = file.read_bytes()
-    torn.write_bytes(text[: header.tail - 40] + bytes(40) + text[header.tail :])
+    # The header is the former one: none names an entry before the disk has it.
+    torn.write_bytes(torn.read_bytes()[: journal.START] + text[journal.START : header.tail - 40] + bytes(40))
     stopped(path, monkeypatch)
     assert sight(FileStore(path.with_name("before")), stage) == before
 

@@ -40,10 +40,27 @@ def test_a_path_may_be_relative_to_where_the_store_is_made(tmp_path: Path, monke
     store.close()
 
 
-@pytest.mark.parametrize("name", ["a b", "100%", "%41", "ü", "a#b", "x:y"])
-def test_a_path_is_taken_as_it_is_written(tmp_path: Path, name: str) -> None:
-    """Nothing in a name is decoded."""
-    store = opened(f"file://{tmp_path}/{name}?patience=0.5")
+@pytest.mark.parametrize(
+    "written, name",
+    [
+        ("a b", "a b"),
+        ("a%20b", "a b"),
+        ("%41", "A"),
+        ("%2541", "%41"),
+        ("100%", "100%"),
+        ("100%zz", "100%zz"),
+        ("ü", "ü"),
+        ("%C3%BC", "ü"),
+        ("%FF", os.fsdecode(b"\xff")),
+        ("a%3Fb", "a?b"),
+        ("a#b", "a#b"),
+        ("a+b", "a+b"),
+        ("x:y", "x:y"),
+    ],
+)
+def test_a_path_is_percent_decoded(tmp_path: Path, written: str, name: str) -> None:
+    """An escape stands for a byte of the name, as in every file URL; what is no escape stands for itself."""
+    store = opened(f"file://{tmp_path}/{written}?patience=0.5")
     store.identify(c.Identify())
     assert os.listdir(tmp_path) == [name]
     assert store.patience_seconds == 0.5
@@ -56,6 +73,8 @@ def test_a_path_is_taken_as_it_is_written(tmp_path: Path, name: str) -> None:
         ("file://", "name a folder"),
         ("file:///", "name a folder"),
         ("file:////", "name a folder"),
+        ("file:///%2F", "name a folder"),
+        ("file:///srv%00/sessions", "NUL"),
         ("file://host/sessions", "no hosts"),
         ("file:///s?patience=soon", "seconds"),
         ("file:///s?patience=0", "seconds"),

@@ -14,11 +14,12 @@ from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import StoreError
 from sessionguard.stores.file import operations
 from sessionguard.stores.file.listing import ids_of_owner
+from sessionguard.stores.file.locked import LockedShard
 from sessionguard.stores.file.openings import instant_us
 from sessionguard.stores.file.operations import Answer, answer_of
 from sessionguard.stores.file.rows import Row
 from sessionguard.stores.file.sessions import ENDED, EXPIRING, FORGETTABLE, finish, forget, is_id, row_of, store
-from sessionguard.stores.file.shards import LockedShard, Shards
+from sessionguard.stores.file.shards import Shards
 from sessionguard.stores.file.timelines import Timeline
 from sessionguard.stores.file.views import Desk, View
 from sessionguard.stores.file.waiting import Deadline
@@ -121,7 +122,7 @@ def _in_turn(shards: Shards, command: c.Sweep | c.Purge, now_us: int, task: _Tas
 
     A look that finds nothing waits for nobody and leaves no trace.
     """
-    known = operations.recall(View(shards.folder, operations.SHARD, {}), command.operation_id)
+    known = shards.read(operations.SHARD, lambda view: operations.recall(view, command.operation_id))
     if known is not None or not task.find():
         return known or Answer((), 0, False)
     deadline = shards.deadline()
@@ -157,30 +158,48 @@ def _is_forgettable(now_us: int, older_than_us: int | None, row: Row) -> bool:
 
 
 def _due(shards: Shards, timeline: Timeline, until_us: int, limit: int, is_due: IsDue) -> list[str]:
-    """Give the ids of what is due, in order, and one more than the limit if there are more."""
+    """Give the ids of what is due, in order, and one more than the limit if there are more.
+
+    A session that cannot be read keeps no other from being cleaned up; it is told when nothing else is due.
+    """
     due: list[str] = []
-    for entered_us, session_id in timeline.until(shards.folder.descriptor, until_us):
-        path = timeline.path(entered_us, session_id)
-        row, is_entered = None, True
-        if is_id(session_id):
-            row, is_entered = shards.read(shard_of(session_id), partial(_row_and_entry, session_id, path))
-        if row is not None and is_due(row):
-            due.append(session_id)
-            if len(due) > limit:
-                break
-        elif is_entered:
-            _heal(shards, timeline, path, session_id)
+    failure: StoreError | OSError | None = None
+    folder, deadline = shards.folder, shards.deadline()
+    for entered_us, session_id in timeline.until(folder.descriptor, until_us):
+        try:
+            if _is_due_or_heals(shards, timeline.path(entered_us, session_id), session_id, is_due, deadline):
+                due.append(session_id)
+        except (StoreError, OSError) as error:
+            if shards.opened_folder() is not folder:
+                raise
+            _log.warning("%s: a clean-up left out an entry: %s", shards.path, error)
+            failure = failure or error
+        if len(due) > limit:
+            break
+    if failure is not None and not due:
+        raise failure
     return due
+
+
+def _is_due_or_heals(shards: Shards, path: str, session_id: str, is_due: IsDue, deadline: Deadline) -> bool:
+    row, is_entered = None, True
+    if is_id(session_id):
+        row, is_entered = shards.read(shard_of(session_id), partial(_row_and_entry, session_id, path))
+    if row is not None and is_due(row):
+        return True
+    if is_entered:
+        _heal(shards, path, session_id, deadline)
+    return False
 
 
 def _row_and_entry(session_id: str, path: str, view: View) -> tuple[Row | None, bool]:
     return row_of(view, session_id), view.link(path) is not None
 
 
-def _heal(shards: Shards, timeline: Timeline, path: str, session_id: str) -> None:
+def _heal(shards: Shards, path: str, session_id: str, deadline: Deadline) -> None:
     """Remove an entry that leads to nothing that is due, and make those that should be there."""
     shard = shard_of(session_id) if is_id(session_id) else operations.SHARD
-    with shards.changing("heal", {shard}) as locked:
+    with shards.changing("heal", {shard}, deadline) as locked:
         desk = locked[shard].desk
         row = row_of(desk, session_id)
         desk.drop(path)

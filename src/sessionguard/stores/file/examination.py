@@ -83,10 +83,22 @@ def _state(folder: int, shard: str) -> str | None:
     with suppress(NotADirectoryError, FileNotFoundError):
         descriptor = os.open(f"{shard}/journal", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
-            header = journal.read_header(descriptor)
+            return _state_of(descriptor)
         except SessionGuardError:
             return "damaged"
         finally:
             os.close(descriptor)
-        return "settled" if header is None or header.is_settled else "unfinished"
     return None
+
+
+def _state_of(descriptor: int) -> str:
+    header, former = journal.read_header(descriptor), None
+    while header is not None and header != former:
+        try:
+            journal.carried_out(descriptor, header)
+        except journal.OvertakenError:
+            # If it was begun anew meanwhile, the header is another one by now.
+            header, former = journal.read_header(descriptor), header
+        else:
+            return "settled" if header.is_settled else "unfinished"
+    return "settled" if header is None else "damaged"

@@ -36,6 +36,12 @@ class Folder:
         """Shard -> the identity of its journal, for the shards that this process has met."""
         self._identity = _identity(os.fstat(descriptor))
 
+    def twin(self) -> "Folder":
+        """Give the same folder under another descriptor."""
+        twin = Folder(self.path, os.dup(self.descriptor), self.deployment_id)
+        twin.known = dict(self.known)
+        return twin
+
     def is_in_place(self) -> bool:
         """Tell whether the path still names this folder."""
         try:

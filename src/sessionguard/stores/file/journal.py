@@ -70,7 +70,15 @@ class Header:
 
 
 class OvertakenError(Exception):
-    """The entries that a header names are not there: the journal was begun anew since the header was read."""
+    """The entries that a header names are not there.
+
+    For a reader: the journal was begun anew since the header was read. For who holds the lock: it is damaged.
+    """
+
+
+def damaged() -> StoreDataError:
+    """Give the error for a journal that does not hold what it must."""
+    return StoreDataError("file", "read", "the journal of a shard is damaged; restore the folder from a backup")
 
 
 def new_header() -> Header:
@@ -93,7 +101,7 @@ def read_header(descriptor: int) -> Header | None:
             return None
         # Both may be in the midst of being written, one after the other.
         time.sleep(0.0001)
-    raise StoreDataError("file", "read", "the journal of a shard is damaged; restore the folder from a backup")
+    raise damaged()
 
 
 def _header_in(text: bytes, at: int) -> Header | None:
@@ -153,7 +161,11 @@ def decided(descriptor: int, header: Header) -> dict[str, Change]:
 
 
 def carried_out(descriptor: int, header: Header) -> dict[str, Change]:
-    """Give the outcome of all entries that count."""
+    """Give the outcome of all entries that count.
+
+    Raises:
+        OvertakenError: not all of them are there.
+    """
     return _read(descriptor, header, START, header.tail)[0]
 
 
@@ -161,8 +173,14 @@ def everything(descriptor: int, header: Header) -> tuple[dict[str, Change], int]
     """Give the outcome of all entries, also of those that a header on the disk does not count, and where they end.
 
     For after a stop of the machine: the last header may have been lost with it, the last entries were durable.
+
+    Raises:
+        OvertakenError: not even all that this header counts are there.
     """
-    return _read(descriptor, header, START, None)
+    changes, end = _read(descriptor, header, START, None)
+    if end < header.tail:
+        raise OvertakenError
+    return changes, end
 
 
 def give_back_room(descriptor: int) -> None:

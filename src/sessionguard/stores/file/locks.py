@@ -1,18 +1,17 @@
 """Locks of a session: one file beside it, so that a heartbeat does not write its data again; fences only grow."""
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from attrs import asdict, define, field
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome, State, state_of
+from sessionguard.core.records import REMEMBERED_OPERATIONS
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.file.openings import instant_us
 from sessionguard.stores.file.sessions import is_id, lock_path, row_of
 from sessionguard.stores.file.views import Desk, View
-
-_REMEMBERED_RELEASES: Final = 32
 
 
 @define
@@ -41,8 +40,6 @@ def acquire(desk: Desk, command: c.AcquireLock) -> c.LockReply:
         return c.LockReply(Outcome.CONFLICT, lock.fence)
     if lock.holder != command.holder or now_us >= lock.until_us:
         lock.fence += 1
-        # From now on a release by this holder is one of this fence.
-        lock.released = [one for one in lock.released if one[0] != command.holder]
     lock.holder, lock.until_us = command.holder, now_us + command.lease_us
     return _done(desk, command, locks)
 
@@ -68,7 +65,7 @@ def release(desk: Desk, command: c.ReleaseLock) -> c.LockReply:
                 return c.LockReply(Outcome.DONE, fence)
         return c.LockReply(Outcome.CONFLICT, lock.fence)
     lock.holder = None
-    lock.released = [(command.holder, lock.fence), *lock.released][:_REMEMBERED_RELEASES]
+    lock.released = [(command.holder, lock.fence), *lock.released][:REMEMBERED_OPERATIONS]
     return _done(desk, command, locks)
 
 

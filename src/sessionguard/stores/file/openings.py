@@ -37,21 +37,31 @@ def find_open(view: View, command: c.GetOrCreate) -> c.Opened | None:
     """Give the active session of the slot if nothing is to be written about it."""
     row = row_in_slot(view, command.new)
     now_us = instant_us(command.at)
-    if row is None or state_of(row.record, now_us) is not State.ACTIVE or touch_is_due(row.record, now_us):
+    if row is None or state_of(row.record, now_us) is not State.ACTIVE or _is_to_be_touched(row, command, now_us):
         return None
     return _opened(view, command, row)
 
 
 def find_loaded(view: View, command: c.Load) -> c.Loaded | None:
     """Give the session of the token, or why there is none; None if a touch is due."""
+    now_us = instant_us(command.at)
+    loaded = _loaded_at(view, command, now_us)
+    return None if loaded.record is not None and touch_is_due(loaded.record, now_us) else loaded
+
+
+def find_loaded_untouched(view: View, command: c.Load) -> c.Loaded:
+    """Give the same, also if a touch is due that cannot be written down."""
+    return _loaded_at(view, command, instant_us(command.at))
+
+
+def _loaded_at(view: View, command: c.Load, now_us: int) -> c.Loaded:
     row = row_with_token(view, command.token_hash)
     if row is None:
         return c.Loaded(None, refusal="unknown")
-    now_us = instant_us(command.at)
     refusal = refusal_of(row.record, command.token_hash, command.scope, now_us)
     if refusal is not None:
         return c.Loaded(None, refusal=refusal, refused_id=row.record.id)
-    return None if touch_is_due(row.record, now_us) else c.Loaded(row.record)
+    return c.Loaded(row.record)
 
 
 def find_record(view: View, command: c.Get) -> SessionRecord | None:
@@ -76,7 +86,7 @@ def get_or_create(desk: Desk, command: c.GetOrCreate) -> c.Opened:
     now_us = instant_us(command.at)
     row = row_in_slot(desk, command.new)
     if row is not None and state_of(row.record, now_us) is State.ACTIVE:
-        if not touch_is_due(row.record, now_us):
+        if not _is_to_be_touched(row, command, now_us):
             return _opened(desk, command, row)
         return _opened(desk, command, touched(desk, row, now_us), touched=True)
     known = row_of(desk, command.new.id)
@@ -103,6 +113,11 @@ def load_and_touch(desk: Desk, command: c.Load) -> c.Loaded:
 def touched(desk: Desk, row: Row, now_us: int) -> Row:
     """Give the row as seen now."""
     return store(desk, row, row.changed(touched_record(row.record, row.lifetime, now_us)))
+
+
+def _is_to_be_touched(row: Row, command: c.GetOrCreate, now_us: int) -> bool:
+    # Not by a repetition of the command that opened it: that one answers as it did the first time.
+    return row.record.id != command.new.id and touch_is_due(row.record, now_us)
 
 
 def _open_in_slot(desk: Desk, command: c.GetOrCreate | c.Replace, former: Row | None, now_us: int) -> c.Opened:

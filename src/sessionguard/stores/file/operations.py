@@ -32,9 +32,9 @@ class Answer:
     has_more: bool
 
 
-def answer_of(records: Sequence[SessionRecord], *, has_more: bool = False) -> Answer:
-    """Give the answer that tells of these sessions."""
-    return Answer(tuple(record.id for record in records), len(records), has_more)
+def answer_of(records: Sequence[SessionRecord]) -> Answer:
+    """Give the answer that tells of these sessions, and of no more."""
+    return Answer(tuple(record.id for record in records), len(records), False)
 
 
 def recall(view: View, operation_id: str) -> Answer | None:

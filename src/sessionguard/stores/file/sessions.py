@@ -189,12 +189,6 @@ def _path_of_slot(desk: Desk, record: SessionRecord) -> str:
     return _slot_path(desk.shard, record.scope, record.owner, record.external_id)
 
 
-def expired_row(view: View, session_id: str, now_us: int) -> Row | None:
-    """Give the session if it has expired and nobody has ended it yet."""
-    row = row_of(view, session_id)
-    return row if row is not None and row.record.reason is None and now_us >= row.record.expires_us else None
-
-
 def _entries(row: Row) -> dict[str, str]:
     record = row.record
     entries = {_token_path(record.token_hash): record.id}

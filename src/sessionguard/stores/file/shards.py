@@ -12,17 +12,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Final, TypeVar
 
-from attrs import define, evolve
+from attrs import define
 
 from sessionguard.errors import StoreError, StoreUnavailableError
 from sessionguard.forking import after_fork
 from sessionguard.stores.file import ballast, changeset, journal
 from sessionguard.stores.file.folder import Folder, lost, open_folder
 from sessionguard.stores.file.journal import Header, OvertakenError
+from sessionguard.stores.file.locked import LockedShard, forked_in_a_call
 from sessionguard.stores.file.views import Desk, View
 from sessionguard.stores.file.waiting import Deadline, Turns, lock_exclusively, unlock
 
 R = TypeVar("R")
+
+# Held from before a journal is opened until its descriptor is noted, and while a process forks: the child knows all
+# that it inherits. It knows its thread, for a signal handler may fork in between.
+_opening: Final = threading.RLock()
+os.register_at_fork(before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_opening.release)
 
 _log = logging.getLogger("sessionguard.file")
 
@@ -34,76 +40,12 @@ Read = Callable[[View], R]
 
 
 @define(eq=False)
-class LockedShard:
-    """A shard whose lock this call holds, with all that was decided before carried out."""
+class _Locking:
+    """A call as it locks one shard: its thread, its folder, and the descriptors that it has open of the journal."""
 
-    desk: Desk
-    descriptor: int
-    header: Header
-
-    def commit(self) -> None:
-        """Make what the desk has collected durable, seen by everyone and done, or leave everything as it was.
-
-        Once it is decided it counts, whatever happens: if the disk is full now, the next one to take the lock goes on.
-        """
-        changes = self.desk.changes
-        if not changes:
-            return
-        # Before anything is decided: a full disk is noticed while nothing has happened yet.
-        prepared = changeset.prepare(self._folder, self.desk.shard, changes)
-        try:
-            self._decide(changes)
-        except OSError:
-            changeset.discard(self._folder, prepared.values())
-            raise
-        try:
-            self._carry_out(changes, prepared)
-        except OSError as error:
-            _log.warning("%s: a decided change waits for the next writer: %s", self.desk.folder.path, error)
-
-    def settle(self) -> None:
-        """Carry out what the last holder of the lock had decided, or what a stop of the machine may have undone."""
-        if self.header.is_settled:
-            return
-        if self.header.boot == journal.this_boot():
-            self._carry_out(journal.decided(self.descriptor, self.header), {})
-            return
-        changes, tail = journal.everything(self.descriptor, self.header)
-        self.header = evolve(self.header, tail=tail)
-        changeset.apply(self._folder, self.desk.shard, changes)
-        self._begin_anew(changes)
-
-    def _decide(self, changes: changeset.Changes) -> None:
-        try:
-            decided = journal.append(self.descriptor, self.header, changes)
-        except OSError:
-            if self.header.tail == journal.START:
-                raise
-            # A full disk: what the journal has taken so far is room enough for more.
-            self._begin_anew(keep_prepared=True)
-            decided = journal.append(self.descriptor, self.header, changes)
-        self.header = journal.write_header(self.descriptor, decided)
-
-    def _carry_out(self, changes: changeset.Changes, prepared: Mapping[str, str]) -> None:
-        changeset.apply(self._folder, self.desk.shard, changes, prepared)
-        self.header = journal.write_header(self.descriptor, evolve(self.header, applied=self.header.tail))
-        if self.header.tail > journal.LIMIT_BYTES or self.header.boot == journal.UNKNOWN_BOOT:
-            self._begin_anew()
-
-    def _begin_anew(self, changes: changeset.Changes | None = None, *, keep_prepared: bool = False) -> None:
-        if changes is None:
-            changes = journal.carried_out(self.descriptor, self.header)
-        # First the files, then the journal that could restore them.
-        changeset.make_durable(self._folder, changes)
-        self.header = journal.write_header(self.descriptor, journal.begun_anew(self.header))
-        journal.give_back_room(self.descriptor)
-        os.fsync(self.descriptor)
-        if not keep_prepared:
-            changeset.remove_leftovers(self._folder, self.desk.shard)
-
-    @property
-    def _folder(self) -> int:
-        return self.desk.folder.descriptor
+    thread: int
+    folder: Folder
+    opened: list[int]
 
 
 class Shards:
@@ -113,20 +55,34 @@ class Shards:
         self.path = path
         self._patience_seconds = patience_seconds
         self._folder: Folder | None = None
-        self._begin()
+        self._turns = Turns()
+        self._locking: dict[threading.Lock, _Locking] = {}
+        """By its place in the queue, what locks a shard now."""
         after_fork(self, Shards._begin_in_child)
 
-    def _begin(self) -> None:
-        # The parent's queues may be held by threads that do not exist here.
-        self._turns = Turns()
-        self._locked: set[int] = set()
-
     def _begin_in_child(self) -> None:
-        # Closed, not unlocked: the lock is the parent's, and kept open here it would outlive the parent.
-        for descriptor in list(self._locked):
-            with suppress(OSError):
-                os.close(descriptor)
-        self._begin()
+        # Not unlocked: the locks are the parent's, and kept open here they would outlive it.
+        for locking in self._locking.values():
+            if locking.thread == threading.get_ident():
+                self._seal(locking)
+            else:
+                _close(locking.opened)
+        self._locking.clear()
+        self._turns.begin()
+
+    def _seal(self, locking: "_Locking") -> None:
+        """Have the call in which a signal handler forked reach nothing here: its parent goes on with it."""
+        folder = locking.folder
+        try:
+            if self._folder is folder:
+                self._folder = folder.twin()
+            nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            for descriptor in (*locking.opened, folder.descriptor):
+                os.dup2(nothing, descriptor, inheritable=False)
+            os.close(nothing)
+        except OSError:
+            _close(locking.opened)
+            self._folder = None
 
     def deadline(self) -> Deadline:
         """Give the deadline of a call that begins now."""
@@ -239,20 +195,31 @@ class Shards:
     @contextmanager
     def _lock(self, folder: Folder, shard: str, operation: str, deadline: Deadline) -> Iterator[LockedShard]:
         # A signal handler may raise at any line: what is to be undone is noted before it is done.
-        turns, place, opened = self._turns, threading.Lock(), list[int]()
+        pid, turns, place, opened = os.getpid(), self._turns, threading.Lock(), list[int]()
         try:
+            self._locking[place] = _Locking(threading.get_ident(), folder, opened)
             turns.take(shard, place, operation, deadline)
             self._open_and_lock(folder, shard, opened, operation, deadline)
             locked = LockedShard(Desk(folder, shard), opened[0], self._prepared(folder, shard, opened[0]))
             locked.settle()
             yield locked
+            if pid != os.getpid():
+                raise forked_in_a_call()
+        except Exception as error:
+            if pid == os.getpid():
+                raise
+            raise forked_in_a_call() from error
         finally:
             # Here and not in a function, at whose first line a handler could raise.
             interruption = None
             while True:
                 try:
-                    self._unlock(opened)
-                    turns.leave(shard, place)
+                    if pid == os.getpid():
+                        _unlock(opened)
+                        turns.leave(shard, place)
+                    else:
+                        _close(opened)
+                    self._locking.pop(place, None)
                     break
                 except BaseException as error:
                     interruption = error
@@ -262,20 +229,13 @@ class Shards:
     def _open_and_lock(self, folder: Folder, shard: str, opened: list[int], operation: str, deadline: Deadline) -> None:
         path = f"{shard}/journal"
         while True:
-            opened.append(_open_journal(folder, path))
-            self._locked.add(opened[0])
+            with _opening:
+                opened.append(_open_journal(folder, path))
             lock_exclusively(opened[0], operation, deadline)
             # Someone may have removed or replaced it while we waited: then others lock another file.
             if _is_at(folder, path, opened[0]):
                 return
-            self._unlock(opened)
-
-    def _unlock(self, opened: list[int]) -> None:
-        # In this order, so that it can be gone through again after an interruption anywhere.
-        while opened:
-            unlock(opened[-1])
-            self._locked.discard(opened[-1])
-            os.close(opened.pop())
+            _unlock(opened)
 
     def _prepared(self, folder: Folder, shard: str, descriptor: int) -> Header:
         header = journal.read_header(descriptor)
@@ -307,6 +267,23 @@ def _is_settled(folder: Folder, shard: str) -> bool:
     finally:
         os.close(descriptor)
     return header is None or header.is_settled
+
+
+def _unlock(opened: list[int]) -> None:
+    # In this order, so that it can be gone through again after an interruption anywhere.
+    while opened:
+        try:
+            unlock(opened[-1])
+        except OSError as error:
+            # Someone closed what is not theirs. There is nothing to be done about it again.
+            _log.error("a lock cannot be given back: %s", error)
+        os.close(opened.pop())
+
+
+def _close(opened: list[int]) -> None:
+    while opened:
+        with suppress(OSError):
+            os.close(opened.pop())
 
 
 def _open_journal(folder: Folder, path: str) -> int:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
 from sessionguard.core import commands as c
@@ -10,10 +11,10 @@ from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import MisuseError, StoreUnavailableError
 from sessionguard.stores.contract import Finding
 from sessionguard.stores.file import ballast, changes, cleaning, examination, listing, locks, openings
-from sessionguard.stores.file.folder import due_migrations
+from sessionguard.stores.file.folder import Folder, due_migrations
 from sessionguard.stores.file.sessions import is_id, valid_id
 from sessionguard.stores.file.shards import Shards
-from sessionguard.stores.file.translation import FULL, translated
+from sessionguard.stores.file.translation import FULL, UNWRITABLE, translated
 from sessionguard.stores.file.views import Desk, View
 
 C = TypeVar("C", bound=c.Command[Any])
@@ -64,9 +65,16 @@ class FileStore:
 
     def load(self, command: c.Load) -> c.Loaded:
         shard = _shard_of_token(command.token_hash)
-        return self._read(shard, openings.find_loaded, command) or self._change(
-            {shard}, shard, openings.load_and_touch, command
-        )
+        loaded = self._read(shard, openings.find_loaded, command)
+        if loaded is not None:
+            return loaded
+        try:
+            return self._change({shard}, shard, openings.load_and_touch, command)
+        except StoreUnavailableError as error:
+            if _number_of(error) not in UNWRITABLE:
+                raise
+            # That it was seen cannot be written down; whether it may be used is read once more.
+            return self._read(shard, openings.find_loaded_untouched, command)
 
     def get(self, command: c.Get) -> SessionRecord | None:
         return self._read(_shard_of_id(command.session_id), openings.find_record, command)
@@ -111,7 +119,10 @@ class FileStore:
 
     def purge(self, command: c.Purge) -> c.Purged:
         purged = self._with_room(lambda: self._whole(cleaning.purge, command))
-        ballast.keep(self._shards.folder)
+        # It is done and told, whatever becomes of the room.
+        folder = self._folder_at_hand()
+        if folder is not None:
+            ballast.keep(folder)
         return purged
 
     # Locks
@@ -192,10 +203,20 @@ class FileStore:
         try:
             return call()
         except StoreUnavailableError as error:
-            cause = error.__cause__
-            if not (isinstance(cause, OSError) and cause.errno in FULL and ballast.release(self._shards.folder)):
+            folder = self._folder_at_hand() if _number_of(error) in FULL else None
+            if folder is None or not ballast.release(folder):
                 raise
             return call()
+
+    def _folder_at_hand(self) -> Folder | None:
+        with suppress(OSError):
+            return self._shards.opened_folder()
+        return None
+
+
+def _number_of(error: StoreUnavailableError) -> int | None:
+    cause = error.__cause__
+    return cause.errno if isinstance(cause, OSError) else None
 
 
 def _shard_of_id(session_id: str) -> str:

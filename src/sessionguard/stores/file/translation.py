@@ -9,6 +9,7 @@ from typing import Final
 from sessionguard.errors import SessionGuardError, StoreDataError, StoreUnavailableError
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+UNWRITABLE: Final = FULL | {errno.EROFS}
 
 _REMEDIES: Final = {
     errno.ENOSPC: "free some space; what was stored before is intact",

@@ -33,6 +33,10 @@ class Turns:
     """One queue per key, first come, first served, kept only while someone is in it."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Have no queue, as in a new process: in those of the parent stand threads that do not exist here."""
         self._mutex = threading.Lock()
         self._queues: dict[str, deque[threading.Lock]] = {}
 
@@ -104,4 +108,7 @@ def unlock(descriptor: int) -> None:
     import portalocker
 
     # Not by closing alone: a child forked meanwhile may have the descriptor for a moment, and with it the lock.
-    portalocker.unlock(descriptor)
+    try:
+        portalocker.unlock(descriptor)
+    except portalocker.LockException as error:
+        raise OSError(str(error)) from error
