@@ -1,7 +1,7 @@
 """Session data: what JSON is, what comes back, what is refused, what a change is."""
 
 import json
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, UserDict, defaultdict
 from enum import IntEnum
 from typing import Any
 
@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionguard.core.data import decode, difference, encode_fields, field_names, join_fields, merge, size_bytes
+from sessionguard.core.data import (
+    decode,
+    difference,
+    encode_data,
+    encode_fields,
+    field_names,
+    join_fields,
+    merge,
+    size_bytes,
+)
 from sessionguard.errors import InvalidArgumentError
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
@@ -19,6 +28,15 @@ values = st.recursive(
     max_leaves=8,
 )
 mappings = st.dictionaries(text.filter(bool), values, max_size=4)
+
+
+class Name(str):
+    """Text of a type of its own."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"the {self[:]}"
 
 
 class Colour(IntEnum):
@@ -31,6 +49,20 @@ class Colour(IntEnum):
 def test_data_comes_back_as_it_went_in(data: dict[str, Any]) -> None:
     """What is JSON survives the way to a store and back, types and all."""
     assert repr(decode(join_fields(encode_fields(data, max_depth=32)))) == repr(data)
+
+
+@given(mappings)
+def test_data_in_one_go_is_the_same_text(data: dict[str, Any]) -> None:
+    """Whoever reads it cannot tell whether it was written whole or field by field."""
+    assert encode_data(data, max_depth=32) == join_fields(encode_fields(data, max_depth=32))
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, UserDict(a=1, b=[None]), OrderedDict({Name("a"): (1, 2.5), "a": True})], ids=ascii
+)
+def test_other_mappings_in_one_go_are_the_same_text(data: Any) -> None:
+    """Nothing at all, and what only behaves like a dictionary or like text."""
+    assert encode_data(data, max_depth=32) == join_fields(encode_fields(data, max_depth=32))
 
 
 def test_tuple_comes_back_as_list_and_shares_nothing() -> None:
@@ -79,6 +111,9 @@ def test_what_json_cannot_hold_is_refused_by_field(value: Any) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         encode_fields({"field": value}, max_depth=32)
     assert "field" in caught.value.argument
+    with pytest.raises(InvalidArgumentError) as in_one_go:
+        encode_data({"before": 1, "field": value}, max_depth=32)
+    assert str(in_one_go.value) == str(caught.value)
 
 
 @pytest.mark.parametrize("data", [[], "a", b"a", 1, [("a", 1)], object()], ids=ascii)
@@ -86,6 +121,8 @@ def test_data_is_a_mapping(data: Any) -> None:
     """Anything else is refused."""
     with pytest.raises(InvalidArgumentError, match="mapping"):
         encode_fields(data, max_depth=32)
+    with pytest.raises(InvalidArgumentError, match="mapping"):
+        encode_data(data, max_depth=32)
 
 
 @pytest.mark.parametrize("name", ["", 1, None, ("a",), "a\0", "\ud800", "n" * 257, "é" * 129])
@@ -93,6 +130,8 @@ def test_field_name_is_short_text(name: Any) -> None:
     """One to 256 bytes of text that every store can hold."""
     with pytest.raises(InvalidArgumentError):
         encode_fields({name: 1}, max_depth=32)
+    with pytest.raises(InvalidArgumentError):
+        encode_data({name: 1}, max_depth=32)
     with pytest.raises(InvalidArgumentError):
         field_names("remove", [name])
 
@@ -108,14 +147,19 @@ def nested(depth: int) -> Any:
 def test_depth_has_a_limit() -> None:
     """As deep as the policy says, and no deeper."""
     assert encode_fields({"a": nested(3)}, max_depth=3) == {"a": "[[[1]]]"}
+    assert encode_data({"a": nested(3)}, max_depth=3) == '{"a":[[[1]]]}'
     with pytest.raises(InvalidArgumentError, match="deeper"):
         encode_fields({"a": nested(4)}, max_depth=3)
+    with pytest.raises(InvalidArgumentError, match="deeper"):
+        encode_data({"a": nested(4)}, max_depth=3)
 
 
 def test_depth_beyond_every_limit_is_still_our_error() -> None:
     """A policy that allows any depth does not make the interpreter's own limit the caller's problem."""
     with pytest.raises(InvalidArgumentError):
         encode_fields({"a": nested(100_000)}, max_depth=10**6)
+    with pytest.raises(InvalidArgumentError):
+        encode_data({"a": nested(100_000)}, max_depth=10**6)
 
 
 def test_value_that_contains_itself_is_refused() -> None:
@@ -124,6 +168,8 @@ def test_value_that_contains_itself_is_refused() -> None:
     loop.append(loop)
     with pytest.raises(InvalidArgumentError):
         encode_fields({"a": loop}, max_depth=32)
+    with pytest.raises(InvalidArgumentError):
+        encode_data({"a": loop}, max_depth=10**6)
 
 
 @pytest.mark.parametrize("names", ["field", b"field", 1, None])

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sessionguard.core import commands as c
 from sessionguard.core import events as e
 from sessionguard.core.arguments import is_session_id, valid_external_id, valid_text
-from sessionguard.core.data import EMPTY, difference, encode_fields, field_names, join_fields, size_bytes
+from sessionguard.core.data import EMPTY, difference, encode_data, encode_fields, field_names, size_bytes
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.locking import HeldLock, fence_of
@@ -79,7 +79,7 @@ class SessionFlows:
         rules = self._policies.rules(valid_text("scope", scope))
         if external_id is not None:
             valid_external_id(external_id)
-        text = EMPTY if data is None else join_fields(encode_fields(data, max_depth=rules.policy.max_data_depth))
+        text = EMPTY if data is None else encode_data(data, max_depth=rules.policy.max_data_depth)
         minted = self._mint.new(self._deployment_id or (yield from self.deployment_id()), owner)
         limit = rules.policy.max_data_bytes
         if len(text) * 4 > limit and size_bytes(text) > limit:
