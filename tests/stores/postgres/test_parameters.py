@@ -27,6 +27,6 @@ def test_each_kind_is_sent_in_its_form() -> None:
 
 @pytest.mark.parametrize("text", ["\0", "a\0b", Name("a\0b")])
 def test_no_text_is_cut_short(text: str) -> None:
-    """A NUL would end it on the way: "a" could then be mistaken for "a\\0b"."""
+    """A NUL would end it on the way: one text could be taken for another that begins with it."""
     with pytest.raises(InvalidArgumentError, match="NUL"):
         _all_sent(["before", text])
