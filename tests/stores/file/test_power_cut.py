@@ -170,6 +170,20 @@ def test_a_journal_is_begun_anew_only_when_its_files_are_flushed(
     assert (shard / "journal").stat().st_size < 20_000
 
 
+def test_a_journal_is_cut_only_when_its_new_header_is_flushed(
+    store: FileStore, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The former header, which may come back after a stop of the machine, never names entries that are cut off."""
+    opened = store.create(stage.create()).record
+    monkeypatch.setattr(journal, "LIMIT_BYTES", 1_000)
+    events: list[str] = []
+    for name in ("pwrite", "fsync", "ftruncate"):
+        monkeypatch.setattr(os, name, noted(events, name, getattr(os, name)))
+    store.save(stage.save(opened, {"text": "x" * 5000}))
+    cut = events.index("ftruncate")
+    assert events[cut - 2 : cut] == ["pwrite", "fsync"]
+
+
 def test_without_a_boot_id_nothing_is_left_for_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system does not tell its runs apart, files are flushed at each change, and journals stay empty."""
     monkeypatch.setattr(journal, "this_boot", lambda: journal.UNKNOWN_BOOT)
