@@ -14,9 +14,10 @@ from sessionguard.core import commands as c
 from sessionguard.stores.file import FileStore, changeset, journal, shards
 from sessionguard.stores.file.folder import Folder
 from sessionguard.stores.file.waiting import Turns
-from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.contracts.stage import SECOND, Stage
 from sessionguard.testing.faults import ChildProcess, in_children
 from tests.stores.file.conftest import OpenStore
+from tests.stores.file.inspecting import disorder
 from tests.stores.file.workers import guard_on
 
 pytestmark = pytest.mark.processes
@@ -129,69 +130,76 @@ def hold_and_fork(pipe: Any, path: str, shard: str) -> None:
         ("lock_exclusively", "MisuseError"),
         ("prepare", "MisuseError"),
         ("append", "MisuseError"),
+        ("write_header", "MisuseError"),
         ("apply", "MisuseError"),
         # By then it is done.
-        ("leave", "saved"),
+        ("leave", "done"),
     ],
 )
 def test_t04_a_signal_handler_may_fork_in_a_call(path: Path, at: str, in_child: str) -> None:
-    """The parent goes on with the call and finishes it; in the child it raises, changes nothing, and ends at once.
+    """The parent goes on with the call and finishes it; in the child it raises, and changes nothing, however late.
 
     Whatever the child opens meanwhile is not mistaken for a descriptor of the call, and afterwards it can write.
     """
     with ChildProcess(fork_in_a_call, str(path), at, start="fork") as parent:
-        assert parent.hear() == Aftermath("saved", in_child, b"untouched", 3)
+        assert parent.hear() == Aftermath("done", in_child, {"untouched"})
+    assert disorder(path) == []
 
 
 @frozen
 class Aftermath:
-    """What the parent and the child got from one save, what the child's own file held, and its next version."""
+    """What the parent and the child got from one touch, and what files of the child's own held then."""
 
     in_parent: str
     in_child: str
-    file: bytes
-    version: int | None
+    own_files: set[str]
 
 
 def fork_in_a_call(pipe: Any, path: str, at: str) -> Aftermath:
-    """Save, while a signal handler forks in the middle; then have the child save, too."""
+    """Touch, while a signal handler forks in the middle.
+
+    The parent is done and touches again before the child goes on; then the child touches, too.
+    """
     store = FileStore(path)
     stage = Stage(store.identify(c.Identify()))
     opened = store.create(stage.create()).record
-    own, (theirs, ours) = Path(path).with_name("own file"), os.pipe()
-    children, handles = list[int](), list[int]()
+    from_child, to_child, children = os.pipe(), os.pipe(), list[int]()
+    own = [Path(path).with_name(f"own file {number}") for number in range(3)]
 
     def fork(*_: object) -> None:
         children.append(os.fork())
         if children[-1] == 0:
-            handles.append(os.open(own, os.O_RDWR | os.O_CREAT))
-            os.write(handles[0], b"untouched")
+            for file in own:
+                os.write(os.open(file, os.O_RDWR | os.O_CREAT), b"untouched")
+            os.read(to_child[0], 1)
 
     signal.signal(signal.SIGUSR1, fork)
-    holder = {"apply": changeset, "prepare": changeset, "append": journal, "lock_exclusively": shards, "leave": Turns}[
-        at
-    ]
-    plain = getattr(holder, at)
+    homes = {"prepare": changeset, "append": journal, "write_header": journal, "apply": changeset, "leave": Turns}
+    home = homes.get(at, shards)
+    plain = getattr(home, at)
 
     def fork_first(*arguments: Any) -> Any:
         if not children:
             signal.raise_signal(signal.SIGUSR1)
         return plain(*arguments)
 
-    setattr(holder, at, fork_first)
+    setattr(home, at, fork_first)
     try:
-        store.save(stage.save(opened, {"n": 1}))
-        got = "saved"
+        store.touch(stage.touch(opened, at=SECOND))
+        got = "done"
     except Exception as error:
         got = type(error).__name__
     if children[0] == 0:
-        record = store.save(stage.save(opened, {"n": 2})).record
-        told = [got, own.read_bytes().decode(), str(record and record.version)]
-        os.write(ours, ",".join(told).encode())
+        touched = store.touch(stage.touch(opened, at=3 * SECOND)).record
+        assert touched is not None
+        assert touched.last_seen_us == stage.us(3 * SECOND)
+        os.write(from_child[1], got.encode())
         os._exit(0)
+    store.touch(stage.touch(opened, at=2 * SECOND))
+    os.write(to_child[1], b"!")
+    os.close(from_child[1])
     os.waitpid(children[0], 0)
-    in_child, content, version = os.read(theirs, 1000).decode().split(",")
-    return Aftermath(got, in_child, content.encode(), int(version))
+    return Aftermath(got, os.read(from_child[0], 1000).decode(), {file.read_text() for file in own})
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
