@@ -8,10 +8,11 @@ import pytest
 from psycopg.abc import PQGen
 
 from sessionguard import SessionGuard
+from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, StoreError
-from sessionguard.stores.postgres import AsyncPostgresStore, PostgresStore
+from sessionguard.stores.postgres import AsyncPostgresStore, PostgresStore, questions
 from sessionguard.stores.postgres.exchanges import Exchange
 from sessionguard.stores.postgres.rows import Rows
 from sessionguard.testing.contracts.stage import Stage
@@ -62,6 +63,18 @@ def test_t01_an_answer_to_another_question(
         monkeypatch.undo()
         assert store._connections.open_count == 0
         assert store.get(stage.get(records[1])) == records[1]
+
+
+def test_t01_the_answer_to_another_load(
+    store: PostgresStore, stage: Stage, records: list[SessionRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As guards send them: that another's token is not known is not taken for an answer about this one."""
+    own, other = (c.Load(token_hash, None, None, "") for token_hash in (records[0].token_hash, stage.new().token_hash))
+    (line,) = store._connections._idle
+    assert line.exchange is not None
+    monkeypatch.setattr(line, "exchange", Misdirected(line.exchange, questions.LOAD.parameters(other)[0]))
+    with pytest.raises(IdentityMismatchError, match="echo differs"):
+        store.load(own)
 
 
 def test_t05_rows_that_were_swapped(

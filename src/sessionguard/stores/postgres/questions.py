@@ -55,7 +55,8 @@ def _opening(command: c.Create | c.GetOrCreate | c.Replace) -> Parameters:
 
 
 def _load(command: c.Load) -> Parameters:
-    return command.operation_id, _at(command.at), command.token_hash, command.scope
+    # It changes nothing, so guards draw no operation id for it.
+    return command.token_hash.hex(), _at(command.at), command.token_hash, command.scope
 
 
 def _page(command: c.Page) -> Parameters:
