@@ -106,7 +106,8 @@ def test_both_instances_serve_and_nothing_is_left(played: tuple[Path, dict[str, 
     for app in ("broken", "guarded"):
         workers = {worker for finding in _findings(report, app) for worker in finding["workers"]}
         assert {worker.split("/")[0] for worker in workers} == {"A", "B"}
-        assert _are_gone({int(worker.split("/")[1]) for worker in workers}, within_seconds=0)
+        # Killed as groups; on a busy machine the last of a group dies a moment after its leader.
+        assert _are_gone({int(worker.split("/")[1]) for worker in workers}, within_seconds=5)
     assert list((folder / "temporary").iterdir()) == []
     assert list((folder / "empty").iterdir()) == []
 
