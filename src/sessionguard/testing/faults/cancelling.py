@@ -142,7 +142,7 @@ class _Run:
         self._coroutine: Coroutine[Any, Any, Any] | None = None
         self.is_hit = False
         self.has_swallowed = False
-        """Whether it returned although its task was cancelled: a group ends with its failed task's error in any case."""
+        """Whether it returned although its task was cancelled: a group ends with the error of its failed one."""
         self._count = 0
         self.strike: Callable[[], object] = lambda: None
         """What cancels it at once; only for what runs outside of its task."""
