@@ -15,7 +15,7 @@ CREATE TABLE sg_session (
   expires_us        bigint  NOT NULL,
   absolute_us       bigint  NOT NULL,
   ended_us          bigint,
-  lease_until_us    bigint,                                   -- in use until then: not swept before
+  lease_until_us    bigint,                                   -- for leases across machines: not swept before; nothing writes it yet
   version           bigint  NOT NULL DEFAULT 1,
   generation        bigint  NOT NULL DEFAULT 1,
   token_hash        bytea   NOT NULL,

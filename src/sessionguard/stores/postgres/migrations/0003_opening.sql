@@ -41,7 +41,8 @@ BEGIN
 END
 $$;
 
--- The session with this id, which its very command opened before, and whom that command ended.
+-- The session with this id, which its very command opened before, and whom that command ended. Nothing, if it was purged
+-- meanwhile: then the caller goes on as if it had never been.
 CREATE FUNCTION sg_opened_before(
   p_echo text, p_operation text, p_id text, p_scope text, p_owner text, p_external_id text
 ) RETURNS SETOF sg_reply LANGUAGE sql STABLE AS $$
@@ -49,7 +50,7 @@ CREATE FUNCTION sg_opened_before(
   UNION ALL
   (SELECT r.* FROM sg_session AS s, sg_answer(p_echo, 'ended', NULL, s, NULL) AS r
     WHERE s.owner = p_owner AND s.scope = p_scope AND s.external_id = p_external_id AND s.seat IS NOT NULL
-      AND NOT s.active AND p_operation = ANY (s.operations)
+      AND NOT s.active AND p_operation = ANY (s.operations) AND EXISTS (SELECT FROM sg_session WHERE id = p_id)
     ORDER BY s.generation)
 $$;
 
@@ -60,12 +61,19 @@ CREATE FUNCTION sg_create(
 DECLARE
   s sg_session;
 BEGIN
-  s := sg_inserted(p_id, p_scope, p_owner, p_external_id, p_token, p_data, p_idle, p_absolute, p_touch, p_retention,
-                   p_keeps, NULL, coalesce(p_at, sg_now()));
-  IF s.id IS NULL THEN
-    SELECT * INTO STRICT s FROM sg_session WHERE id = p_id;
-  END IF;
-  RETURN NEXT sg_answer(p_echo, 'opened', NULL, s, NULL);
+  FOR attempt IN 1..100 LOOP
+    s := sg_inserted(p_id, p_scope, p_owner, p_external_id, p_token, p_data, p_idle, p_absolute, p_touch, p_retention,
+                     p_keeps, NULL, coalesce(p_at, sg_now()));
+    IF s.id IS NULL THEN
+      SELECT * INTO s FROM sg_session WHERE id = p_id;
+    END IF;
+    -- It is not there if it was purged between the two.
+    IF s.id IS NOT NULL THEN
+      RETURN NEXT sg_answer(p_echo, 'opened', NULL, s, NULL);
+      RETURN;
+    END IF;
+  END LOOP;
+  RAISE EXCEPTION 'the session came and went 100 times meanwhile' USING ERRCODE = 'serialization_failure';
 END
 $$;
 
@@ -104,7 +112,10 @@ BEGIN
     -- Before anyone is ended; into an empty slot the insertion is tried, and fails if there is this id already.
     IF (s.id IS NOT NULL OR attempt > 1) AND sg_is_known(p_id) THEN
       RETURN QUERY SELECT * FROM sg_opened_before(p_echo, p_echo, p_id, p_scope, p_owner, p_external_id);
-      RETURN;
+      IF FOUND THEN
+        RETURN;
+      END IF;
+      CONTINUE;
     END IF;
     IF s.id IS NOT NULL THEN
       SELECT * INTO former FROM sg_finish(ARRAY[s.id], p_echo, 'expired', NULL);
@@ -140,7 +151,10 @@ BEGIN
     now_us := coalesce(p_at, sg_now());
     IF (s.id IS NOT NULL OR attempt > 1) AND sg_is_known(p_id) THEN
       RETURN QUERY SELECT * FROM sg_opened_before(p_echo, p_echo, p_id, p_scope, p_owner, p_external_id);
-      RETURN;
+      IF FOUND THEN
+        RETURN;
+      END IF;
+      CONTINUE;
     END IF;
     IF s.expires_us <= now_us THEN
       SELECT * INTO former FROM sg_finish(ARRAY[s.id], p_echo, 'expired', NULL);

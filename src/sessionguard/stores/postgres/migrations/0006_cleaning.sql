@@ -1,11 +1,25 @@
 -- Changing many sessions: end_owner, sweep, purge. They answer each session that they ended (part "ended"), then a row
 -- (part "all", or "more" if more are waiting) whose number is how many were forgotten.
 
+-- Operations are remembered for ten minutes.
+CREATE FUNCTION sg_forget_operations(now_us bigint, p_limit bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM sg_operation WHERE id IN (
+    SELECT id FROM sg_operation WHERE done_us < now_us - 600000000
+     ORDER BY done_us LIMIT p_limit FOR UPDATE SKIP LOCKED);
+END
+$$;
+
 -- Whether this operation is to be done now. False: it was done before, or another connection was just doing it.
+-- Each that is remembered makes a few old ones be forgotten, so that the log does not grow faster than purges run.
 CREATE FUNCTION sg_claimed(p_operation text, now_us bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO sg_operation (id, done_us) VALUES (p_operation, now_us) ON CONFLICT DO NOTHING;
-  RETURN FOUND;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  PERFORM sg_forget_operations(now_us, 4);
+  RETURN true;
 END
 $$;
 
@@ -27,6 +41,17 @@ BEGIN
 END
 $$;
 
+-- Only one at a time ends the sessions of an owner. Whoever repeats the locking below may wait for a session with a lower
+-- id than those that it has: two of them would wait for each other. All others who wait while they have a session locked
+-- wait for no session: a sweep and a purge skip what is locked, and every other verb locks one only. (Two who end
+-- different owners can meet over sessions that are rotated from one to the other meanwhile; then the server ends
+-- the wait of one, which has done nothing and is repeated.)
+CREATE FUNCTION sg_queue_for_owner(p_owner text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended(json_build_array('sg end', current_schema(), p_owner)::text, 0));
+END
+$$;
+
 CREATE FUNCTION sg_end_owner(p_echo text, p_at bigint, p_owner text, p_scope text, p_keep_id text, p_reason text)
   RETURNS SETOF sg_reply LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -36,8 +61,8 @@ DECLARE
 BEGIN
   -- Claimed though it may end nothing: a login that comes after it must survive its repetition.
   IF sg_claimed(p_echo, now_us) THEN
+    PERFORM sg_queue_for_owner(p_owner);
     LOOP
-      -- In the order of ids, as everyone locks several sessions, so that no two wait for each other.
       SELECT array_agg(id ORDER BY id) INTO chosen FROM (
         SELECT id FROM sg_session
          WHERE owner = p_owner AND active AND (p_scope IS NULL OR scope = p_scope) AND id IS DISTINCT FROM p_keep_id
@@ -108,17 +133,18 @@ BEGIN
   IF EXISTS (SELECT FROM sg_forgettable(p_older, now_us, 1)) AND sg_claimed(p_echo, now_us) THEN
     SELECT array_agg(id) INTO chosen FROM sg_forgettable(p_older, now_us, p_limit + 1) AS id;
     more := coalesce(cardinality(chosen), 0) > p_limit;
+    -- Whoever has one of them locked is forgetting it, or only looks. If that is all, there is nothing to go on with.
     SELECT array_agg(id) INTO chosen FROM (
-      SELECT id FROM sg_session WHERE id = ANY (chosen[1:p_limit]) ORDER BY id FOR UPDATE) AS locked;
+      SELECT id FROM sg_session WHERE id = ANY (chosen[1:least(p_limit, 2147483647)::integer])
+         FOR UPDATE SKIP LOCKED) AS locked;
+    more := more AND chosen IS NOT NULL;
     -- The slots' counters go with their history; the floor keeps their numbers used.
     PERFORM sg_raise_floor(max(generation)) FROM sg_session WHERE id = ANY (chosen) AND seat IS NOT NULL;
     DELETE FROM sg_lock WHERE session_id = ANY (chosen);
     DELETE FROM sg_session WHERE id = ANY (chosen);
     UPDATE sg_operation SET number = coalesce(cardinality(chosen), 0), has_more = more WHERE id = p_echo;
   END IF;
-  -- Remembered for ten minutes.
-  DELETE FROM sg_operation WHERE id IN (
-    SELECT id FROM sg_operation WHERE done_us < now_us - 600000000 ORDER BY done_us LIMIT 1000 FOR UPDATE SKIP LOCKED);
+  PERFORM sg_forget_operations(now_us, 1000);
   RETURN QUERY SELECT * FROM sg_answer_to(p_echo);
 END
 $$;
