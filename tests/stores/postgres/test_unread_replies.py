@@ -1,6 +1,7 @@
 """T01, T05: an answer to another question, or a row that was swapped: never given out, and the connection is closed."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -118,3 +119,19 @@ def test_a_guard_drops_everything_on_a_mismatch(
         with pytest.raises(IdentityMismatchError):
             guard.save(session, {"n": 1})
         assert store._connections.open_count == 0
+
+
+def test_no_two_questions_have_one_echo(store: PostgresStore, stage: Stage, records: list[SessionRecord]) -> None:
+    """Asked again, a question that has no operation id of its own is told apart from the first time, also in a fork."""
+    asked: dict[questions.Question[Any, Any], c.Command[Any]] = {
+        questions.IDENTIFY: c.Identify(),
+        questions.LOAD: stage.load(records[0]),
+        questions.GET: stage.get(records[0]),
+        questions.PAGE: stage.page(),
+        questions.ACQUIRE_LOCK: stage.acquire(records[0], "one"),
+        questions.RENEW_LOCK: stage.renew(records[0], "one"),
+        questions.RELEASE_LOCK: stage.release(records[0], "one"),
+    }
+    echoes = [question.parameters(command)[0] for question, command in list(asked.items()) * 3]
+    assert len(set(echoes)) == len(echoes)
+    assert all(f".{os.getpid()}." in echo for echo in echoes)

@@ -1,9 +1,13 @@
 """What each command sends and how its answer is read: the part that both stores share.
 
-The first parameter is the echo: it comes back with every row, so that an answer to another question is noticed.
+The first parameter is the echo: it comes back with every row, so that an answer to another question is noticed. It is
+the operation id, or, where a question has none of its own or is asked again and again, the number of the question.
 """
 
+import itertools
 import json
+import os
+import secrets
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -26,6 +30,9 @@ Parameters = tuple[Any, ...]
 # Half of what a bigint holds, so that an instant may be added to it or taken from it.
 _LARGEST: Final = 2**62
 
+_numbers: Final = itertools.count()
+_PREFIX: Final = secrets.token_hex(8)
+
 
 @frozen
 class Question(Generic[C, R]):
@@ -34,6 +41,11 @@ class Question(Generic[C, R]):
     verb: str
     parameters: Callable[[C], Parameters]
     reply: Callable[[Rows], R]
+
+
+def _number() -> str:
+    """Give what no other question is marked with, also none of a process that was forked from this one."""
+    return f"{_PREFIX}.{os.getpid()}.{next(_numbers)}"
 
 
 def _at(at: datetime | None) -> int | None:
@@ -56,13 +68,13 @@ def _opening(command: c.Create | c.GetOrCreate | c.Replace) -> Parameters:
 
 def _load(command: c.Load) -> Parameters:
     # It changes nothing, so guards draw no operation id for it.
-    return command.token_hash.hex(), _at(command.at), command.token_hash, command.scope
+    return _number(), _at(command.at), command.token_hash, command.scope
 
 
 def _page(command: c.Page) -> Parameters:
     newest, after_id = (-_LARGEST, "") if command.cursor is None else from_cursor(command.cursor)
     shared = command.scope, command.owner, command.status, _storable(command.limit)
-    return "page", _at(command.at), *shared, _storable(-newest), after_id
+    return _number(), _at(command.at), *shared, _storable(-newest), after_id
 
 
 def _save(command: c.Save) -> Parameters:
@@ -92,16 +104,17 @@ def _purge(command: c.Purge) -> Parameters:
 
 
 def _lease(command: c.AcquireLock | c.RenewLock) -> Parameters:
-    return command.holder, _at(command.at), command.session_id, command.name, _storable(command.lease_us)
+    named = _number(), _at(command.at), command.session_id, command.name
+    return *named, command.holder, _storable(command.lease_us)
 
 
-IDENTIFY: Final[Question[c.Identify, str]] = Question("identify", lambda _: ("identify",), rows.to_text)
+IDENTIFY: Final[Question[c.Identify, str]] = Question("identify", lambda _: (_number(),), rows.to_text)
 CREATE: Final[Question[c.Create, c.Opened]] = Question("create", _opening, rows.to_opened)
 GET_OR_CREATE: Final[Question[c.GetOrCreate, c.Opened]] = Question("get_or_create", _opening, rows.to_opened)
 REPLACE: Final[Question[c.Replace, c.Opened]] = Question("replace", _opening, rows.to_opened)
 LOAD: Final[Question[c.Load, c.Loaded]] = Question("load", _load, rows.to_loaded)
 GET: Final[Question[c.Get, SessionRecord | None]] = Question(
-    "get", lambda command: (command.session_id, _at(command.at), command.session_id), rows.to_known
+    "get", lambda command: (_number(), _at(command.at), command.session_id), rows.to_known
 )
 PAGE: Final[Question[c.Page, c.PageOfRecords]] = Question("page", _page, rows.to_page)
 SAVE: Final[Question[c.Save, c.Changed]] = Question("save", _save, rows.to_changed)
@@ -120,5 +133,7 @@ PURGE: Final[Question[c.Purge, c.Purged]] = Question("purge", _purge, rows.to_pu
 ACQUIRE_LOCK: Final[Question[c.AcquireLock, c.LockReply]] = Question("acquire_lock", _lease, rows.to_lock)
 RENEW_LOCK: Final[Question[c.RenewLock, c.LockReply]] = Question("renew_lock", _lease, rows.to_lock)
 RELEASE_LOCK: Final[Question[c.ReleaseLock, c.LockReply]] = Question(
-    "release_lock", lambda command: (command.holder, command.session_id, command.name), rows.to_lock
+    "release_lock",
+    lambda command: (_number(), command.session_id, command.name, command.holder),
+    rows.to_lock,
 )

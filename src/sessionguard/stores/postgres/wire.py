@@ -28,9 +28,9 @@ ARITIES: Final[Mapping[str, int]] = MappingProxyType(
         "end_owner": 6,
         "sweep": 3,
         "purge": 4,
-        "acquire_lock": 5,
-        "renew_lock": 5,
-        "release_lock": 3,
+        "acquire_lock": 6,
+        "renew_lock": 6,
+        "release_lock": 4,
     }
 )
 
