@@ -130,6 +130,22 @@ def test_t58_a_lock_that_is_held_by_others(
     assert hasty.save(stage.save(record, {"n": 1})).record is not None
 
 
+def test_t58_a_verb_that_fails_at_its_second_use(
+    store: PostgresStore, open_store: OpenStore, postgres_server: PostgresServer, schema_name: str, stage: Stage
+) -> None:
+    """When a statement fails as it has just been prepared, the connection goes on working, for that verb too."""
+    hasty = open_store(patience_seconds=0.2, pool_size=1)
+    record = hasty.create(stage.create()).record
+    hasty.save(stage.save(record, {"n": 1}))
+    with psycopg.connect(postgres_server.url) as other:
+        other.execute(f"SELECT FROM {schema_name}.sg_session FOR UPDATE")
+        took(lambda: hasty.save(stage.save(record, {"n": 2})), StoreTimeoutError)
+    (line,) = hasty._connections._idle
+    for number in range(3, 6):
+        assert hasty.save(stage.save(record, {"n": number})).record is not None
+    assert list(hasty._connections._idle) == [line]
+
+
 @pytest.mark.parametrize("way", ["restart", "kill"])
 def test_t59_a_restart_costs_one_repetition(
     open_store: OpenStore, running: PostgresServer, way: str, stage: Stage
