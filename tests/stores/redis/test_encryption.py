@@ -1,6 +1,7 @@
 """Encrypted connections: certificates are checked, and what is not encrypted does not pass for it."""
 
 import asyncio
+import gc
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -64,6 +65,18 @@ def test_trusted(port: int, certificate: Path) -> None:
             await twin.close()
 
     assert asyncio.run(play()) == deployment_id
+    store.close()
+
+
+def test_loops_that_are_closed_leave_nothing_open(port: int, certificate: Path) -> None:
+    """Encrypted connections of a loop that is gone are closed, too, when the next one begins."""
+    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(certificate)})
+    twin = store.as_async()
+    for _ in range(3):
+        asyncio.run(asked(twin, c.Identify()))
+        gc.collect()
+    assert len(twin._loops) == 1
+    asyncio.run(twin.close())
     store.close()
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 
 from sessionguard.core import commands as c
 from sessionguard.core.records import SessionRecord
@@ -63,6 +65,30 @@ def test_closing_closes_the_sockets(redis_server: RedisServer, key_prefix: str) 
     before = _clients(redis_server)
     asyncio.run(play())
     assert _clients(redis_server) == before
+
+
+def test_loops_that_are_closed_are_forgotten(redis_server: RedisServer, key_prefix: str) -> None:
+    """A store that is used in one short loop after the other keeps no connection, and no loop, of those before."""
+    store = AsyncRedisStore(redis_server.url, prefix=key_prefix, pool_size=3)
+
+    async def use() -> None:
+        await asyncio.gather(*(asked(store, c.Identify()) for _ in range(2)))
+
+    before = _clients(redis_server)
+    for _ in range(10):
+        asyncio.run(use())
+    assert len(store._loops) == 1
+    # The server learns of the closing a moment later.
+    _until(lambda: _clients(redis_server) <= before + 2)
+    asyncio.run(store.close())
+    _until(lambda: _clients(redis_server) == before)
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def _clients(server: RedisServer) -> int:

@@ -73,6 +73,8 @@ class Inspect:
     addresses: Sequence["Address"]
     commands: Sequence[Words]
     of_sentinels: bool = False
+    seconds: float | None = None
+    """How long to wait for each of them, if not as long as for any answer."""
 
 
 @frozen(order=True)

@@ -18,6 +18,7 @@ class AsyncLine:
 
     def __init__(self, settings: Settings, address: Address, epoch: object, *, of_sentinel: bool = False) -> None:
         self.epoch = epoch
+        self.has_connected = False
         make: Any = Connection if settings.encryption is None else SSLConnection
         self._connection: Any = make(
             host=address.host,
@@ -31,6 +32,7 @@ class AsyncLine:
         """Connect and sign in."""
         await self._connection.connect()
         handshake.require_guard(self._connection)
+        self.has_connected = True
 
     async def is_clean(self) -> bool:
         """Tell whether nothing unread has arrived on it, not even the news that the server has closed it."""
@@ -79,6 +81,16 @@ class AsyncLine:
         writer = connection._writer
         connection._writer = connection._reader = None
         if writer is not None:
-            # The loop that it belongs to may be gone.
-            with contextlib.suppress(RuntimeError):
+            try:
                 writer.transport.abort()
+            except RuntimeError:
+                _close_without_loop(writer.transport)
+
+
+def _close_without_loop(transport: Any) -> None:
+    """Do what the event loop would have done in its next turn; it is closed, and has none any more."""
+    # Nothing public closes a socket whose loop is gone; left to the garbage collector, the server would keep it open.
+    encrypting = getattr(transport, "_ssl_protocol", None)
+    plain = transport if encrypting is None else encrypting._transport
+    with contextlib.suppress(AttributeError, RuntimeError):
+        plain._call_connection_lost(None)

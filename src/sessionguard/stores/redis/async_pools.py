@@ -1,6 +1,7 @@
 """Async connections to one server: a bounded number for one event loop, lent to one caller at a time."""
 
 import asyncio
+from collections import deque
 
 from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.redis import handshake
@@ -10,14 +11,18 @@ from sessionguard.stores.redis.settings import Settings
 
 
 class AsyncPool:
-    """The connections to one server. Between two awaits nothing interrupts it: one event loop has but one thread."""
+    """The connections to one server. Between two awaits nothing interrupts it: one event loop has but one thread.
 
-    def __init__(self, settings: Settings, address: Address) -> None:
+    While somebody waits, nothing is idle and there is no room: what comes free goes straight to who waits longest.
+    """
+
+    def __init__(self, settings: Settings, address: Address, notices: handshake.Notices) -> None:
         self.address = address
         self._settings = settings
+        self._notices = notices
         self._idle: list[AsyncLine] = []
         self._living: set[AsyncLine] = set()
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: deque[asyncio.Future[AsyncLine]] = deque()
         self._is_checked = False
         # What is lent outlives its epoch and is closed when it comes back.
         self._epoch = object()
@@ -32,24 +37,12 @@ class AsyncPool:
 
     async def take(self) -> AsyncLine:
         """Give a connection that is ready for a request; it must be given back or discarded."""
-        while True:
-            while self._idle:
-                line = self._idle.pop()
-                try:
-                    if line.epoch is self._epoch and await line.is_clean():
-                        return line
-                except BaseException:
-                    self.discard(line)
-                    raise
-                self.discard(line)
-            if len(self._living) < self._settings.pool_size:
-                return await self._connected()
-            await self._wait()
-
-    async def _connected(self) -> AsyncLine:
-        line = AsyncLine(self._settings, self.address, self._epoch)
-        self._living.add(line)
+        line = self._at_once() or await self._handed()
         try:
+            while line.has_connected:
+                if line.epoch is self._epoch and await line.is_clean():
+                    return line
+                line = self._replaced(line)
             await line.connect()
             await self._check(line)
         except BaseException:
@@ -57,52 +50,71 @@ class AsyncPool:
             raise
         return line
 
+    def _at_once(self) -> AsyncLine | None:
+        if self._idle:
+            return self._idle.pop()
+        return self._fresh() if len(self._living) < self._settings.pool_size else None
+
+    def _fresh(self) -> AsyncLine:
+        line = AsyncLine(self._settings, self.address, self._epoch)
+        self._living.add(line)
+        return line
+
+    def _replaced(self, line: AsyncLine) -> AsyncLine:
+        """Close a connection, and give another one in its place."""
+        self._living.discard(line)
+        line.close()
+        return self._idle.pop() if self._idle else self._fresh()
+
     async def _check(self, line: AsyncLine) -> None:
         if not self._is_checked:
-            handshake.check_server(self._settings, await line.inspect(handshake.FIRST))
+            handshake.check_server(self._settings, await line.inspect(handshake.FIRST), self._notices)
             self._is_checked = True
 
-    async def _wait(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+    async def _handed(self) -> AsyncLine:
+        turn: asyncio.Future[AsyncLine] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         try:
-            await waiter
+            return await turn
         except BaseException:
-            # Told that a place is free, and cancelled before it could take it: the next one may.
-            if waiter.done() and not waiter.cancelled():
-                self._tell()
+            if turn.done() and not turn.cancelled():
+                # Served, and cancelled before it could take it: it is the next one's.
+                self.give_back(turn.result())
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
             raise
-        finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
 
     def exhausted(self) -> StoreTimeoutError | None:
         """Give the error for a caller who waited in vain, if all connections are in use."""
-        if self._idle or len(self._living) < self._settings.pool_size:
+        if len(self._living) < self._settings.pool_size or not all(line.has_connected for line in self._living):
             return None
         count = self._settings.pool_size
         return StoreTimeoutError("redis", "connect", f"all {count} connections stayed in use; raise pool_size")
 
     def give_back(self, line: AsyncLine) -> None:
         """Take a connection back for the next caller."""
-        if line.epoch is not self._epoch:
+        if line.epoch is self._epoch:
+            self._pass_on(line)
+        else:
             self.discard(line)
-            return
-        self._idle.append(line)
-        self._tell()
 
     def discard(self, line: AsyncLine) -> None:
         """Close a connection, whose place is free then."""
         self._living.discard(line)
         line.close()
-        self._tell()
+        if self._waiting and len(self._living) < self._settings.pool_size:
+            self._pass_on(self._fresh())
 
-    def _tell(self) -> None:
+    def _pass_on(self, line: AsyncLine) -> None:
         while self._waiting:
-            waiter = self._waiting.pop(0)
-            if not waiter.done():
-                waiter.set_result(None)
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(line)
                 return
+        if line.has_connected:
+            self._idle.append(line)
+        else:
+            self._living.discard(line)
 
     def drop(self) -> None:
         """Close every connection: the idle ones now, the others as they come back."""

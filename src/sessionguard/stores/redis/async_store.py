@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import weakref
 from typing import Any, Final, Self, TypeVar
 
 from attrs import define, field
@@ -17,6 +16,7 @@ from sessionguard.stores.redis import cleaning, examination, openings, owning, t
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_lines import AsyncLine
 from sessionguard.stores.redis.async_pools import AsyncPool
+from sessionguard.stores.redis.handshake import Notices
 from sessionguard.stores.redis.keys import Keys
 from sessionguard.stores.redis.routing import Routes, discovered
 from sessionguard.stores.redis.settings import Encryption, Settings, read_url
@@ -86,13 +86,14 @@ class AsyncRedisStore:
         self.settings = settings
         self.keys = keys
         self._closed = False
+        self._notices = Notices()
         self._begin()
         after_fork(self, AsyncRedisStore._start_anew)
 
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._home = openings.Home(self.keys)
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Connected] = weakref.WeakKeyDictionary()
+        self._loops: dict[asyncio.AbstractEventLoop, _Connected] = {}
 
     def _start_anew(self) -> None:
         _inherited.append(list(self._loops.items()))
@@ -100,7 +101,18 @@ class AsyncRedisStore:
 
     @property
     def _here(self) -> _Connected:
-        return self._loops.setdefault(asyncio.get_running_loop(), _Connected())
+        loop = asyncio.get_running_loop()
+        connected = self._loops.get(loop)
+        if connected is None:
+            self._forget_closed_loops()
+            connected = self._loops[loop] = _Connected()
+        return connected
+
+    def _forget_closed_loops(self) -> None:
+        """Close what loops have left that are closed: connections hold their loop, so none would ever go by itself."""
+        for loop in list(self._loops):
+            if loop.is_closed() and (connected := self._loops.pop(loop, None)) is not None:
+                connected.drop()
 
     @property
     def pools(self) -> tuple[AsyncPool, ...]:
@@ -117,6 +129,7 @@ class AsyncRedisStore:
         try:
             return await self._drive(procedure)
         except IdentityMismatchError:
+            # The driver of commands does so as well; to examine and to migrate, the store is called without it.
             await self.distrust()
             raise
         except SessionGuardError:
@@ -173,7 +186,7 @@ class AsyncRedisStore:
     async def _know_routes(self) -> None:
         here = self._here
         if here.routes is None:
-            here.routes = await self._drive(discovered(self.settings, self.keys, tuple(here.pools)))
+            here.routes = await self._drive(discovered(self.settings, self._home, tuple(here.pools)))
 
     def _known_pool_of(self, tag: str) -> AsyncPool:
         here = self._here
@@ -181,13 +194,13 @@ class AsyncRedisStore:
         address = here.routes[tag]
         pool = here.pools.get(address)
         if pool is None:
-            pool = here.pools[address] = AsyncPool(self.settings, address)
+            pool = here.pools[address] = AsyncPool(self.settings, address, self._notices)
         return pool
 
     async def _inspected(self, ask: Inspect, address: Address) -> Any:
         line = AsyncLine(self.settings, address, None, of_sentinel=ask.of_sentinels)
         try:
-            async with asyncio.timeout(self.settings.patience_seconds):
+            async with asyncio.timeout(ask.seconds or self.settings.patience_seconds):
                 await line.connect()
                 return await line.inspect(ask.commands)
         except (driver.RedisError, OSError) as error:

@@ -32,7 +32,7 @@ def examined(settings: Settings, home: Home) -> Procedure[list[Finding]]:
     """Give one finding per subject and server, the good ones too."""
     findings = [_protocol(), _topology(settings)]
     try:
-        routes = yield from discovered(settings, home.keys, ())
+        routes = yield from discovered(settings, home, ())
     except StoreError as error:
         return [
             *findings,
@@ -70,7 +70,7 @@ def migrated(home: Home, dry_run: bool) -> Procedure[list[str]]:
     return []
 
 
-_GRANTS: Final = "+@read +@write +@hash +@string +@sortedset +@set +eval +evalsha +time +echo +info"
+_GRANTS: Final = "+@read +@write +@hash +@string +@sortedset +@set +eval +evalsha +time +echo +select +info"
 _PERMISSIONS: Final = f"give its user ~{{prefix}}:* {_GRANTS}"
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import define, frozen
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -66,7 +66,14 @@ def require_guard(connection: Any) -> None:
 FIRST: Final[tuple[Words, ...]] = (("INFO",), ("CONFIG", "GET", "maxmemory-policy"))
 
 
-def check_server(settings: Settings, replies: Sequence[Any]) -> None:
+@define
+class Notices:
+    """What a store has said in the log and does not say again, however often it connects."""
+
+    is_unchecked_said: bool = False
+
+
+def check_server(settings: Settings, replies: Sequence[Any], notices: Notices) -> None:
     """Raise `StoreError` if the server is too old, of the wrong kind, or throws away what it holds."""
     facts = Facts.of(replies)
     if facts.version is not None and facts.version < _OLDEST:
@@ -76,10 +83,12 @@ def check_server(settings: Settings, replies: Sequence[Any]) -> None:
     if facts.is_cluster and settings.topology != "cluster":
         raise StoreError("redis", "connect", "the server is part of a cluster; write the URL as redis+cluster://...")
     if facts.policy is None:
-        _log.warning(
-            "the server tells neither INFO nor CONFIG GET: see yourself that its maxmemory-policy is noeviction, "
-            "or sessions vanish when its memory is full"
-        )
+        if not notices.is_unchecked_said:
+            notices.is_unchecked_said = True
+            _log.warning(
+                "the server tells neither INFO nor CONFIG GET: see yourself that its maxmemory-policy is noeviction, "
+                "or sessions vanish when its memory is full"
+            )
     elif facts.policy != _SAFE_POLICY and not settings.allow_eviction:
         raise StoreError(
             "redis",

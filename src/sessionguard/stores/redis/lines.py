@@ -98,6 +98,7 @@ class Line:
 
     def __init__(self, settings: Settings, address: Address, epoch: object, *, of_sentinel: bool = False) -> None:
         self.epoch = epoch
+        self.has_connected = False
         make = _PlainConnection if settings.encryption is None else _EncryptedConnection
         self._connection: Any = make(
             host=address.host,
@@ -112,6 +113,7 @@ class Line:
         self._connection.deadline = deadline
         self._connection.connect()
         handshake.require_guard(self._connection)
+        self.has_connected = True
 
     @property
     def is_clean(self) -> bool:

@@ -15,7 +15,7 @@ from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.core.tokens import shard_of
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.redis import replies
-from sessionguard.stores.redis.asking import META, Call, Procedure, Words
+from sessionguard.stores.redis.asking import META, Address, Call, Procedure, Words
 from sessionguard.stores.redis.keys import TAGS, Keys, operation
 from sessionguard.stores.redis.scripts import SCRIPTS
 
@@ -29,10 +29,12 @@ _encode: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
 
 @define
 class Home:
-    """Where a store keeps its keys, and the deployment that it found there."""
+    """Where a store keeps its keys, the deployment that it found there, and who showed the way."""
 
     keys: Keys
     deployment_id: str | None = field(default=None)
+    guide: Address | None = field(default=None)
+    """The sentinel, or the node of the cluster, that last told where the shards are."""
 
     def call(self, script: str, tag: str, at: datetime | None, *arguments: bytes | str | int) -> Call:
         """Give the call of a script on one shard."""

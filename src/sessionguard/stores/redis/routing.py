@@ -1,6 +1,7 @@
 """Which server has which shard: one server for all, the one that the sentinels name, or the nodes of a cluster."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis import exceptions as driver
@@ -8,6 +9,7 @@ from redis import exceptions as driver
 from sessionguard.errors import StoreError, StoreUnavailableError
 from sessionguard.stores.redis.asking import META, Address, Inspect, Procedure
 from sessionguard.stores.redis.keys import Keys, hash_slot
+from sessionguard.stores.redis.openings import Home
 from sessionguard.stores.redis.settings import Settings
 from sessionguard.stores.redis.translation import translated
 
@@ -17,27 +19,44 @@ Routes = Mapping[str, Address]
 _NO_SUCH_SERVICE: Final = "the sentinels know no such service; compare the name in the URL with their configuration"
 
 
-def discovered(settings: Settings, keys: Keys, known: Sequence[Address]) -> Procedure[Routes]:
-    """Give where every shard is now. `known` are servers that were met before."""
+# So many share the time evenly; of more, the first ones get as much and leave less to the others.
+_SHARES: Final = 4
+
+
+def discovered(settings: Settings, home: Home, known: Sequence[Address]) -> Procedure[Routes]:
+    """Give where every shard is now, within the patience of the store. `known` are servers that were met before."""
     if settings.topology == "single":
-        return _all_on(keys, settings.addresses[0])
+        return _all_on(home.keys, settings.addresses[0])
     if settings.topology == "sentinel":
-        return _all_on(keys, (yield from _primary(settings)))
-    return (yield from _of_cluster(keys, list(dict.fromkeys([*settings.addresses, *known]))))
+        return _all_on(home.keys, (yield from _primary(settings, home)))
+    return (yield from _of_cluster(settings, home, known))
+
+
+def _guides(settings: Settings, home: Home, known: Sequence[Address]) -> Iterator[tuple[Address, float]]:
+    """Give whom to ask, who answered last first, each with its share of the seconds that are left."""
+    first = [] if home.guide is None else [home.guide]
+    addresses = list(dict.fromkeys([*first, *settings.addresses, *known]))
+    deadline = time.monotonic() + settings.patience_seconds
+    for position, address in enumerate(addresses):
+        left = deadline - time.monotonic()
+        if position and left <= 0:
+            return
+        yield address, max(left, 0.001) / min(len(addresses) - position, _SHARES)
 
 
 def _all_on(keys: Keys, address: Address) -> Routes:
     return dict.fromkeys([META, *keys.bases], address)
 
 
-def _primary(settings: Settings) -> Procedure[Address]:
+def _primary(settings: Settings, home: Home) -> Procedure[Address]:
     question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings.service)
     failure: BaseException | None = None
-    for sentinel in settings.addresses:
-        (answer,) = yield Inspect((sentinel,), (question,), of_sentinels=True)
+    for sentinel, seconds in _guides(settings, home, ()):
+        (answer,) = yield Inspect((sentinel,), (question,), of_sentinels=True, seconds=seconds)
         if isinstance(answer, BaseException):
             failure = answer
         elif isinstance(answer[0], list):
+            home.guide = sentinel
             host, port = answer[0]
             return Address(host.decode("ascii"), int(port))
         elif isinstance(answer[0], BaseException):
@@ -47,10 +66,10 @@ def _primary(settings: Settings) -> Procedure[Address]:
     raise _unreachable("no sentinel", failure) from failure
 
 
-def _of_cluster(keys: Keys, nodes: Sequence[Address]) -> Procedure[Routes]:
+def _of_cluster(settings: Settings, home: Home, known: Sequence[Address]) -> Procedure[Routes]:
     failure: BaseException | None = None
-    for node in nodes:
-        (answer,) = yield Inspect((node,), (("CLUSTER", "SLOTS"),))
+    for node, seconds in _guides(settings, home, known):
+        (answer,) = yield Inspect((node,), (("CLUSTER", "SLOTS"),), seconds=seconds)
         if isinstance(answer, BaseException):
             failure = answer
             continue
@@ -59,7 +78,8 @@ def _of_cluster(keys: Keys, nodes: Sequence[Address]) -> Procedure[Routes]:
             raise StoreError("redis", "connect", "the server is no cluster; write the URL as redis://host:port")
         if isinstance(slots, BaseException):
             failure = slots
-        elif (routes := _covering(keys, slots, node)) is not None:
+        elif (routes := _covering(home.keys, slots, node)) is not None:
+            home.guide = node
             return routes
     if failure is None:
         raise StoreUnavailableError("redis", "connect", "the cluster does not serve all slots", transient=True)

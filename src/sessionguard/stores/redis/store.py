@@ -4,6 +4,7 @@ import os
 import time
 from typing import Any, Final, TypeVar
 
+from attrs import evolve
 from redis import exceptions as driver
 
 from sessionguard.core import commands as c
@@ -14,6 +15,7 @@ from sessionguard.stores.contract import Finding
 from sessionguard.stores.redis import cleaning, examination, openings, owning, translation
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_store import AsyncRedisStore
+from sessionguard.stores.redis.handshake import Notices
 from sessionguard.stores.redis.keys import Keys
 from sessionguard.stores.redis.lines import Line
 from sessionguard.stores.redis.pools import Pool
@@ -63,6 +65,7 @@ class RedisStore:
             allow_eviction=allow_eviction,
         )
         self.keys = Keys(prefix)
+        self._notices = Notices()
         self._begin()
         after_fork(self, RedisStore._start_anew)
 
@@ -98,6 +101,7 @@ class RedisStore:
         try:
             return self._drive(procedure)
         except IdentityMismatchError:
+            # The driver of commands does so as well; to examine and to migrate, the store is called without it.
             self.distrust()
             raise
         except SessionGuardError:
@@ -130,7 +134,7 @@ class RedisStore:
             return reply
         if isinstance(ask, Survey):
             return self._surveyed(ask, deadline)
-        return [self._inspected(ask, address, deadline) for address in ask.addresses]
+        return [self._inspected(ask, address) for address in ask.addresses]
 
     def _take(self, pool: Pool, deadline: float) -> Line:
         try:
@@ -150,10 +154,10 @@ class RedisStore:
     def _pool_of(self, tag: str) -> Pool:
         routes = self._routes
         if routes is None:
-            self._routes = routes = self._drive(discovered(self.settings, self.keys, tuple(self._pools)))
+            self._routes = routes = self._drive(discovered(self.settings, self._home, tuple(self._pools)))
         address = routes[tag]
         pool = self._pools.get(address)
-        return self._pools.setdefault(address, Pool(self.settings, address)) if pool is None else pool
+        return self._pools.setdefault(address, Pool(self.settings, address, self._notices)) if pool is None else pool
 
     def _surveyed(self, ask: Survey, deadline: float) -> list[Any]:
         answered = []
@@ -168,8 +172,10 @@ class RedisStore:
             answered.append((positions, replies))
         return in_order(answered)
 
-    def _inspected(self, ask: Inspect, address: Address, deadline: float) -> Any:
-        line = Line(self.settings, address, None, of_sentinel=ask.of_sentinels)
+    def _inspected(self, ask: Inspect, address: Address) -> Any:
+        seconds = ask.seconds or self.settings.patience_seconds
+        deadline = time.monotonic() + seconds
+        line = Line(evolve(self.settings, patience_seconds=seconds), address, None, of_sentinel=ask.of_sentinels)
         try:
             line.connect(deadline)
             return line.inspect(ask.commands, deadline)
