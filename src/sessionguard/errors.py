@@ -105,15 +105,17 @@ class ConfigurationError(SessionGuardError, ValueError):
 
 
 class MissingExtraError(ConfigurationError, ImportError):
-    """A part was asked for whose optional package is not installed."""
+    """A part was asked for whose optional package is not installed: `package`, which the extra `extra` brings."""
 
     code = "missing_extra"
 
     def __init__(self, extra: str, package: str) -> None:
         self.extra = extra
         self.package = package
-        self.install_command = f"pip install 'sessionguard[{extra}]'"
-        super().__init__("package", package, f"it is not installed; install it with: {self.install_command}")
+        # The package itself, which is right however sessionguard was installed.
+        self.install_command = f"pip install '{package}'"
+        remedy = f"it is not installed; install it with: {self.install_command} (or the extra [{extra}] of sessionguard)"
+        super().__init__("package", package, remedy)
 
 
 class InvalidArgumentError(SessionGuardError, ValueError):

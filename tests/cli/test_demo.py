@@ -204,7 +204,7 @@ def test_a_missing_package_is_explained(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
-    assert "pip install 'sessionguard[demo]'" in done.stderr
+    assert "pip install 'gunicorn' (or the extra [demo] of sessionguard)" in done.stderr
 
 
 class _BrokenSettings(Settings):

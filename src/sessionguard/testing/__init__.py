@@ -1,7 +1,7 @@
 """The proofs, for any store and any app: the store contract kit, its planted bugs, real faults and real servers.
 
 Importing this package loads nothing; each name is loaded when it is first asked for, so that pytest and Hypothesis
-(`pip install 'sessionguard[testing]'`) are needed only where they are used.
+(the extra `[testing]`) are needed only where they are used.
 """
 
 from importlib import import_module

@@ -84,4 +84,4 @@ def test_the_extra_is_named_where_psycopg_is_missing() -> None:
     told = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     ).stdout
-    assert "pip install 'sessionguard[postgres]'" in told
+    assert "pip install 'psycopg[binary]>=3.3.9'" in told

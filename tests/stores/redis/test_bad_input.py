@@ -99,7 +99,7 @@ def test_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in kept:
         monkeypatch.delitem(sys.modules, name)
     try:
-        with pytest.raises(MissingExtraError, match=r"sessionguard\[redis\]"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'redis>=8\.1'"):
             import_module("sessionguard.stores.redis")
         monkeypatch.undo()
         for name in kept:

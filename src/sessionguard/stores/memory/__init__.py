@@ -13,4 +13,12 @@ def open_memory(url: str, options: Mapping[str, str]) -> MemoryStore:
     if options.keys() - {"allow_per_process"}:
         # Not named: behind a question mark inside a password, the rest of the password would be an option.
         raise ConfigurationError.of_url(url, "memory:// has only the option allow_per_process")
-    return MemoryStore(allow_per_process=options.get("allow_per_process", "").lower() in {"1", "true", "yes"})
+    if url.partition("?")[0].partition("://")[2] not in ("", "/"):
+        raise ConfigurationError.of_url(url, "memory has no places; write it as memory://")
+    return MemoryStore(allow_per_process=_truth(url, options.get("allow_per_process", "false")))
+
+
+def _truth(url: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ConfigurationError.of_url(url, "allow_per_process is true or false")
+    return text.lower() == "true"

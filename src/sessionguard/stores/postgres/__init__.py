@@ -9,7 +9,7 @@ from sessionguard.errors import ConfigurationError, MissingExtraError
 try:
     import psycopg  # noqa: F401 - looked for here, so that its absence is told by the name of the extra
 except ImportError as error:
-    raise MissingExtraError("postgres", "psycopg") from error
+    raise MissingExtraError("postgres", "psycopg[binary]>=3.3.9") from error
 
 from sessionguard.stores.postgres.async_store import AsyncPostgresStore
 from sessionguard.stores.postgres.store import PostgresStore

@@ -9,9 +9,9 @@ from typing import Final
 from sessionguard.errors import ConfigurationError, MissingExtraError
 
 if find_spec("redis") is None:
-    raise MissingExtraError("redis", "redis")
+    raise MissingExtraError("redis", "redis>=8.1")
 if tuple(map(int, re.findall(r"\d+", version("redis"))[:2])) < (8, 1):
-    raise ConfigurationError("redis-py", version("redis"), "use redis>=8.1: pip install 'sessionguard[redis]'")
+    raise ConfigurationError("redis-py", version("redis"), "use a newer one: pip install 'redis>=8.1'")
 
 from sessionguard.stores.redis.async_store import AsyncRedisStore
 from sessionguard.stores.redis.settings import Encryption
