@@ -114,7 +114,7 @@ class MissingExtraError(ConfigurationError, ImportError):
         self.package = package
         # The package itself, which is right however sessionguard was installed.
         self.install_command = f"pip install '{package}'"
-        remedy = f"it is not installed; install it with: {self.install_command} (or the extra [{extra}] of sessionguard)"
+        remedy = f"it is not installed; install it: {self.install_command} (or the extra [{extra}] of sessionguard)"
         super().__init__("package", package, remedy)
 
 
