@@ -10,7 +10,6 @@ from tests.benchmarks.__main__ import main, measured
 from tests.benchmarks.measuring import Case, Effort, measure
 from tests.benchmarks.sqlite_subject import SCRIPTS
 
-
 ENGINES = ("Redis", "PostgreSQL")
 """Measured where the engine is installed."""
 
