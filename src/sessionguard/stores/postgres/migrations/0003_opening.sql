@@ -26,8 +26,10 @@ BEGIN
          CASE WHEN p_seat IS NULL THEN 1 ELSE
            1 + greatest(
              (SELECT generation_floor FROM sg_store),
-             (SELECT max(generation) FROM sg_session
-               WHERE owner = p_owner AND scope = p_scope AND external_id = p_external_id AND seat IS NOT NULL)) END,
+             -- Not max(): for a slot of which it knows nothing the planner would read all its history.
+             (SELECT generation FROM sg_session
+               WHERE owner = p_owner AND scope = p_scope AND external_id = p_external_id AND seat IS NOT NULL
+               ORDER BY generation DESC LIMIT 1)) END,
          p_token, p_idle, p_touch, p_retention, p_keeps, p_data
   ON CONFLICT DO NOTHING
   RETURNING * INTO s;
