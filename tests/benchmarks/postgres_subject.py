@@ -35,9 +35,11 @@ def cases(folder: Path) -> Iterator[list[Case]]:
     loop = asyncio.new_event_loop()
     with server, ExitStack() as opened:
         opened.callback(loop.close)
-        same = opened.enter_context(closing(SamePostgres(server.url)))
+        # As many schemas as guards: what is compared has tables of the same age, with as much history in them.
+        same = opened.enter_context(closing(SamePostgres(server.url, "same")))
+        same_as_async = opened.enter_context(closing(SamePostgres(server.url, "same_as_async")))
         plain = opened.enter_context(closing(PlainPostgres(server.url)))
-        async_same = opened.enter_context(closing(AsyncSamePostgres(same, loop)))
+        async_same = opened.enter_context(closing(AsyncSamePostgres(same_as_async, loop)))
         async_plain = opened.enter_context(closing(AsyncPlainPostgres(plain, loop)))
         store, twin = PostgresStore(server.url), AsyncPostgresStore(server.url, schema="asynchronous")
         blocking = opened.enter_context(SessionGuard(store, policy=POLICIES, sweep_interval=None))

@@ -36,8 +36,8 @@ Statement = tuple[str, Sequence[Any]]
 class SamePostgres:
     """One connection, and a store with a schema of its own that says what is sent on it."""
 
-    def __init__(self, url: str) -> None:
-        self._store = PostgresStore(url, schema="same")
+    def __init__(self, url: str, schema: str) -> None:
+        self._store = PostgresStore(url, schema=schema)
         self._underneath = Underneath(self._store)
         self._texts = {verb: text.decode() for verb, text in wire_of(self._store.settings).statements.items()}
         self.parameters = self._store.settings.parameters | {"autocommit": True, "prepare_threshold": 0}
