@@ -175,6 +175,8 @@ class AsyncRedisStore:
             if translation.leads_elsewhere(error):
                 pool.drop()
                 self._here.routes = None
+            elif translation.may_lead_elsewhere(error):
+                self._here.routes = None
             raise
         pool.give_back(line)
         return reply

@@ -45,7 +45,7 @@ class Home:
 
     def refused_by_replicas(self) -> tuple[str, Words]:
         """Give a question that changes nothing, but that a replica, whose data may be old, answers with an error."""
-        return TAGS[0], ("PERSIST", self.keys.bases[TAGS[0]])
+        return TAGS[0], ("EVAL", SCRIPTS["primary_only"].source, 1, self.keys.bases[TAGS[0]])
 
 
 def identify(home: Home) -> Procedure[str]:

@@ -150,6 +150,8 @@ class RedisStore:
         if translation.leads_elsewhere(error):
             pool.drop()
             self._routes = None
+        elif translation.may_lead_elsewhere(error):
+            self._routes = None
 
     def _pool_of(self, tag: str) -> Pool:
         routes = self._routes

@@ -22,8 +22,18 @@ _MEANINGS: Final[tuple[tuple[str, str, bool], ...]] = (
         False,
     ),
     ("READONLY", "it is a read-only replica; name the primary in the URL, or its sentinels", True),
-    ("MISCONF", "it cannot save to disk and therefore refuses writes; see its log", False),
-    ("NOREPLICAS", "too few replicas are in step (min-replicas-to-write)", True),
+    (
+        "MISCONF",
+        "it could not save to disk and therefore refuses writes (stop-writes-on-bgsave-error); see its log, and the "
+        "space on its disk. Loading and listing go on",
+        False,
+    ),
+    (
+        "NOREPLICAS",
+        "fewer replicas are in step than min-replicas-to-write, so it refuses writes; start them again. Loading and "
+        "listing go on",
+        True,
+    ),
     ("MASTERDOWN", "it is a replica that has lost its primary", True),
     ("LOADING", "it is still loading its data", True),
     ("CLUSTERDOWN", "the cluster does not serve all slots", True),
@@ -86,3 +96,8 @@ def leads_elsewhere(error: BaseException) -> bool:
             error, driver.AskError | driver.ClusterError | driver.ReadOnlyError | driver.TryAgainError
         ) or (_SCRIPT_REFUSED.search(str(error)) is not None)
     return isinstance(error, driver.ConnectionError | driver.TimeoutError | OSError)
+
+
+def may_lead_elsewhere(error: BaseException) -> bool:
+    """Tell whether the server may have a successor, though it can still be asked: it has lost its replicas."""
+    return isinstance(error, driver.ResponseError) and _holds("NOREPLICAS", error)

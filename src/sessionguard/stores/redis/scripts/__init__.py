@@ -19,18 +19,19 @@ class Script:
 
 
 _FOLDER: Final = Path(__file__).parent
-_PRELUDE: Final = ("prelude",)
+_PRELUDE: Final = ("primary", "prelude")
 # What stands in front of the scripts that need more, or less, than the prelude.
 _IN_FRONT: Final[Mapping[str, tuple[str, ...]]] = {
-    "create": ("prelude", "opening"),
-    "get_or_create": ("prelude", "opening"),
-    "replace": ("prelude", "opening"),
-    "acquire_lock": ("prelude", "locks"),
-    "renew_lock": ("prelude", "locks"),
-    "release_lock": ("prelude", "locks"),
-    "identify": (),
+    "create": (*_PRELUDE, "opening"),
+    "get_or_create": (*_PRELUDE, "opening"),
+    "replace": (*_PRELUDE, "opening"),
+    "acquire_lock": (*_PRELUDE, "locks"),
+    "renew_lock": (*_PRELUDE, "locks"),
+    "release_lock": (*_PRELUDE, "locks"),
+    "identify": ("primary",),
+    "primary_only": ("primary",),
 }
-_PARTS: Final = frozenset({"prelude", "opening", "locks"})
+_PARTS: Final = frozenset({*_PRELUDE, "opening", "locks"})
 
 
 def _read(name: str) -> str:

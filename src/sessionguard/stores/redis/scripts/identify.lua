@@ -4,6 +4,5 @@ if not known then
   known = ARGV[3]
   redis.call('SET', KEYS[1], known)
 end
--- Changes nothing, but a replica refuses it: what it knows may be old.
-redis.call('PERSIST', KEYS[1])
+takes_writes(KEYS[1])
 return {ARGV[1], '', known}

@@ -47,10 +47,9 @@ local function shown(id, m)
   return {id, m, call('HGETALL', P .. 'd:' .. id)}
 end
 
--- The reply of every script begins with this. A server that may not write, as a replica whose data may be old or not
--- yet there, refuses the command and so does not answer at all. (It deletes nothing, for there is no such key.)
+-- The reply of every script begins with this; a replica does not get that far. There is no key with just this name.
 local function answer(...)
-  call('DEL', P)
+  takes_writes(P)
   return {NONCE, text(NOW), ...}
 end
 
@@ -132,6 +131,7 @@ local function touch(id, m)
   call('ZADD', P .. 'due', m[EP], id)
 end
 
+-- Whether to touch a session on the way. A server that takes no writes has it read all the same.
 local function touch_is_due(m)
-  return NOW - m[LS] >= tonumber(m[TU])
+  return NOW - m[LS] >= tonumber(m[TU]) and takes_writes(P)
 end

@@ -1,0 +1,3 @@
+-- Changes nothing and tells nothing, but a replica refuses it.
+takes_writes(KEYS[1])
+return false
