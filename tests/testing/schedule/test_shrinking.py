@@ -1,6 +1,9 @@
 """The shrinker: nothing is left that the failure does not need, and it is still the same failure."""
 
+import asyncio
 from functools import partial
+
+import pytest
 
 from sessionguard.core.points import point
 from sessionguard.testing.history import History
@@ -141,3 +144,56 @@ def test_a_scenario_that_cannot_do_without_a_worker_is_no_smaller_failure() -> N
     assert failure is not None
     assert failure.minimal.names == ["a", "b"]
     assert failure.verdict.judge == "a_is_first"
+
+
+@pytest.mark.parametrize("strategy", ["auto", "random"])
+def test_a_check_that_counts_is_not_taken_for_a_race_of_fewer(strategy: str) -> None:
+    """Without one of two workers the count is wrong in every order; that is another failure, so both stay."""
+
+    def scenario(s: Scenario) -> None:
+        rows = {"n": 0}
+
+        def increment() -> None:
+            point("GET", "n", "r")
+            read = rows["n"]
+            point("SET", "n", "w")
+            rows["n"] = read + 1
+
+        def nothing_is_lost(history: History) -> None:
+            assert rows["n"] == 3, "an update was lost"
+
+        s.worker("a", partial(touch, "a"), increment)
+        s.worker("b", increment, increment)
+        s.worker("c", partial(touch, "c"))
+        s.check(nothing_is_lost)
+
+    failure = Interleaver(strategy).run(scenario).failure
+    assert failure is not None
+    assert failure.minimal.names == ["a", "b"]
+    assert [worker.numbers for worker in failure.minimal.workers] == [(1,), (0, 1)]
+    assert failure.minimal.preemptions == 1
+    assert failure.render().startswith("RACE")
+    assert failure.replayed == (2, 2)
+
+
+def test_a_check_that_counts_tasks_is_not_taken_for_a_race_of_fewer() -> None:
+    """Tasks that only wait for time race without a preemption; what is left must still go well in some order."""
+
+    def scenario(s: Scenario) -> None:
+        rows = {"n": 0}
+
+        async def increment() -> None:
+            read = rows["n"]
+            await asyncio.sleep(1)
+            rows["n"] = read + 1
+
+        def nothing_is_lost(history: History) -> None:
+            assert rows["n"] == 2
+
+        for name in "ab":
+            s.task(name, increment)
+        s.check(nothing_is_lost)
+
+    failure = Interleaver().run(scenario).failure
+    assert failure is not None
+    assert [worker.name for worker in failure.minimal.workers] == ["a", "b"]

@@ -1,6 +1,9 @@
 """Making a failure small: fewer workers and parts first, then fewer preemptions.
 
 Operations are what the caller wrote, so leaving some out is worth most; the schedule is searched for again each time.
+What remains must go as well as the whole does as long as nobody is interrupted. If it does not, then what fails is that
+something is missing, such as the second count of two, and no longer the race.
+
 Preemptions are not taken out of the failing schedule one by one: that ends in a local minimum. All schedules with 0, 1,
 2, ... of them are tried in this order, and the first one that fails has as few as there can be.
 """
@@ -14,7 +17,7 @@ from attrs import frozen
 from sessionguard.testing.schedule.budget import Budget, Meter
 from sessionguard.testing.schedule.execution import Execution, Stage
 from sessionguard.testing.schedule.scenario import Removal, Worker
-from sessionguard.testing.schedule.searching import search
+from sessionguard.testing.schedule.searching import run_once, search
 from sessionguard.testing.schedule.strategies.bounded import Bounded
 from sessionguard.testing.schedule.strategies.dpor import SourceDpor
 from sessionguard.testing.schedule.strategies.strategy import Strategy
@@ -24,6 +27,8 @@ _SCHEDULES_TO_DECIDE: Final = 300
 _SCHEDULES_PER_BOUND: Final = 2000
 _MOST_PARTS_FOR_PAIRS: Final = 12
 _MOST_PREEMPTIONS: Final = 4
+_UNINTERRUPTED: Final = 120
+"""Schedules without a preemption that are run of a scenario: all orders of five workers."""
 
 
 @frozen
@@ -45,9 +50,11 @@ class Shrinker:
         self._best, self._violation = execution, execution.violation
         self._without: frozenset[Removal] = frozenset()
         self._meter = Meter(Budget(schedules=1_000_000, seconds=seconds))
+        self._whole: frozenset[bool] = frozenset()
 
     def shrink(self) -> Minimal:
         """Give the smallest schedule with the same failure; at worst it is the one given."""
+        self._whole = self._uninterrupted(frozenset())
         self._drop_while_possible(self._single_workers)
         self._drop_while_possible(self._single_parts)
         self._drop_while_possible(self._pairs_of_parts)
@@ -87,9 +94,31 @@ class Shrinker:
         for strategy, schedules in self._deciders():
             found = self._find(strategy, without, schedules)
             if found is not None:
+                if not self._goes_as_well(without):
+                    return False
                 self._best, self._without = found, without
                 return True
         return False
+
+    def _goes_as_well(self, without: frozenset[Removal]) -> bool:
+        """Whether the rest passes without a preemption wherever the whole does: always, or in some order."""
+        rest = self._uninterrupted(without)
+        if self._passes_uninterrupted:
+            return rest == {True}
+        return True in rest or True not in self._whole
+
+    @property
+    def _passes_uninterrupted(self) -> bool:
+        return self._whole == {True}
+
+    def _uninterrupted(self, without: frozenset[Removal]) -> frozenset[bool]:
+        """Give whether schedules without a preemption pass: all, none, or both; empty if there was no time for any."""
+        seen: set[bool] = set()
+        strategy, part = Bounded(0), self._meter.part(1.0, _UNINTERRUPTED)
+        while not part.is_spent and strategy.begin():
+            seen.add(run_once(self._stage, strategy, without).violation is None)
+            part.count()
+        return frozenset(seen)
 
     def _deciders(self) -> Iterator[tuple[Strategy, int]]:
         yield SourceDpor(), _SCHEDULES_TO_DECIDE
@@ -99,7 +128,8 @@ class Shrinker:
         yield UniformWalk(self._seed), _SCHEDULES_TO_DECIDE // 6
 
     def _drop_preemptions(self) -> None:
-        for bound in range(min(self._best.preemptions, _MOST_PREEMPTIONS + 1)):
+        fewest = 1 if self._passes_uninterrupted else 0
+        for bound in range(fewest, min(self._best.preemptions, _MOST_PREEMPTIONS + 1)):
             found = self._find(Bounded(bound), self._without, _SCHEDULES_PER_BOUND)
             if found is not None:
                 self._best = found
