@@ -8,6 +8,7 @@ import pytest
 
 from sessionguard.core import points
 from sessionguard.core.points import apoint, installed, point
+from sessionguard.errors import InvalidArgumentError
 
 
 def test_a_point_does_nothing_by_itself() -> None:
@@ -40,6 +41,25 @@ def test_leaving_a_block_brings_the_hook_before_back() -> None:
         point("b", "x", "r")
     point("c", "x", "r")
     assert heard == ["inner a", "outer b"]
+
+
+@pytest.mark.parametrize("mode", ["lamp", "write", "", "R"])
+def test_a_mode_that_is_none_is_refused_where_somebody_listens(mode: str) -> None:
+    """Swapped with the resource, or misspelt, it would hide a race; without a harness nothing is looked at."""
+
+    async def hear(*_: object) -> None:
+        heard.append(mode)
+
+    heard: list[str] = []
+    point("SELECT", "r", mode)  # type: ignore[arg-type]
+    with installed(lambda *_: heard.append(mode), hear):
+        with pytest.raises(
+            InvalidArgumentError, match=r"point\('SELECT', ...\) takes a label, a resource, and then a mode"
+        ):
+            point("SELECT", "r", mode)  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError, match="mode"):
+            asyncio.run(apoint("SELECT", "r", mode))  # type: ignore[arg-type]
+    assert heard == []
 
 
 @pytest.mark.timing

@@ -9,10 +9,15 @@ The call stands *before* the access; what follows, up to the next point, is one 
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Final, Literal
+
+from sessionguard.errors import InvalidArgumentError
 
 Mode = Literal["r", "w", "acq", "rel"]
 """Reads, writes, takes a lock, gives a lock back."""
+
+_MODES: Final = ("r", "w", "acq", "rel", "call", "try")
+"""Those, and two of the harness itself: a recorded operation is called, a lock is taken if it is free."""
 
 Hook = Callable[[str, Hashable, str], None]
 AsyncHook = Callable[[str, Hashable, str], Awaitable[None]]
@@ -27,14 +32,19 @@ def point(label: str, resource: Hashable, mode: Mode) -> None:
     `label` is the name by which a person recognises the access, such as "INSERT". Two accesses of one resource of which
     one is a write are taken to depend on each other; all others are not. So `resource` must be equal wherever the same
     thing is reached: a key, a table, a path.
+
+    Raises:
+        InvalidArgumentError: a harness is installed, and there is no such mode; nothing is checked without one.
     """
     if _hook is not None:
+        _check(label, mode)
         _hook(label, resource, mode)
 
 
 async def apoint(label: str, resource: Hashable, mode: Mode) -> None:
     """Say the same in a coroutine, which is suspended here until the harness lets it go on."""
     if _async_hook is not None:
+        _check(label, mode)
         await _async_hook(label, resource, mode)
 
 
@@ -52,3 +62,10 @@ def installed(hook: Hook | None, async_hook: AsyncHook | None = None) -> Iterato
         yield
     finally:
         _hook, _async_hook = before
+
+
+def _check(label: str, mode: str) -> None:
+    # A mode that is none would conflict with nothing or with everything, and hide the race.
+    if mode not in _MODES:
+        remedy = f"point({label!r}, ...) takes a label, a resource, and then a mode: 'r', 'w', 'acq' or 'rel'"
+        raise InvalidArgumentError("mode", mode, remedy)
