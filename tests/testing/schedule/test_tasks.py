@@ -223,6 +223,7 @@ def test_what_a_task_raises_is_a_failure() -> None:
         raise KeyError("alice")
 
     async def is_cancelled() -> None:
+        await apoint("before", "x", "w")
         raise asyncio.CancelledError
 
     def run(work: Callable[[], Awaitable[None]]) -> str | None:

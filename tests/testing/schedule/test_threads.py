@@ -305,6 +305,7 @@ def test_threads_outside_the_race_pass_every_point() -> None:
             reached.append("background")
 
         def work() -> None:
+            point("here", "y", "w")
             thread = threading.Thread(target=background)
             thread.start()
             thread.join()

@@ -26,10 +26,18 @@ OPERATIONS: Final = "(operations)"
 CLOCK: Final = "(clock)"
 """The resource of the virtual clock."""
 
+INSIDE: Final = "(inside)"
+"""The resource of what the harness itself sees tasks do to each other, together with a task's number."""
+
 RETURN: Final = Point("ret", OPERATIONS, "ret")
 START: Final = Point("start", None, "-")
 
 _COMMUTING: Final = frozenset({("r", "r"), ("call", "call"), ("ret", "ret")})
+
+
+def is_declared(point: Point) -> bool:
+    """Whether the code that is raced said so, by a point, a lock or a timer, and not the harness of its own."""
+    return point.mode != "-" and not (isinstance(point.resource, tuple) and point.resource[:1] == (INSIDE,))
 
 
 def modes_conflict(one: str, other: str) -> bool:

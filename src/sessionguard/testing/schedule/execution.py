@@ -7,6 +7,7 @@ from attrs import define, field
 
 from sessionguard.errors import MisuseError
 from sessionguard.testing.history import History, Illegal, Unknown
+from sessionguard.testing.schedule.accesses import is_declared
 from sessionguard.testing.schedule.engines import Engines, Run
 from sessionguard.testing.schedule.scenario import Removal, Scenario, ScenarioFunction, Worker
 from sessionguard.testing.schedule.track import NOBODY, Choice, EndlessError, Step, Track
@@ -55,6 +56,13 @@ class Execution:
     def has_operations(self) -> bool:
         """Whether a history was recorded, so that the order of calls and returns can matter."""
         return len(self.history) > 0
+
+    @property
+    def is_interleaved(self) -> bool:
+        """Whether a worker came to where another one could come between: a point, a lock, a timer, an operation."""
+        actors = {number for number, worker in enumerate(self.workers) if worker.kind == "actor"}
+        steps = (step for step in self.steps if step.worker not in actors)
+        return self.has_operations or any(is_declared(access) for step in steps for access in step.accesses)
 
     @property
     def tape(self) -> list[int]:

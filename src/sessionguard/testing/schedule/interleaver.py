@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
+from sessionguard.errors import MisuseError
 from sessionguard.testing.schedule.budget import Budget, Meter
 from sessionguard.testing.schedule.engines import VIRTUAL, Engines, Setting
 from sessionguard.testing.schedule.execution import Execution, Stage
@@ -42,7 +43,7 @@ class Interleaver:
 
         Raises:
             NondeterministicScenario: the scenario does not do the same each time, so nothing could be said about it.
-            MisuseError: the scenario has nobody to race.
+            MisuseError: the scenario has nobody to race, or no worker ever came to a point, so nothing was interleaved.
         """
         setting = Setting(self.patience, self.step_limit, self.loop, tuple(self.lines))
         with Engines(setting) as engines:
@@ -52,9 +53,14 @@ class Interleaver:
 
     def _search(self, stage: Stage) -> Outcome:
         meter = Meter(self.budget)
-        workers = _check_determinism(stage)
+        first = _check_determinism(stage)
+        if first.violation is None and not first.steps:
+            raise _no_points()  # Nothing was to decide, so every schedule is this one.
+        workers = len(first.workers)
         portfolio = Portfolio(stage, meter, self.seed, self.strategy)
         found = portfolio.run(workers)
+        if found is None and not portfolio.is_interleaved:
+            raise _no_points()
         failure = None
         if found is not None:
             failure = self._failure(stage, found, meter.schedules, portfolio.found_by)
@@ -105,12 +111,19 @@ class Interleaver:
         )
 
 
-def _check_determinism(stage: Stage) -> int:
-    """Run the first schedule twice; give the number of workers."""
+def _check_determinism(stage: Stage) -> Execution:
+    """Run the first schedule twice, and give it."""
     execution = run_once(stage, Replay(()))
     if not execution.has_blocked:
         repeat(stage, execution)
-    return len(execution.workers)
+    return execution
+
+
+def _no_points() -> MisuseError:
+    return MisuseError(
+        "no worker reached a point, so nothing was interleaved; call point(label, resource, mode) before each access "
+        'to what is shared (await apoint(...) in a task), or give Interleaver(lines=["module"]) for threads'
+    )
 
 
 def _try_twice(stage: Stage, name: ReplayId, minimal: Minimal) -> tuple[int, int]:

@@ -50,6 +50,8 @@ class Portfolio:
     has_blocked: bool = False
     has_faults: bool = False
     """Whether workers were killed or stopped."""
+    is_interleaved: bool = False
+    """Whether any worker ever came to a point."""
     _has_operations: bool = False
 
     def run(self, workers: int) -> Execution | None:
@@ -107,6 +109,7 @@ class Portfolio:
             self.unknown += execution.unknown is not None
             self.has_faults |= execution.has_faults
             self.has_blocked |= execution.has_blocked
+            self.is_interleaved = self.is_interleaved or execution.is_interleaved
             self._has_operations |= execution.has_operations
 
         return watch

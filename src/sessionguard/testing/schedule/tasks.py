@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from typing import Any, Final
 
-from sessionguard.testing.schedule.accesses import Point
+from sessionguard.testing.schedule.accesses import INSIDE, Point
 from sessionguard.testing.schedule.track import NOBODY, Track
 
 Body = Callable[[], Awaitable[None]]
@@ -106,4 +106,4 @@ def watched_by(cast: Cast) -> Callable[..., "WatchedTask"]:
 
 
 def _inside(number: int) -> tuple[str, int]:
-    return "(inside)", number
+    return INSIDE, number
