@@ -5,6 +5,7 @@ for an answer closes its connection at once and waits for nothing more.
 """
 
 import asyncio
+import contextlib
 import os
 import time
 import weakref
@@ -19,8 +20,8 @@ from sessionguard.stores.postgres.connecting import AsyncConnection, AsyncLine
 from sessionguard.stores.postgres.playing import play_async
 from sessionguard.stores.postgres.rows import Rows
 from sessionguard.stores.postgres.schema import LONGEST_SECONDS, Script, due_at_first_use, migrated
-from sessionguard.stores.postgres.settings import SLACK_SECONDS, Settings
-from sessionguard.stores.postgres.translation import NAME, busy, is_lost, refused, translated
+from sessionguard.stores.postgres.settings import SECONDS_AFTER_ONE_TOO_MANY, SLACK_SECONDS, Settings
+from sessionguard.stores.postgres.translation import NAME, busy, is_gone, is_lost, is_one_too_many, refused, translated
 from sessionguard.stores.postgres.wire import Wire
 
 R = TypeVar("R")
@@ -31,8 +32,11 @@ class _Pool:
 
     def __init__(self) -> None:
         self.idle: list[AsyncLine] = []
-        self.waiting: deque[asyncio.Future[None]] = deque()
+        # Whoever waits is handed a line, or the place of one: newcomers take neither before them.
+        self.waiting: deque[asyncio.Future[AsyncLine | None]] = deque()
+        # Places that are taken: by a line, by a task that connects one, or by one that was handed the place to do so.
         self.count = 0
+        self.no_more_until = 0.0
         # What is lent outlives its epoch and is closed when it comes back.
         self.epoch = object()
 
@@ -43,26 +47,49 @@ class _Pool:
             self.close(self.idle.pop())
 
     def close(self, line: AsyncLine) -> None:
-        """Close a line; another one may take its place."""
-        self.count -= 1
+        """Close a line and leave its place."""
         line.close()
-        self.wake()
+        self.leave()
+
+    def leave(self) -> None:
+        """Hand a place to the one who waits longest; if nobody waits it is free."""
+        turn = self._next()
+        if turn is None:
+            self.count -= 1
+        else:
+            turn.set_result(None)
 
     def give_back(self, line: AsyncLine) -> None:
-        """Take a line back for the next task."""
+        """Hand a line to the one who waits longest; if nobody waits it is idle."""
         if line.epoch is not self.epoch:
             self.close(line)
             return
-        self.idle.append(line)
-        self.wake()
+        turn = self._next()
+        if turn is None:
+            self.idle.append(line)
+        else:
+            turn.set_result(line)
 
-    def wake(self) -> None:
-        """Let the one who waits longest look whether there is something for it."""
+    def pass_on(self, turn: "asyncio.Future[AsyncLine | None]") -> None:
+        """Take back what was handed to one who had just given up, for the next."""
+        if turn.cancelled() or not turn.done():
+            return
+        line = turn.result()
+        if line is None:
+            self.leave()
+        else:
+            self.give_back(line)
+
+    def has_room(self, size: int) -> bool:
+        """Whether one more may be connected: not while the server has just refused one and there are others."""
+        return self.count < size and (self.count == 0 or time.monotonic() >= self.no_more_until)
+
+    def _next(self) -> "asyncio.Future[AsyncLine | None] | None":
         while self.waiting:
             turn = self.waiting.popleft()
             if not turn.done():
-                turn.set_result(None)
-                return
+                return turn
+        return None
 
 
 # Pools of a parent process. They are neither used nor closed in a child: that would end the parent's connections.
@@ -95,7 +122,8 @@ class AsyncConnections:
         assert exchange is not None
         assert connection is not None
         try:
-            connection.answer_by = answer_by
+            # A first use may just have waited for a migration, for longer than a call may take.
+            connection.answer_by = max(answer_by, connection.answer_by)
             rows = await connection.wait(exchange.ask(verb, parameters))
             if not rows or rows[0][0] != parameters[0]:
                 raise IdentityMismatchError(NAME, verb, "echo")
@@ -115,6 +143,8 @@ class AsyncConnections:
         line = AsyncLine(object())
         try:
             return await _played(operation, script, await self._connected(line), seconds)
+        except psycopg.Error as error:
+            raise refused(error) from error
         finally:
             line.close()
 
@@ -128,36 +158,54 @@ class AsyncConnections:
             pool.close(line)
 
     async def _taken(self, pool: _Pool, verb: str, answer_by: float) -> AsyncLine:
-        while not pool.idle:
-            if pool.count < self._settings.pool_size:
-                return await self._opened(pool)
-            await self._turn(pool, verb, answer_by)
-        return pool.idle.pop()
+        while True:
+            if pool.idle:
+                return pool.idle.pop()
+            if pool.has_room(self._settings.pool_size):
+                pool.count += 1
+            else:
+                handed = await self._turn(pool, verb, answer_by)
+                if handed is not None:
+                    if handed.epoch is pool.epoch:
+                        return handed
+                    # It was handed over before all were dropped, and looked at after.
+                    pool.close(handed)
+                    continue
+            fresh = await self._opened(pool)
+            if fresh is not None:
+                return fresh
 
-    async def _turn(self, pool: _Pool, verb: str, answer_by: float) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _turn(self, pool: _Pool, verb: str, answer_by: float) -> AsyncLine | None:
+        """Wait for a line, or for the place of one: None."""
+        turn: asyncio.Future[AsyncLine | None] = asyncio.get_running_loop().create_future()
         pool.waiting.append(turn)
         try:
             async with asyncio.timeout(max(0.0, answer_by - SLACK_SECONDS - time.monotonic())):
-                await turn
-        except TimeoutError:
-            raise busy(verb, self._settings) from None
-        except BaseException:
-            if turn.done() and not turn.cancelled():
-                # It was this one's turn as it gave up: it is another's then.
-                pool.wake()
+                return await turn
+        except BaseException as error:
+            # It may have been this one's turn as it gave up, for either reason: it is another's then.
+            pool.pass_on(turn)
+            with contextlib.suppress(ValueError):
+                pool.waiting.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise busy(verb, self._settings, pool.count) from None
             raise
 
-    async def _opened(self, pool: _Pool) -> AsyncLine:
-        pool.count += 1
+    async def _opened(self, pool: _Pool) -> AsyncLine | None:
+        """Connect a line in a place that was taken; None: the server has no more, but there are others to wait for."""
         line = AsyncLine(pool.epoch)
         try:
             connection = await self._connected(line)
             if not self._is_prepared:
-                settings = self._settings
-                if await _played("connect", due_at_first_use(settings), connection, settings.answer_seconds):
-                    await _played("migrate", migrated(settings.schema), connection, LONGEST_SECONDS)
+                await _prepare(connection, self._settings)
                 self._is_prepared = True
+        except psycopg.Error as error:
+            if is_one_too_many(error) and pool.count > 1:
+                pool.count -= 1
+                pool.no_more_until = time.monotonic() + SECONDS_AFTER_ONE_TOO_MANY
+                return None
+            pool.close(line)
+            raise refused(error) from error
         except BaseException:
             pool.close(line)
             raise
@@ -167,8 +215,9 @@ class AsyncConnections:
         try:
             return await line.connect(self._settings, self._wire)
         except psycopg.Error as error:
-            self._pool().drop()
-            raise refused(error) from error
+            if is_gone(error):
+                self._pool().drop()
+            raise
 
     def drop(self) -> None:
         """Close every connection: the idle ones now, the lent ones as they come back."""
@@ -201,6 +250,14 @@ class AsyncConnections:
         if pool is None:
             pool = self._pools[loop] = _Pool()
         return pool
+
+
+async def _prepare(connection: AsyncConnection, settings: Settings) -> None:
+    if await _played("connect", due_at_first_use(settings), connection, settings.answer_seconds):
+        await _played("migrate", migrated(settings.schema), connection, LONGEST_SECONDS)
+        connection.answer_by = time.monotonic() + settings.answer_seconds
+    else:
+        connection.answer_by = 0.0
 
 
 async def _played(operation: str, script: Script[R], connection: AsyncConnection, seconds: float) -> R:

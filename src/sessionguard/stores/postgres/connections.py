@@ -22,8 +22,8 @@ from sessionguard.stores.postgres.connecting import BlockingConnection, Line
 from sessionguard.stores.postgres.playing import play
 from sessionguard.stores.postgres.rows import Rows
 from sessionguard.stores.postgres.schema import LONGEST_SECONDS, Script, due_at_first_use, migrated
-from sessionguard.stores.postgres.settings import SLACK_SECONDS, Settings
-from sessionguard.stores.postgres.translation import NAME, busy, is_lost, refused, translated
+from sessionguard.stores.postgres.settings import SECONDS_AFTER_ONE_TOO_MANY, SLACK_SECONDS, Settings
+from sessionguard.stores.postgres.translation import NAME, busy, is_gone, is_lost, is_one_too_many, refused, translated
 from sessionguard.stores.postgres.wire import Wire
 
 R = TypeVar("R")
@@ -55,6 +55,7 @@ class Connections:
         self._lines: weakref.WeakSet[Line] = weakref.WeakSet()
         self._counting = threading.RLock()
         self._is_prepared = False
+        self._no_more_until = 0.0
         # What is lent outlives its epoch and is closed when it comes back.
         self._epoch = object()
 
@@ -68,7 +69,8 @@ class Connections:
         assert exchange is not None
         assert connection is not None
         try:
-            connection.answer_by = answer_by
+            # A first use may just have waited for a migration, for longer than a call may take.
+            connection.answer_by = max(answer_by, connection.answer_by)
             rows = connection.wait(exchange.ask(verb, parameters))
             if not rows or rows[0][0] != parameters[0]:
                 raise IdentityMismatchError(NAME, verb, "echo")
@@ -88,6 +90,8 @@ class Connections:
         line = Line(self._epoch)
         try:
             return _played(operation, script, self._connected(line), seconds)
+        except psycopg.Error as error:
+            raise refused(error) from error
         finally:
             line.close()
 
@@ -109,9 +113,7 @@ class Connections:
                 line = self._idle.pop()
             except IndexError:
                 fresh = self._counted_in()
-                if fresh is not None:
-                    return self._opened(fresh)
-                awaited = self._awaited(verb, answer_by)
+                awaited = self._awaited(verb, answer_by) if fresh is None else self._opened(fresh)
                 if awaited is None:
                     continue
                 line = awaited
@@ -120,23 +122,34 @@ class Connections:
             # It came back while another thread dropped what was idle.
             self._close(line)
 
-    def _opened(self, line: Line) -> Line:
+    def _opened(self, line: Line) -> Line | None:
+        """Connect a line that was counted in; None: the server has no more, but there are others to wait for."""
         try:
             connection = self._connected(line)
             if not self._is_prepared:
-                settings = self._settings
-                if _played("connect", due_at_first_use(settings), connection, settings.answer_seconds):
-                    _played("migrate", migrated(settings.schema), connection, LONGEST_SECONDS)
+                _prepare(connection, self._settings)
                 self._is_prepared = True
+        except psycopg.Error as error:
+            with self._counting:
+                self._lines.discard(line)
+                if is_one_too_many(error) and self._lines:
+                    self._no_more_until = time.monotonic() + SECONDS_AFTER_ONE_TOO_MANY
+                    return None
+            self._close(line)
+            raise refused(error) from error
         except BaseException:
             self._close(line)
             raise
         return line
 
     def _counted_in(self) -> Line | None:
-        """Give a new line that is not connected, or None if there are as many as may be."""
+        """Give a new line that is not connected, or None if there are as many as may be.
+
+        Neither while the server has just refused one and there are others.
+        """
         with self._counting:
-            if len(self._lines) >= self._settings.pool_size:
+            count = len(self._lines)
+            if count >= self._settings.pool_size or (count and time.monotonic() < self._no_more_until):
                 return None
             line = Line(self._epoch)
             self._lines.add(line)
@@ -146,14 +159,15 @@ class Connections:
         try:
             return line.connect(self._settings, self._wire)
         except psycopg.Error as error:
-            self.drop()
-            raise refused(error) from error
+            if is_gone(error):
+                self.drop()
+            raise
 
     def _awaited(self, verb: str, answer_by: float) -> Line | None:
         """Give a line that came back; None: look again whether there is room for another one."""
         left = answer_by - SLACK_SECONDS - time.monotonic()
         if left <= 0:
-            raise busy(verb, self._settings)
+            raise busy(verb, self._settings, len(self._lines))
         turn: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
         self._waiting.append(turn)
         try:
@@ -234,6 +248,14 @@ class Connections:
             # There is room for another one now.
             with contextlib.suppress(IndexError):
                 self._waiting.popleft().put(None)
+
+
+def _prepare(connection: BlockingConnection, settings: Settings) -> None:
+    if _played("connect", due_at_first_use(settings), connection, settings.answer_seconds):
+        _played("migrate", migrated(settings.schema), connection, LONGEST_SECONDS)
+        connection.answer_by = time.monotonic() + settings.answer_seconds
+    else:
+        connection.answer_by = 0.0
 
 
 def _played(operation: str, script: Script[R], connection: BlockingConnection, seconds: float) -> R:

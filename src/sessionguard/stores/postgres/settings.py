@@ -12,6 +12,8 @@ from sessionguard.errors import ConfigurationError
 
 _SCHEMA: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 SLACK_SECONDS: Final = 1.0
+SECONDS_AFTER_ONE_TOO_MANY: Final = 1.0
+"""How long no more connections are tried after the server refused one for want of places, while there are others."""
 
 
 @frozen

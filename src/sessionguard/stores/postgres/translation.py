@@ -53,12 +53,17 @@ _MEANINGS: Final[dict[str, _Meaning]] = {
     "57P03": _RESTARTING,
     "57P05": _Meaning("the server closed the idle connection", transient=True),
     "58": _Meaning("the server could not use its files: see its log"),
+    # Ours, for what libpq finds wrong before the server is asked anything.
+    "ssl": _Meaning("check sslmode and the certificates that the URL names, and ssl in postgresql.conf"),
+    "gss": _Meaning("get a ticket (kinit), or leave out gssencmode=require"),
+    "url": _Meaning("correct the address or the option in the store URL"),
 }
 _TIMEOUTS: Final = frozenset({"57014", "55P03"})
 _UNREADABLE: Final = ("22", "23", "XX")
 
 # A refused connection has no SQLSTATE. Text -> the one it would have had; in English, as servers speak by default.
 _REFUSALS: Final = (
+    ("unexpected eof while reading", "08006"),
     ("password authentication failed", "28P01"),
     ("no pg_hba.conf entry", "28000"),
     ("no password supplied", "28P01"),
@@ -74,7 +79,26 @@ _REFUSALS: Final = (
     ("in recovery mode", "57P03"),
     ("is read-only", "25006"),
     ("database ", "3D000"),
+    ("GSSAPI", "gss"),
+    ("channel binding required", "28000"),
+    ("authentication method requirement", "28000"),
+    ("does not support SSL", "ssl"),
+    ("certificate", "ssl"),
+    ("private key", "ssl"),
+    ("SSL error", "ssl"),
+    ("could not parse network address", "url"),
+    ("connection is bad: invalid ", "url"),
+    ("invalid integer value", "url"),
+    ("could not match", "url"),
+    ("definition of service", "url"),
+    ("received invalid response", "url"),
 )
+# Refusals after which connections that are open lead nowhere either. Not of a name that is not resolved just now, of a
+# password that was changed, or of one connection too many: those that are open go on working.
+_GONE: Final = (
+    "Connection refused", "Is the server running", "timeout expired", "timed out", "No route to host", "unreachable",
+    "Host is down", "closed the connection", "Connection reset", "Broken pipe",
+)  # fmt: skip
 
 
 def translated(operation: str, error: psycopg.Error | OverflowError) -> SessionGuardError:
@@ -97,7 +121,7 @@ def translated(operation: str, error: psycopg.Error | OverflowError) -> SessionG
 def refused(error: psycopg.Error) -> SessionGuardError:
     """Give our error for one that psycopg raised while connecting."""
     text = _first_line(error)
-    state = getattr(error, "sqlstate", None) or next((state for part, state in _REFUSALS if _said(part, text)), None)
+    state = _refusal(error)
     if state is None:
         refusal = f"{text}; see that the server runs and can be reached"
         # What the server itself said, and is not known here, will not pass by itself.
@@ -105,12 +129,25 @@ def refused(error: psycopg.Error) -> SessionGuardError:
     return _unavailable("connect", text, state)
 
 
-def busy(operation: str, settings: Settings) -> StoreTimeoutError:
-    """Give the error for a call that got no connection; nothing was asked."""
-    return StoreTimeoutError(
-        NAME, operation, f"all {settings.pool_size} connections of this process were busy for "
-        f"{settings.patience_seconds:g} s; raise pool in the store URL"
-    )  # fmt: skip
+def busy(operation: str, settings: Settings, count: int) -> StoreTimeoutError:
+    """Give the error for a call that got none of the connections that there are; nothing was asked."""
+    is_full = count >= settings.pool_size
+    remedy = "raise pool in the store URL" if is_full else f"the server gives no more: {_MEANINGS['53300'].remedy}"
+    waited = f"all {count} connections of this process were busy for {settings.patience_seconds:g} s"
+    return StoreTimeoutError(NAME, operation, f"{waited}; {remedy}")
+
+
+def is_one_too_many(error: psycopg.Error) -> bool:
+    """Tell whether a connection was refused because there are as many as the server, the database or the role has."""
+    return _refusal(error) == "53300"
+
+
+def is_gone(error: psycopg.Error) -> bool:
+    """Tell whether a refused connection says that those that are open lead nowhere any more, either."""
+    state = _refusal(error)
+    if state is None:
+        return any(part in str(error) for part in _GONE)
+    return state != "08P01" and state.startswith(("08", "57", "25006"))
 
 
 def is_lost(error: BaseException) -> bool:
@@ -125,6 +162,11 @@ def _unavailable(operation: str, text: str, state: str) -> StoreUnavailableError
     meaning = _MEANINGS.get(state) or _MEANINGS.get(state[:2]) or _Meaning()
     message = f"{text}; {meaning.remedy}" if meaning.remedy else f"{text} ({state})"
     return StoreUnavailableError(NAME, operation, message, transient=meaning.transient)
+
+
+def _refusal(error: psycopg.Error) -> str | None:
+    text = _first_line(error)
+    return error.sqlstate or next((state for part, state in _REFUSALS if _said(part, text)), None)
 
 
 def _said(part: str, text: str) -> bool:
