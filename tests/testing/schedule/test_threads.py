@@ -350,3 +350,11 @@ def test_mistakes_in_a_scenario_are_told() -> None:
         race(lambda s: s.worker("a"))
     with pytest.raises(MisuseError, match="two workers"):
         race(twice)
+
+
+@pytest.mark.parametrize("kind", ["worker", "task", "process"])
+@pytest.mark.parametrize("argument", ["a", None, 7])
+def test_an_argument_that_is_no_function_is_refused_at_the_call(kind: str, argument: object) -> None:
+    """Arguments for a function are given with it, and not after it."""
+    with pytest.raises(MisuseError, match=f"'a' was given {argument!r}, which is no function"):
+        getattr(Scenario(), kind)("a", int, argument)

@@ -189,6 +189,12 @@ class Scenario:
     def _add(self, name: str, kind: Kind, functions: Sequence[Part]) -> None:
         if not functions:
             raise MisuseError(f"worker {name!r} has nothing to do; give it a function")
+        for function in functions:
+            if not callable(function) and not isinstance(function, FaultStep):
+                raise MisuseError(
+                    f"worker {name!r} was given {function!r}, which is no function; all that follows the name are "
+                    "functions, called in turn without arguments: give functools.partial(function, argument)"
+                )
         if any(worker.name == name for worker in self.workers):
             raise MisuseError(f"two workers are called {name!r}; give each a name of its own")
         if (name, None) in self._without:
