@@ -1,5 +1,6 @@
 """Processes under the scheduler: real races between them, and signals at every point."""
 
+import re
 import sqlite3
 from contextlib import closing
 from functools import partial
@@ -127,9 +128,11 @@ def test_errors_and_deaths_of_processes_are_told() -> None:
     def told(part: RemotePart) -> str:
         failure = Interleaver("serial").run(lambda s: s.process("a", part)).failure
         assert failure is not None
-        return failure.verdict.message
+        assert "\n" not in failure.verdict.message
+        return failure.render()
 
-    assert "KeyError: 'alice'" in told(shared_files.fail)
+    assert "worker a raised ProcessError: KeyError: 'alice'" in told(shared_files.fail)
+    assert re.search(r'raised here .*\n.*shared_files.py", line \d+, in fail\n +raise', told(shared_files.fail))
     assert "exit code 3" in told(shared_files.die)
 
 

@@ -119,6 +119,49 @@ def test_the_verdict_of_the_checker_is_told() -> None:
     assert "get_or_create" in failure_of(Interleaver().run(race)).render().split("reproduce:")[1]
 
 
+def test_what_a_worker_raised_is_told_with_its_last_frames() -> None:
+    """The report shows where it was raised, from the scenario on, and the harness that called it is left out."""
+
+    def look_up(rows: dict[str, str], owner: str) -> str:
+        point("SELECT", owner, "r")
+        return rows[owner]
+
+    async def look_up_in_a_task() -> None:
+        look_up({}, "alice")
+
+    def in_a_thread(s: Scenario) -> None:
+        s.worker("a", partial(look_up, {}, "alice"))
+
+    def in_a_task(s: Scenario) -> None:
+        s.task("a", look_up_in_a_task)
+
+    def in_a_check(s: Scenario) -> None:
+        s.worker("a", partial(point, "SELECT", "alice", "r"))
+        s.check(lambda history: look_up({}, "alice"))  # type: ignore[arg-type, return-value]
+
+    for scenario in (in_a_thread, in_a_task, in_a_check):
+        failure = failure_of(Interleaver().run(scenario))
+        lines = failure.render().partition("raised here")[2].splitlines()[1:]
+        assert re.search(r'test_reports.py", line \d+, in look_up', lines[-2])
+        assert lines[-1].strip() == "return rows[owner]"
+        assert "testing/schedule/threads.py" not in failure.render()
+        assert "return rows[owner]" in render_html(failure)
+        assert failure.as_json()["frames"][-1].strip() == "return rows[owner]"
+    assert "raised here" not in failure_of(Interleaver().run(race)).render()
+
+
+def test_only_the_last_frames_are_told() -> None:
+    """A deep recursion does not bury the table."""
+
+    def dig(depth: int) -> None:
+        if depth == 0:
+            raise LookupError("deep")
+        dig(depth - 1)
+
+    failure = failure_of(Interleaver().run(lambda s: s.worker("a", partial(dig, 100))))
+    assert len(failure.render().partition("raised here")[2].splitlines()) == 11
+
+
 @pytest.mark.parametrize("seeded", SEEDED, ids=lambda seeded: seeded.number)
 def test_every_seeded_race_can_be_told(seeded: object) -> None:
     """Each report has every column, the message and the id; its page is whole."""

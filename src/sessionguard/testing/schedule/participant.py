@@ -1,18 +1,18 @@
 """What runs in a child process: parts of workers, which stop at every point until the parent lets them go on."""
 
 import random
-import traceback
 import uuid
 from collections.abc import Callable, Hashable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sessionguard.core import points
 from sessionguard.testing.history import History, Operation, Recording
 from sessionguard.testing.schedule.accesses import OPERATIONS, RETURN, Point
 from sessionguard.testing.schedule.clock import VirtualClock
+from sessionguard.testing.schedule.frames import last_frames
 from sessionguard.testing.schedule.pool import Abandoned
 
 RemotePart = Callable[["Participant"], Any]
@@ -49,6 +49,8 @@ class Report:
     operations: tuple[Operation, ...]
     error: str | None = None
     """What it raised, if it ended by that."""
+    frames: tuple[str, ...] = ()
+    """Where it raised that."""
 
 
 class Participant:
@@ -78,16 +80,16 @@ class Participant:
 
     def play(self) -> None:
         """Play the order to its end, and report that."""
-        error = None
+        raised: BaseException | None = None
         with points.installed(self._at_point):
             try:
                 for part in self._order.parts:
                     part(self)
             except Abandoned:
                 pass
-            except BaseException:
-                error = traceback.format_exc(limit=-5)
-        self._pipe.send(self._report(None, error))
+            except BaseException as error:
+                raised = error
+        self._pipe.send(self._report(None, raised))
 
     def _at_point(self, label: str, resource: Hashable, mode: str) -> None:
         if self._is_over:
@@ -100,9 +102,12 @@ class Participant:
         self._now = go.now
         self.clock.show_us(go.clock_us)
 
-    def _report(self, point: Point | None, error: str | None) -> Report:
+    def _report(self, point: Point | None, error: BaseException | None) -> Report:
         notes, self._notes = tuple(self._notes), []
-        return Report(point, self._now, notes, self.history.operations, error)
+        report = Report(point, self._now, notes, self.history.operations)
+        if error is None:
+            return report
+        return evolve(report, error=f"{type(error).__name__}: {error}", frames=last_frames(error))
 
 
 class _RemoteHistory(History):

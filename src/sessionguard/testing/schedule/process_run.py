@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from sessionguard.testing.schedule.accesses import CLOCK, Point
 from sessionguard.testing.schedule.children import Child, Children
 from sessionguard.testing.schedule.faults import SIGNALS, FaultStep, life_of
+from sessionguard.testing.schedule.frames import ProcessError
 from sessionguard.testing.schedule.participant import Go, Order, RemotePart, Report, operations_of
 from sessionguard.testing.schedule.scenario import ClockStep, Scenario, Worker
 from sessionguard.testing.schedule.threads import Patience
@@ -16,10 +17,6 @@ from sessionguard.testing.schedule.track import NOBODY, Track
 
 _STARTING_SECONDS: Final = 30.0
 """A child that is started for its first order has Python to start and modules to import."""
-
-
-class ProcessError(Exception):
-    """What a worker raised in its process, or how that died."""
 
 
 class ProcessRun:
@@ -162,7 +159,7 @@ class ProcessRun:
         else:
             self._track.pending[number] = report.point
         if report.error is not None:
-            self.errors[number] = ProcessError(report.error)
+            self.errors[number] = ProcessError(report.error, report.frames)
 
     def _unwind(self) -> None:
         """Leave every child ready for the next order, or dead."""

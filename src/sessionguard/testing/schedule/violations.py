@@ -6,6 +6,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from sessionguard.testing.history import Illegal
+from sessionguard.testing.schedule.frames import last_frames
 from sessionguard.testing.schedule.track import NOBODY, Track
 
 Reason = Literal["check", "raised", "deadlock", "hung", "endless"]
@@ -24,6 +25,11 @@ class Violation:
     verdict: Any = field(default=None, eq=False)
     """What the checker gave, if it gave a verdict."""
     error: BaseException | None = field(default=None, eq=False, repr=False)
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        """The last frames of what was raised, as a traceback shows them; empty if nothing was."""
+        return () if self.reason != "raised" or self.error is None else last_frames(self.error)
 
     def is_like(self, other: "Violation | None") -> bool:
         """Whether both are the same failure: by the same judge, about the same kinds of operations.

@@ -35,6 +35,9 @@ def render_html(failure: "Failure") -> str:
     if failure.passing is not None:
         parts.append("<p>Without one of its interruptions it goes well:</p>")
         parts.append(f"<pre>{escape(chr(10).join(table(failure.passing)))}</pre>")
+    if failure.verdict.frames:
+        parts.append("<p>Raised here, most recent call last:</p>")
+        parts.append(f"<pre>{escape(chr(10).join(failure.verdict.frames))}</pre>")
     verdict = failure.verdict.verdict
     if verdict is not None:
         parts.append(f"<pre>{escape(verdict.render())}</pre>")

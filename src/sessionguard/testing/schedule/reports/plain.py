@@ -18,6 +18,7 @@ def plain_failure(failure: "Failure") -> dict[str, Any]:
         "reason": violation.reason,
         "judge": violation.judge,
         "message": violation.message,
+        "frames": list(violation.frames),
         "replay_id": failure.replay_id,
         "schedules": failure.schedules,
         "found_by": failure.found_by,

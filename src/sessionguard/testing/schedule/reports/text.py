@@ -26,6 +26,8 @@ def render(failure: "Failure") -> str:
     """Give the whole report."""
     lines = [heading(failure), *table(failure.minimal, failure.verdict.message)]
     lines.append(f"  reproduce: {reproduction(failure.replay_id)}")
+    if failure.verdict.frames:
+        lines += ["  raised here (most recent call last):", *(f"  {line}" for line in failure.verdict.frames)]
     verdict = failure.verdict.verdict
     if verdict is not None:
         lines += [f"  {line}" for line in verdict.render().splitlines()]
