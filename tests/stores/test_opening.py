@@ -67,10 +67,12 @@ def test_third_party_store_is_opened_by_its_entry_point(register: Callable[[Entr
         return MemoryStore()
 
     register(Entry("acme", open_it))
-    url = "acme://host/path?size=3&note=a%20b&empty="
+    url = "acme://host/path?size=3&note=a%20b&empty=&&bare&file=/etc/a+b.pem&sum=1%2B1=2"
     guard = SessionGuard.open(url, sweep_interval=None)
     assert guard.create("ada").token
-    assert seen == [(url, {"size": "3", "note": "a b", "empty": ""})]
+    assert seen == [(url, {
+        "size": "3", "note": "a b", "empty": "", "bare": "", "file": "/etc/a+b.pem", "sum": "1+1=2",
+    })]  # fmt: skip
 
 
 def test_two_packages_with_one_name_are_told_apart_by_nobody(register: Callable[[Entry], None]) -> None:

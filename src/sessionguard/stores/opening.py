@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from sessionguard.errors import ConfigurationError
 from sessionguard.stores.contract import AsyncStore, Store
@@ -48,7 +48,9 @@ def open_store(url: str) -> Store | AsyncStore:
 
 
 def _options(url: str) -> Mapping[str, str]:
-    pairs = parse_qsl(url.partition("?")[2], keep_blank_values=True)
+    # Not as a form is read: there + is a space, and here it is part of a path or a password.
+    pieces = [piece.partition("=") for piece in url.partition("?")[2].split("&") if piece]
+    pairs = [(unquote(name), unquote(value)) for name, _, value in pieces]
     options = dict(pairs)
     if len(options) < len(pairs):
         raise ConfigurationError.of_url(url, "give each option once")
