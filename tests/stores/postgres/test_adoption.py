@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from sessionguard.errors import ConfigurationError, StoreDataError, StoreTimeoutError
 from sessionguard.stores.postgres import PostgresStore
-from sessionguard.stores.postgres.adoption import Adoption, adopt, repair
+from sessionguard.stores.postgres.adoption import Adoption, _ending, adopt, repair
 from sessionguard.testing.contracts.stage import SECOND, Stage
 from sessionguard.testing.servers import PostgresServer
 
@@ -195,3 +196,83 @@ def test_a_failure_leaves_everything_as_it_was(
         adopt(store.settings, BOTS)
     assert len(active(bots)) == 8
     assert bots.execute("SELECT count(*) FROM pg_indexes WHERE schemaname = 'bot'").fetchone() == (1,)
+
+
+WRONG = {
+    "another column": "CREATE UNIQUE INDEX {} ON bot.session (kind) WHERE status = 'active'",
+    "a column more": "CREATE UNIQUE INDEX {} ON bot.session (user_id, kind) WHERE status = 'active'",
+    "other rows": "CREATE UNIQUE INDEX {} ON bot.session (user_id) WHERE status = 'ended'",
+    "not unique": "CREATE INDEX {} ON bot.session (user_id) WHERE status = 'active'",
+    "of an expression": "CREATE UNIQUE INDEX {} ON bot.session ((user_id || kind)) WHERE status = 'active'",
+}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("statement", WRONG.values(), ids=WRONG)
+def test_an_index_that_only_has_the_name_is_no_constraint(
+    store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]], statement: str, dry_run: bool
+) -> None:
+    """It is told, and nothing is done: no adoption is reported that does not hold."""
+    bots.execute("DELETE FROM bot.session WHERE status = 'active' AND id NOT IN (2, 4)")
+    bots.execute("UPDATE bot.session SET kind = id")
+    bots.execute(statement.format(BOTS.index).encode())
+    with pytest.raises(ConfigurationError, match="drop it first"):
+        adopt(store.settings, BOTS, dry_run=dry_run)
+    bots.execute(f"DROP INDEX bot.{BOTS.index}".encode())
+    assert adopt(store.settings, BOTS, dry_run=dry_run).indexes == (BOTS.index,)
+
+
+def test_each_slot_has_an_index_of_its_own(store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]) -> None:
+    """One per user and kind, and later one per user: both are made, and the order of columns makes no difference."""
+    one = Adoption("bot.session", ("user_id", "kind"), BOTS.active, BOTS.newest, BOTS.end)
+    turned = Adoption("bot.session", ("kind", "user_id"), BOTS.active, BOTS.newest, BOTS.end)
+    assert adopt(store.settings, one).indexes == (one.index,)
+    assert adopt(store.settings, turned).indexes == ()
+    assert adopt(store.settings, BOTS).indexes == (BOTS.index,)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        bots.execute("INSERT INTO bot.session (user_id, kind, status) VALUES ('ana', 'new', 'active')")
+
+
+@pytest.mark.parametrize("name", ["t" * 62, "ü" * 31, "session"])
+def test_names_of_any_length_are_told_apart(
+    store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]], name: str
+) -> None:
+    """Two tables whose names differ at their end have two indexes; each is found again."""
+    for end in ("a", "b"):
+        bots.execute(f'CREATE TABLE bot."{name}{end}" (id int PRIMARY KEY, u text, st text)'.encode())
+        mine = Adoption(f"bot.{name}{end}", ("u",), ("st", "active"), "id", {"st": "ended"})
+        assert len(mine.index.encode()) <= 63
+        assert adopt(store.settings, mine).indexes == (mine.index,)
+        assert adopt(store.settings, mine).indexes == ()
+
+
+@pytest.mark.parametrize("kind", ["text", "varchar(20)", "bot.state"])
+def test_an_index_is_found_again_whatever_the_type(
+    store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]], kind: str
+) -> None:
+    """The server writes the condition in its own words, which differ from type to type."""
+    bots.execute("CREATE TYPE bot.state AS ENUM ('active', 'ended')")
+    bots.execute(f"ALTER TABLE bot.session ALTER status TYPE {kind} USING status::{kind}".encode())
+    assert adopt(store.settings, BOTS).indexes == (BOTS.index,)
+    assert adopt(store.settings, BOTS).indexes == ()
+
+
+def test_many_rows_with_a_key_of_several_columns(
+    store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """Whatever is in the keys, exactly those rows end; and their list is not searched again for each row."""
+    bots.execute("""
+        CREATE TABLE bot.pairs (a int, b text, u text, st text, PRIMARY KEY (a, b));
+        INSERT INTO bot.pairs SELECT i, 'b{"''\\, ' || i, 'u' || i / 2, 'active' FROM generate_series(2, 4001) AS i;
+        INSERT INTO bot.pairs SELECT i, 'other', 'x' || i, 'active' FROM generate_series(2, 4001) AS i;
+        ANALYZE bot.pairs""")
+    pairs = Adoption("bot.pairs", ("u",), ("st", "active"), "a", {"st": "ended"})
+    planned = adopt(store.settings, pairs, dry_run=True)
+    statement = _ending(sql.Identifier("bot", "pairs"), pairs.end, planned.ended)
+    plan = "\n".join(str(row[0]) for row in bots.execute(f"EXPLAIN {statement}".encode()))
+    assert "Join" in plan
+    assert "Nested" not in plan
+    assert adopt(store.settings, pairs).ended == planned.ended
+    told = bots.execute("SELECT a FROM bot.pairs WHERE st = 'ended' ORDER BY a").fetchall()
+    assert told == [(number,) for number in range(2, 4001, 2)]
+    assert bots.execute("SELECT count(*) FROM bot.pairs WHERE b = 'other' AND st = 'active'").fetchone() == (4000,)

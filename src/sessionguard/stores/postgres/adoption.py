@@ -4,6 +4,8 @@ All in one transaction, under a lock that lets others read but not write: of eac
 others are ended, and a partial unique index sees to it that there are never two again.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from contextlib import closing
@@ -29,6 +31,10 @@ def _column(setting: str, name: object) -> str:
     if not isinstance(name, str) or not 0 < len(name.encode()) <= _LONGEST_NAME or "\0" in name:
         raise ConfigurationError(setting, name, "name a column, as it is written in the table")
     return name
+
+
+def _cut(name: str, length: int) -> str:
+    return name.encode()[:length].decode(errors="ignore")
 
 
 @frozen
@@ -63,8 +69,10 @@ class Adoption:
 
     @property
     def index(self) -> str:
-        """The name of the unique index."""
-        return f"sg_one_active_{self.table.rpartition('.')[2]}"[:_LONGEST_NAME]
+        """The name of the unique index: of this table and this slot, however long their names are."""
+        schema, _, name = self.table.rpartition(".")
+        whole = json.dumps([schema or "public", name, *sorted(self.slot)])
+        return f"sg_one_active_{_cut(name, 40)}_{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 @frozen
@@ -106,7 +114,8 @@ def repair(settings: Settings, *, dry_run: bool = False) -> Adopted:
 
 
 def _adopted(adoption: Adoption, settings: Settings, dry_run: bool) -> Script[Adopted]:
-    yield from _begun(settings, dry_run)
+    # Also a dry run may need a table for a moment; it ends in a rollback.
+    yield from _begun(settings, False)
     yield "SET LOCAL search_path = public", None
     relation = yield from _relation(adoption.table)
     if not dry_run:
@@ -118,17 +127,12 @@ def _adopted(adoption: Adoption, settings: Settings, dry_run: bool) -> Script[Ad
     nothing = sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(sql.Identifier(name)) for name in adoption.slot)
     counting = sql.SQL("SELECT count(*) FROM {} WHERE {} AND ({})").format(relation, active, nothing)
     ((without_slot,),) = yield _text(counting), None
-    is_there = yield from _has_valid_index(relation, adoption.index)
+    is_there = yield from _has_index(relation, adoption, active)
     if not dry_run:
         if ended:
             yield _ending(relation, adoption.end, ended), None
         if not is_there:
-            columns = sql.SQL(", ").join(map(sql.Identifier, adoption.slot))
-            name = sql.Identifier(adoption.index)
-            yield (
-                _text(sql.SQL("CREATE UNIQUE INDEX {} ON {} ({}) WHERE {}").format(name, relation, columns, active)),
-                None,
-            )
+            yield _indexing(adoption.index, relation, adoption.slot, active), None
     yield "ROLLBACK" if dry_run else "COMMIT", None
     return Adopted(ended, int(without_slot), () if is_there else (adoption.index,), dry_run)
 
@@ -206,22 +210,54 @@ def _ending(relation: sql.Composable, end: Mapping[str, str], ended: tuple[Dupli
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.SQL(NOW) if value == NOW else sql.Literal(value))
         for name, value in end.items()
     )
-    key = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in ended[0].key)
-    rows = sql.SQL(", ").join(
-        sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, row.key.values()))) for row in ended
-    )
-    return _text(sql.SQL("UPDATE {} SET {} WHERE ({}) IN ({})").format(relation, changes, key, rows))
+    # Joined, for a list of rows is searched from its beginning for each row of the table.
+    names = {f"key_{number}": name for number, name in enumerate(ended[0].key)}
+    values = [sql.SQL("{}::text[]").format(sql.Literal([row.key[name] for row in ended])) for name in names.values()]
+    same = [
+        sql.SQL("one.{}::text = gone.{}").format(sql.Identifier(name), sql.Identifier(place))
+        for place, name in names.items()
+    ]
+    return _text(
+        sql.SQL("UPDATE {} AS one SET {} FROM unnest({}) AS gone ({}) WHERE {}").format(
+            relation, changes, sql.SQL(", ").join(values), sql.SQL(", ").join(map(sql.Identifier, names)),
+            sql.SQL(" AND ").join(same),
+        )
+    )  # fmt: skip
 
 
-def _has_valid_index(relation: sql.Composable, name: str) -> Script[bool]:
-    rows = yield (
-        "SELECT i.indisvalid AND i.indisunique FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid "
-        "WHERE i.indrelid = %s::regclass AND c.relname = %s",
-        [_text(relation), name],
+def _indexing(name: str, relation: sql.Composable, slot: tuple[str, ...], active: sql.Composable) -> str:
+    columns = sql.SQL(", ").join(map(sql.Identifier, slot))
+    return _text(
+        sql.SQL("CREATE UNIQUE INDEX {} ON {} ({}) WHERE {}").format(sql.Identifier(name), relation, columns, active)
     )
-    if rows and not rows[0][0]:
-        raise ConfigurationError("index", name, "it is there, but not a valid unique index; drop it first")
-    return bool(rows)
+
+
+def _has_index(relation: sql.Composable, adoption: Adoption, active: sql.Composable) -> Script[bool]:
+    """Tell whether the index is there. Raises `ConfigurationError` if what has its name is another one."""
+    name = adoption.index
+    rows = yield _SHAPE, [_text(relation), name]
+    if not rows:
+        return False
+    # The server writes conditions in its own words: it is asked for the same about an index that is right.
+    probe = sql.Identifier("pg_temp", "sg_probe")
+    yield _text(sql.SQL("CREATE TEMPORARY TABLE sg_probe (LIKE {}) ON COMMIT DROP").format(relation)), None
+    yield _indexing("sg_probe_index", probe, adoption.slot, active), None
+    right = yield _SHAPE, [_text(probe), "sg_probe_index"]
+    if rows != right:
+        raise ConfigurationError(
+            "index", name, f"it is there, but no valid unique index on {', '.join(adoption.slot)} of the active rows; "
+            "drop it first"
+        )  # fmt: skip
+    return True
+
+
+_SHAPE: Final = (
+    "SELECT i.indisvalid, i.indisunique, pg_get_expr(i.indpred, i.indrelid), "
+    "ARRAY(SELECT pg_get_indexdef(i.indexrelid, n, false) FROM generate_series(1, i.indnkeyatts) AS n ORDER BY 1) "
+    "FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid "
+    "WHERE i.indrelid = %s::regclass AND c.relname = %s"
+)
+"""What makes an index the judge: valid, unique, over which rows, on which columns."""
 
 
 def _text(composed: sql.Composable) -> str:
