@@ -10,7 +10,7 @@ import pytest
 from sessionguard.core import commands as c
 from sessionguard.errors import StoreDataError, StoreTimeoutError, StoreUnavailableError
 from sessionguard.stores.postgres import PostgresStore
-from sessionguard.stores.postgres.translation import refused, translated
+from sessionguard.stores.postgres.translation import is_gone, refused, translated
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.servers import PostgresServer
 from tests.conftest import installed
@@ -176,3 +176,65 @@ def test_what_a_server_says_as_it_refuses(said: str, transient: bool) -> None:
     error = refused(psycopg.OperationalError(f'connection failed: connection to server at "h" failed: FATAL:  {said}'))
     assert isinstance(error, StoreUnavailableError)
     assert error.transient is transient
+
+
+@pytest.mark.parametrize(
+    "option, remedy",
+    [
+        ("sslmode=require", "check sslmode and the certificates"),
+        ("gssencmode=require", "kinit"),
+        ("hostaddr=999.1.1.1", "correct the address"),
+        ("sslmode=bogus", "correct the address or the option"),
+        ("port=99999", "correct the address"),
+        ("keepalives_idle=abc", "correct the address or the option"),
+        ("require_auth=scram-sha-256", "check the user"),
+        ("service=nowhere", "correct the address or the option"),
+    ],
+)
+def test_what_libpq_refuses_does_not_pass_by_itself(
+    open_store: OpenStore, postgres_server: PostgresServer, option: str, remedy: str
+) -> None:
+    """What is wrong with the URL, or cannot be agreed with the server, is told with its remedy and not repeated."""
+    error = outage(open_store(f"{postgres_server.url}?{option}"))
+    assert remedy in str(error)
+    assert not error.transient
+
+
+@pytest.mark.parametrize(
+    "said, transient",
+    [
+        ("SSL error: certificate verify failed", False),
+        ('server certificate for "a" does not match host name "b"', False),
+        ('root certificate file "/nowhere" does not exist', False),
+        ("SSL error: wrong version number", False),
+        ("SSL error: unexpected eof while reading", True),
+        ("SSL SYSCALL error: EOF detected", True),
+        ("server closed the connection unexpectedly", True),
+        ("received invalid response to SSL negotiation: H", False),
+    ],
+)
+def test_what_goes_wrong_with_encryption(said: str, transient: bool) -> None:
+    """A certificate that does not do will not do later; a connection that was cut may."""
+    error = refused(psycopg.OperationalError(f'connection to server at "h", port 5432 failed: {said}'))
+    assert isinstance(error, StoreUnavailableError)
+    assert error.transient is transient
+
+
+@pytest.mark.parametrize(
+    "said, gone",
+    [
+        ("Connection refused\n\tIs the server running on that host?", True),
+        ("FATAL:  the database system is shutting down", True),
+        ("server closed the connection unexpectedly", True),
+        ("timeout expired", True),
+        ("FATAL:  sorry, too many clients already", False),
+        ("FATAL:  password authentication failed", False),
+        ("FATAL:  something nobody has heard of", False),
+        ("could not translate host name", False),
+        ("could not create socket: Too many open files", False),
+        ("FATAL:  unsupported startup parameter", False),
+    ],
+)
+def test_which_refusals_speak_for_open_connections(said: str, gone: bool) -> None:
+    """Only those after which no other connection can be of use."""
+    assert is_gone(psycopg.OperationalError(f'connection to server at "h", port 5432 failed: {said}')) is gone

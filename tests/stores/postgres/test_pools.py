@@ -108,7 +108,8 @@ def test_what_was_handed_to_one_who_gave_up_goes_to_the_next(
         else:
             with pytest.raises(asyncio.CancelledError):
                 await waiting[0]
-        assert await waiting[1] == record
+        await asyncio.wait([waiting[1]], timeout=20)
+        assert waiting[1].result() == record
         assert (len(pool.idle), pool.count, len(pool.waiting)) == (1, 1, 0)
         await store.close()
 

@@ -87,7 +87,7 @@ _REFUSALS: Final = (
     ("private key", "ssl"),
     ("SSL error", "ssl"),
     ("could not parse network address", "url"),
-    ("connection is bad: invalid ", "url"),
+    ("connection is bad: invalid", "url"),
     ("invalid integer value", "url"),
     ("could not match", "url"),
     ("definition of service", "url"),
