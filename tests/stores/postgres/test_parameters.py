@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from sessionguard.core import commands as c
 from sessionguard.errors import InvalidArgumentError
 from sessionguard.stores.postgres.exchanges import _all_sent
+from sessionguard.testing.contracts.stage import Stage
+from tests.stores.postgres.conftest import OpenStore
 
 
 class Name(str):
@@ -30,3 +33,13 @@ def test_no_text_is_cut_short(text: str) -> None:
     """A NUL would end it on the way: one text could be taken for another that begins with it."""
     with pytest.raises(InvalidArgumentError, match="NUL"):
         _all_sent(["before", text])
+
+
+@pytest.mark.parametrize("prepare", [True, False])
+def test_a_nul_is_a_wrong_argument_and_no_outage(open_store: OpenStore, stage: Stage, prepare: bool) -> None:
+    """Refused as such in both ways of asking, and the store works on."""
+    store = open_store(prepare=prepare)
+    known = store.create(stage.create()).record
+    with pytest.raises(InvalidArgumentError, match="NUL"):
+        store.get(c.Get("a\0b", None))
+    assert store.get(stage.get(known)) == known

@@ -91,6 +91,9 @@ class WholeExchange:
         self._transformer = adapt.Transformer(self._connection)
 
     def ask(self, verb: str, parameters: Sequence[Any]) -> PQGen[Rows]:
+        for value in parameters:
+            if isinstance(value, str):
+                _require_whole(value)
         literal = self._transformer.as_literal
         pgconn = self._connection.pgconn
         pgconn.send_query(self._statements[verb] % tuple([literal(value) for value in parameters]))
@@ -112,11 +115,15 @@ def _all_sent(parameters: Sequence[Any]) -> list[bytes | None]:
     ]
 
 
+def _require_whole(text: str) -> None:
+    if "\0" in text:
+        # It would end there.
+        raise InvalidArgumentError("a text", text, "PostgreSQL holds no NUL characters")
+
+
 def _sent(value: str | int) -> bytes:
     if isinstance(value, str):
-        if "\0" in value:
-            # It would end there.
-            raise InvalidArgumentError("a text", value, "PostgreSQL holds no NUL characters")
+        _require_whole(value)
         return str.encode(value)
     if type(value) is bool:
         return b"t" if value else b"f"
