@@ -76,8 +76,8 @@ def test_one_round_trip_async(name: str, proxy: TcpProxy, redis_server: RedisSer
     assert asyncio.run(play()) == 1
 
 
-def test_login_takes_two(proxy: TcpProxy, redis_server: RedisServer, open_session: OpenSession) -> None:
-    """Only a rotation that gives an owner takes a second round trip, and none if the owner is at home in that shard."""
+def test_login_takes_three(proxy: TcpProxy, redis_server: RedisServer, open_session: OpenSession) -> None:
+    """Only a rotation that gives an owner takes two more round trips, and none if that shard is the owner's home."""
     session = open_session(proxy.url_of(redis_server.url))
     for _ in range(2):
         visitor = session.opened("anonymous-1", data={"n": 1})
@@ -86,4 +86,4 @@ def test_login_takes_two(proxy: TcpProxy, redis_server: RedisServer, open_sessio
         taken = proxy.round_trips - before
     assert rotated is not None
     assert rotated.id[:2] != session.s.new("ana").id[:2] or taken == 1
-    assert taken <= 2
+    assert taken <= 3

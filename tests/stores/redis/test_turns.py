@@ -1,6 +1,7 @@
 """Who waits for a connection gets the next one that comes free, however busy the others are with it."""
 
 import asyncio
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -8,8 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from sessionguard.core.records import SessionRecord
+from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.redis import AsyncRedisStore
 from sessionguard.stores.redis.async_pools import AsyncPool
+from sessionguard.stores.redis.lines import Line
 from sessionguard.stores.redis.pools import Pool
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.servers import RedisServer
@@ -113,6 +116,19 @@ def test_given_to_who_waits_longest(busy: Session) -> None:
     assert (len(pool), len(pool.idle), len(pool._waiting)) == (1, 1, 0)
 
 
+def test_newcomers_stand_in_line(busy: Session) -> None:
+    """What somebody has just put down is not for who comes by, but for the one who waits for it."""
+    busy.opened("ana")
+    (pool,) = busy.store.pools
+    (line,) = pool.idle
+    turn: queue.SimpleQueue[Line] = queue.SimpleQueue()
+    pool._waiting.append(turn)
+    with pytest.raises(StoreTimeoutError):
+        pool.take(time.monotonic() + 0.01)
+    assert turn.get_nowait() is line
+    pool.give_back(line)
+
+
 def test_closed_by_the_server_while_somebody_waits(busy: Session, redis_server: RedisServer) -> None:
     """Who is handed a connection that the server has closed makes another one in its place."""
     opened = busy.opened("ana")
@@ -149,7 +165,8 @@ def test_cancelled_as_it_was_served(redis_server: RedisServer, key_prefix: str, 
         assert pool.idle == ()
         first.cancel()
         second.cancel()
-        got = await third
+        async with asyncio.timeout(10):
+            got = await third
         assert (got is line) is (how == "give_back")
         assert first.cancelled()
         assert second.cancelled()

@@ -1,4 +1,4 @@
--- Ends the active sessions of an owner in this shard, and gives them with the other shards to visit.
+-- Ends the active sessions of an owner in this shard; gives them, the other shards to visit, and '1' if it has none.
 -- ARGV: 3 operation, 4 owner, 5 scope or '', 6 id to keep or '', 7 reason, 8 milliseconds to remember the answer.
 local log = P .. 'w:' .. ARGV[3]
 local known = call('GET', log)
@@ -12,7 +12,7 @@ if known then
       ended[#ended + 1] = shown(id, m)
     end
   end
-  return answer(ended, shards)
+  return answer(ended, shards, '')
 end
 -- Frees nothing, but lets the log of a full server be written.
 call('DEL', log)
@@ -26,6 +26,6 @@ for _, id in ipairs(call('ZRANGE', owner_key('o:', ARGV[4]), 0, -1)) do
     ended[#ended + 1] = shown(id, m)
   end
 end
-local shards = call('SMEMBERS', owner_key('x:', ARGV[4]))
+local shards = elsewhere(ARGV[4])
 call('SET', log, cmsgpack.pack({shards, ids}), 'PX', ARGV[8])
-return answer(ended, shards)
+return answer(ended, shards, has_nothing(ARGV[4]))

@@ -24,4 +24,4 @@ for _, kind in ipairs(kinds) do
     end
   end
 end
-return answer(found, go_on and text(go_on - 1) or false)
+return answer(found, go_on and text(go_on - 1) or false, has_nothing(OWNER))

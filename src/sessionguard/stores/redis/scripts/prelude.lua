@@ -8,9 +8,10 @@
 --
 -- Keys of a shard: s:<id> the record, d:<id> its data, one hash field per data field, q:<id> its last operations,
 -- k:<id> its locks; t:<token hash> -> id; l:<slot> the active session of the slot, if any, and its last generation;
--- o:<owner> the active and h:<owner> the ended sessions of an owner by creation; x:<owner> other shards with sessions
--- of the owner; due by expiry, ended by end, forget by end of retention, all by id; g deployment and highest
--- generation; w:<operation> what an operation on many sessions answered, y:<operation> whom a purge forgot.
+-- o:<owner> the active and h:<owner> the ended sessions of an owner by creation; x:<owner> other shards that may have
+-- sessions of the owner, by when that was noted; due by expiry, ended by end, forget by end of retention, all by id;
+-- g deployment and highest generation; w:<operation> what an operation on many sessions answered, y:<operation> whom a
+-- purge forgot.
 --
 -- Scripts do not roll back: each looks at everything first and writes last. What may grow writes first by a command
 -- that a full server refuses, what ends or touches by one that it does not.
@@ -59,6 +60,22 @@ end
 
 local function owner_key(kind, owner)
   return P .. kind .. redis.sha1hex(owner)
+end
+
+-- The other shards that may have sessions of an owner. Each has the instant of its note if that is a day old: nobody
+-- relies on it any more who has not moved a session there by now. Else it has none, and must not be withdrawn.
+local function elsewhere(owner)
+  local shards, noted = {}, call('ZRANGE', owner_key('x:', owner), 0, -1, 'WITHSCORES')
+  for position = 1, #noted, 2 do
+    local instant = tonumber(noted[position + 1])
+    shards[#shards + 1] = {noted[position], TIME - instant >= 86400000000 and text(instant) or ''}
+  end
+  return shards
+end
+
+-- Whether nothing here, active or ended, is the owner's.
+local function has_nothing(owner)
+  return call('EXISTS', owner_key('o:', owner), owner_key('h:', owner)) == 0 and '1' or ''
 end
 
 local function slot_key(scope, owner, external)

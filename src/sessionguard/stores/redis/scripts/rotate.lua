@@ -1,4 +1,5 @@
--- Replaces the token. ARGV: 3 id, 4 operation, 5 expected hash, 6 new hash, 7 grace, 8 owner to receive, or ''.
+-- Replaces the token. ARGV: 3 id, 4 operation, 5 expected hash, 6 new hash, 7 grace, 8 owner to receive, or '', 9 until
+-- when the note holds that this shard has sessions of that owner, or '' if it is their home.
 local ID, NEW, OWNER = ARGV[3], ARGV[6], ARGV[8]
 local m = record(ID)
 if not m then
@@ -15,6 +16,10 @@ if m[TH] ~= ARGV[5] then
 end
 
 local kept = kept_ms(ID)
+if ARGV[9] ~= '' and TIME > tonumber(ARGV[9]) then
+  -- Not noted yet, or so long ago that it may have been withdrawn meanwhile.
+  return answer('unannounced', text(kept))
+end
 call('SET', P .. 't:' .. NEW, ID, 'PX', kept)
 if m[PH] then
   call('DEL', P .. 't:' .. m[PH])

@@ -1,2 +1,2 @@
 -- Gives the other shards that may have sessions of the owner ARGV[3].
-return answer(call('SMEMBERS', owner_key('x:', ARGV[3])))
+return answer(elsewhere(ARGV[3]))
