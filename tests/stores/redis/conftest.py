@@ -11,7 +11,8 @@ from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
 from sessionguard.stores.redis import RedisStore
 from sessionguard.testing.contracts.stage import Stage
-from sessionguard.testing.servers import RedisCluster, RedisServer
+from sessionguard.testing.servers import RedisCluster, RedisServer, find_valkey
+from tests.conftest import installed
 from tests.stores.redis.asking import Session
 
 # Children fork from a clean server that has imported what they need: quick, and free of the threads of the test run.
@@ -36,18 +37,23 @@ def open_session(key_prefix: str) -> Iterator[OpenSession]:
         store.close()
 
 
-@pytest.fixture(params=["single", "cluster"])
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[RedisServer]:
+    """A Valkey that all these tests share; use `key_prefix`, and leave it running."""
+    with installed(lambda: RedisServer(binaries=find_valkey())) as server:
+        yield server
+
+
+@pytest.fixture(params=["redis_server", "redis_cluster", "valkey_server"], ids=["single", "cluster", "valkey"])
 def place(request: pytest.FixtureRequest) -> RedisServer | RedisCluster:
-    """One server, and a cluster of three."""
-    found: RedisServer | RedisCluster = request.getfixturevalue(
-        f"redis_{'server' if request.param == 'single' else 'cluster'}"
-    )
+    """One server, a cluster of three, and one server that is a Valkey."""
+    found: RedisServer | RedisCluster = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
 def session(open_session: OpenSession, place: RedisServer | RedisCluster) -> Session:
-    """A store on either, ready to be asked."""
+    """A store on each of them, ready to be asked."""
     return open_session(place.url)
 
 
