@@ -197,3 +197,28 @@ def test_a_check_that_counts_tasks_is_not_taken_for_a_race_of_fewer() -> None:
     failure = Interleaver().run(scenario).failure
     assert failure is not None
     assert [worker.name for worker in failure.minimal.workers] == ["a", "b"]
+
+
+def test_the_rest_must_go_well_in_every_order_if_the_whole_does() -> None:
+    """Without the third worker only one of two orders shows what is wrong; that is no race any more."""
+
+    def scenario(s: Scenario) -> None:
+        log: list[list[str]] = [[]]
+
+        def append(me: str) -> None:
+            point("GET", "log", "r")
+            read = log[0]
+            point("SET", "log", "w")
+            log[0] = [*read, me]
+
+        def c_is_not_lost(history: History) -> None:
+            assert log[0] != ["b", "a"]
+
+        for name in "abc":
+            s.worker(name, partial(append, name))
+        s.check(c_is_not_lost)
+
+    failure = Interleaver().run(scenario).failure
+    assert failure is not None
+    assert failure.minimal.names == ["a", "b", "c"]
+    assert failure.minimal.preemptions == 1
