@@ -85,6 +85,27 @@ def test_a_place_is_handed_over_like_a_connection(make_async: MakeAsync, stage: 
     asyncio.run(crowd())
 
 
+def test_a_connection_that_is_dropped_on_the_way_is_not_used(make_async: MakeAsync, stage: Stage) -> None:
+    """Handed over and then distrusted, before the one who waits could look at it: that one gets a fresh one."""
+
+    async def wait() -> None:
+        store = make_async(pool_size=1)
+        record = (await store.create(stage.create())).record
+        pool = store._connections._pool()
+        line = pool.idle.pop()
+        waiting = asyncio.ensure_future(store.get(stage.get(record)))
+        await asyncio.sleep(0)
+        pool.give_back(line)
+        await store.distrust()
+        assert await waiting == record
+        assert pool.idle != [line]
+        assert line.connection is not None
+        assert line.connection.closed
+        await store.close()
+
+    asyncio.run(wait())
+
+
 @pytest.mark.parametrize("handed", ["line", "place"])
 @pytest.mark.parametrize("ends", ["cancelled", "out of time"])
 def test_what_was_handed_to_one_who_gave_up_goes_to_the_next(
@@ -143,7 +164,7 @@ def test_one_connection_too_many_is_done_without(
     for thread in threads:
         thread.start()
     while len(store._connections._waiting) < len(threads):
-        assert not told
+        assert all(thread.is_alive() for thread in threads)
     for line in lent:
         assert line.is_clean
         store._connections._give_back(line)
