@@ -85,3 +85,11 @@ def test_the_extra_is_named_where_psycopg_is_missing() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     ).stdout
     assert "pip install 'psycopg[binary]>=3.3.9'" in told
+
+
+@pytest.mark.parametrize("password", ["p@hidden", "hid/den", "a@b/hidden"])
+def test_a_password_that_would_be_taken_for_a_host_is_refused(password: str) -> None:
+    """It is told how to write it, before libpq can name a part of it as a host that it does not find."""
+    with pytest.raises(ConfigurationError, match="percent-encoded") as caught:
+        open_store(f"postgresql://user:{password}@127.0.0.1:1/db")
+    assert "hid" not in str(caught.value)

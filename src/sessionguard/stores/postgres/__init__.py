@@ -11,6 +11,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("postgres", "psycopg[binary]>=3.3.9") from error
 
+from sessionguard.stores.patience import patience_in
 from sessionguard.stores.postgres.async_store import AsyncPostgresStore
 from sessionguard.stores.postgres.store import PostgresStore
 
@@ -33,11 +34,16 @@ def open_postgres(url: str, options: Mapping[str, str]) -> PostgresStore:
     own = {"schema", "pool", "patience", "prepare", "migrate"}
     others = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items() if name not in own)
     place = url.partition("?")[0]
+    credentials, at, _ = place.partition("://")[2].rpartition("@")
+    if at and ("@" in credentials or "/" in credentials):
+        # libpq would take the rest of the password for the host, and name it in its errors.
+        remedy = "write what is special in a password percent-encoded: @ as %40, / as %2F"
+        raise ConfigurationError.of_url(url, remedy)
     return PostgresStore(
         f"{place}?{others}" if others else place,
         schema=options.get("schema", "sessionguard"),
         pool_size=_whole(url, options.get("pool", "10")),
-        patience_seconds=_seconds(url, options.get("patience", "5")),
+        patience_seconds=patience_in(url, options),
         prepare=_truth(url, "prepare", options.get("prepare", "true")),
         migrate=_truth(url, "migrate", options.get("migrate", "true")),
     )
@@ -47,16 +53,6 @@ def _whole(url: str, text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1000:
         raise ConfigurationError.of_url(url, "pool is a number of connections from 1 to 1000")
     return int(text)
-
-
-def _seconds(url: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 3600:
-        raise ConfigurationError.of_url(url, "patience is a number of seconds above 0 and below 3600")
-    return seconds
 
 
 def _truth(url: str, option: str, text: str) -> bool:
