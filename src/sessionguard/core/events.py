@@ -157,7 +157,7 @@ class CleanupFailed(Event):
 
 @frozen
 class LockLost(Event):
-    """A lock lapsed while it was held."""
+    """A lock lapsed while it was held, or something was to be saved under one that another has taken since."""
 
     session_id: str
     name: str

@@ -219,3 +219,9 @@ def test_closed_store(single: Session) -> None:
     single.store.close()
     with pytest.raises(MisuseError):
         single.opened()
+
+
+def test_a_slip_in_an_option_is_not_taken_for_false() -> None:
+    """`allow_eviction` is true or false; anything else is refused when the URL is read."""
+    with pytest.raises(ConfigurationError, match="allow_eviction is true or false"):
+        open_redis("redis://127.0.0.1:1/0?allow_eviction=ture", {"allow_eviction": "ture"})

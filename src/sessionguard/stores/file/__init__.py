@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 from sessionguard.errors import ConfigurationError
 from sessionguard.stores.file.store import FileStore
-from sessionguard.stores.patience import patience_in
+from sessionguard.stores.options import patience_in
 
 __all__ = ["FileStore", "open_file"]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from sessionguard.errors import ConfigurationError
 from sessionguard.stores.memory.store import MemoryStore
+from sessionguard.stores.options import truth_in
 
 __all__ = ["MemoryStore", "open_memory"]
 
@@ -15,10 +16,4 @@ def open_memory(url: str, options: Mapping[str, str]) -> MemoryStore:
         raise ConfigurationError.of_url(url, "memory:// has only the option allow_per_process")
     if url.partition("?")[0].partition("://")[2] not in ("", "/"):
         raise ConfigurationError.of_url(url, "memory has no places; write it as memory://")
-    return MemoryStore(allow_per_process=_truth(url, options.get("allow_per_process", "false")))
-
-
-def _truth(url: str, text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ConfigurationError.of_url(url, "allow_per_process is true or false")
-    return text.lower() == "true"
+    return MemoryStore(allow_per_process=truth_in(url, options, "allow_per_process", default=False))

@@ -11,14 +11,13 @@ try:
 except ImportError as error:
     raise MissingExtraError("postgres", "psycopg[binary]>=3.3.9") from error
 
-from sessionguard.stores.patience import patience_in
+from sessionguard.stores.options import patience_in, truth_in
 from sessionguard.stores.postgres.async_store import AsyncPostgresStore
 from sessionguard.stores.postgres.store import PostgresStore
 
 __all__ = ["AsyncPostgresStore", "PostgresStore", "open_postgres"]
 
 _OPTION = re.compile("[a-z_]+")
-_TRUTH = {"true": True, "false": False}
 
 
 def open_postgres(url: str, options: Mapping[str, str]) -> PostgresStore:
@@ -44,8 +43,8 @@ def open_postgres(url: str, options: Mapping[str, str]) -> PostgresStore:
         schema=options.get("schema", "sessionguard"),
         pool_size=_whole(url, options.get("pool", "10")),
         patience_seconds=patience_in(url, options),
-        prepare=_truth(url, "prepare", options.get("prepare", "true")),
-        migrate=_truth(url, "migrate", options.get("migrate", "true")),
+        prepare=truth_in(url, options, "prepare", default=True),
+        migrate=truth_in(url, options, "migrate", default=True),
     )
 
 
@@ -53,9 +52,3 @@ def _whole(url: str, text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1000:
         raise ConfigurationError.of_url(url, "pool is a number of connections from 1 to 1000")
     return int(text)
-
-
-def _truth(url: str, option: str, text: str) -> bool:
-    if text not in _TRUTH:
-        raise ConfigurationError.of_url(url, f"{option} is true or false")
-    return _TRUTH[text]

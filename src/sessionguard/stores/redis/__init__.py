@@ -13,6 +13,7 @@ if find_spec("redis") is None:
 if tuple(map(int, re.findall(r"\d+", version("redis"))[:2])) < (8, 1):
     raise ConfigurationError("redis-py", version("redis"), "use a newer one: pip install 'redis>=8.1'")
 
+from sessionguard.stores.options import truth_in
 from sessionguard.stores.redis.async_store import AsyncRedisStore
 from sessionguard.stores.redis.settings import Encryption
 from sessionguard.stores.redis.store import RedisStore
@@ -42,7 +43,7 @@ def open_redis(url: str, options: Mapping[str, str]) -> RedisStore:
         prefix=options.get("prefix", "sg"),
         patience_seconds=_number(url, options, "patience", 5.0),
         pool_size=int(_number(url, options, "pool", 10)),
-        allow_eviction=options.get("allow_eviction", "").lower() in {"1", "true", "yes"},
+        allow_eviction=truth_in(url, options, "allow_eviction", default=False),
         encryption=Encryption(**files) if files else None,
         sentinel_username=options.get("sentinel_username"),
         sentinel_password=options.get("sentinel_password"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sessionguard.errors import ConfigurationError
-from sessionguard.stores.patience import patience_in
+from sessionguard.stores.options import patience_in
 from sessionguard.stores.sqlite.store import SQLiteStore
 
 __all__ = ["SQLiteStore", "open_sqlite"]
