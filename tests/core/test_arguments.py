@@ -19,7 +19,7 @@ from sessionguard.errors import InvalidArgumentError
 from tests.core.making import counted_bytes
 
 MISSING = [None, "", " ", "\t", "None", "none", "null", "NULL", "nil", "undefined", "NaN", "{}", "[]"]
-MISSING += [0, 1, True, False, 1.5, b"ada", [], {}, object()]  # type: ignore[list-item]
+MISSING += [0, 1, True, False, 1.5, b"ada", [], {}, Mint]  # type: ignore[list-item]
 TOKEN = Mint(counted_bytes()).new("d" * 32, "ada").token
 
 
