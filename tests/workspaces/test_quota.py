@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessionguard import booting
 from sessionguard.errors import QuotaExceededError, WorkspaceError
 from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces, Quota, Usage, Workspace, ledger
@@ -304,7 +305,10 @@ def test_a_ledger_from_before_a_restart_is_counted_anew(workspaces: LocalWorkspa
         stale = (workspace.path.parent / "private" / "ledger").read_bytes()
         workspace.write("b", b"x" * 80)
         (workspace.path.parent / "private" / "ledger").write_bytes(stale)
-        with mock.patch.object(ledger, "_epoch", return_value="another start"), pytest.raises(QuotaExceededError):
+        with (
+            mock.patch.object(booting, "this_boot", return_value=b"another boot id."),
+            pytest.raises(QuotaExceededError),
+        ):
             workspace.write("c", b"x" * 11)
 
 

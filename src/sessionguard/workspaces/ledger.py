@@ -1,6 +1,5 @@
 """Keep the book of a workspace on disk, one writer at a time across threads and processes."""
 
-import functools
 import os
 import random
 import secrets
@@ -9,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from sessionguard import booting
 from sessionguard.core.commands import Fence
 from sessionguard.errors import LockLostError, PathEscapeError, QuotaExceededError, WorkspaceError
 from sessionguard.workspaces.descriptors import FILE_MODE, is_still_named, look, make_file, names_in, open_for_reading
@@ -49,9 +49,9 @@ class Ledger:
     def _entered(self) -> Iterator[Book]:
         with self._lease.using(), self._locked() as descriptor:
             before = os.pread(descriptor, _LARGEST_BOOK_BYTES, 0)
-            book = Book.read(before, _epoch())
+            book = Book.read(before, booting.this_boot().hex())
             if book is None:
-                book = Book(_epoch())
+                book = Book(booting.this_boot().hex())
                 self.recount(book)
             try:
                 yield book
@@ -228,13 +228,3 @@ class Ledger:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE:
             os.fchmod(descriptor, FILE_MODE)
         return descriptor
-
-
-@functools.cache
-def _epoch() -> str:
-    """Give a name of this run of the machine, or empty text where the system has none."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
-            return source.read().strip()
-    except OSError:
-        return ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sessionguard import booting
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
@@ -123,7 +124,7 @@ def test_saves_behind_a_damaged_entry_are_not_silently_forgotten(
         store.save(stage.save(opened, {"n": number}))
     spoil(path, opened)
     (path / row_path(opened.id)).write_bytes(former)
-    monkeypatch.setattr(journal, "this_boot", lambda: b"another boot id.")
+    monkeypatch.setattr(booting, "this_boot", lambda: b"another boot id.")
     again = FileStore(path)
     for command in (stage.get(opened), stage.load(opened), stage.save(opened, {"n": 9})):
         with pytest.raises(StoreDataError, match="journal of a shard is damaged"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sessionguard import booting
 from sessionguard.core import commands as c
 from sessionguard.stores.file import FileStore, changeset, journal
 from sessionguard.testing.contracts.stage import IDLE, SECOND, Stage
@@ -34,7 +35,7 @@ def worked(path: Path) -> Stage:
 
 def stopped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make this another run of the machine."""
-    monkeypatch.setattr(journal, "this_boot", lambda: b"another boot id.")
+    monkeypatch.setattr(booting, "this_boot", lambda: b"another boot id.")
 
 
 def test_files_of_before_come_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +187,7 @@ def test_a_journal_is_cut_only_when_its_new_header_is_flushed(
 
 def test_without_a_boot_id_nothing_is_left_for_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system does not tell its runs apart, files are flushed at each change, and journals stay empty."""
-    monkeypatch.setattr(journal, "this_boot", lambda: journal.UNKNOWN_BOOT)
+    monkeypatch.setattr(booting, "this_boot", lambda: booting.UNKNOWN_BOOT)
     store = FileStore(path)
     stage = Stage(store.identify(c.Identify()))
     opened = store.create(stage.create()).record

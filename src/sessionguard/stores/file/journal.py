@@ -8,17 +8,16 @@ Only the entry is flushed to the disk before an operation is acknowledged. The f
 journal is begun anew, and a journal that is met after a restart of the machine is carried out from its beginning.
 """
 
-import functools
 import os
 import secrets
 import struct
 import time
 import zlib
-from pathlib import Path
 from typing import Final
 
 from attrs import evolve, frozen
 
+from sessionguard import booting
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.file.changeset import Change, Changes, pack, unpack
 
@@ -30,22 +29,9 @@ _MAGIC: Final = b"sgfiles1"
 START: Final = 2 * _SLOT
 _TRIES: Final = 200
 
-UNKNOWN_BOOT: Final = bytes(16)
-"""Without knowing whether the machine was stopped, nothing may be left for later: each entry is flushed at once."""
-
 LIMIT_BYTES: Final = 128 * 1024
 """A journal longer than this is begun anew."""
 _ROOM_BYTES: Final = 16 * 1024
-
-
-@functools.cache
-def this_boot() -> bytes:
-    """Give what tells this run of the machine from every other; `UNKNOWN_BOOT` where the system does not tell."""
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-        return bytes.fromhex(text.strip().replace("-", ""))
-    except (OSError, ValueError):
-        return UNKNOWN_BOOT
 
 
 @frozen
@@ -66,7 +52,7 @@ class Header:
     @property
     def is_settled(self) -> bool:
         """Whether all that was decided is carried out."""
-        return self.applied == self.tail and self.boot == this_boot()
+        return self.applied == self.tail and self.boot == booting.this_boot()
 
 
 class OvertakenError(Exception):
@@ -83,7 +69,7 @@ def damaged() -> StoreDataError:
 
 def new_header() -> Header:
     """Give the header of a journal that is made now."""
-    return Header(0, this_boot(), secrets.token_bytes(16), secrets.token_bytes(8), START, START)
+    return Header(0, booting.this_boot(), secrets.token_bytes(16), secrets.token_bytes(8), START, START)
 
 
 def read_header(descriptor: int) -> Header | None:
@@ -191,7 +177,7 @@ def give_back_room(descriptor: int) -> None:
 
 def begun_anew(header: Header) -> Header:
     """Give the header of the same journal without entries."""
-    return evolve(header, boot=this_boot(), epoch=secrets.token_bytes(8), tail=START, applied=START)
+    return evolve(header, boot=booting.this_boot(), epoch=secrets.token_bytes(8), tail=START, applied=START)
 
 
 def _read(descriptor: int, header: Header, at: int, end: int | None) -> tuple[dict[str, Change], int]:

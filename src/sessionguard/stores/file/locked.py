@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from attrs import define, evolve, field
 
+from sessionguard import booting
 from sessionguard.errors import MisuseError, StoreDataError
 from sessionguard.stores.file import changeset, journal
 from sessionguard.stores.file.journal import Header, OvertakenError
@@ -51,7 +52,7 @@ class LockedShard:
         if self.header.is_settled:
             return
         with _told_as_damage():
-            if self.header.boot == journal.this_boot():
+            if self.header.boot == booting.this_boot():
                 self._carry_out(journal.decided(self.descriptor, self.header), {})
                 return
             changes, tail = journal.everything(self.descriptor, self.header)
@@ -73,7 +74,7 @@ class LockedShard:
     def _carry_out(self, changes: changeset.Changes, prepared: Mapping[str, str]) -> None:
         changeset.apply(self._folder, self.desk.shard, changes, prepared)
         self.header = journal.write_header(self.descriptor, evolve(self.header, applied=self.header.tail))
-        if self.header.tail > journal.LIMIT_BYTES or self.header.boot == journal.UNKNOWN_BOOT:
+        if self.header.tail > journal.LIMIT_BYTES or self.header.boot == booting.UNKNOWN_BOOT:
             try:
                 self._begin_anew()
             except StoreDataError as error:

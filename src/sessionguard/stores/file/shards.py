@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from attrs import define
 
+from sessionguard import booting
 from sessionguard.errors import StoreError, StoreUnavailableError
 from sessionguard.forking import after_fork
 from sessionguard.stores.file import ballast, changeset, journal
@@ -151,7 +152,7 @@ class Shards:
         try:
             header = journal.read_header(descriptor)
             self._check(folder, shard, known, header)
-            if header is not None and header.boot != journal.this_boot():
+            if header is not None and header.boot != booting.this_boot():
                 return None
             # Without a header it is being made, and nothing was decided yet.
             decided = {} if header is None or header.is_settled else journal.decided(descriptor, header)
