@@ -7,8 +7,8 @@ import pytest
 
 from sessionguard.core import commands as c
 from sessionguard.errors import StoreUnavailableError
+from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.sqlite import SQLiteStore, schema
-from sessionguard.stores.sqlite.retrying import Deadline
 from sessionguard.testing import Profile, play_all
 from sessionguard.testing.contracts.stage import Stage
 from tests.stores.sqlite.workers import open_fresh

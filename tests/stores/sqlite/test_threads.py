@@ -10,8 +10,9 @@ import pytest
 
 from sessionguard.core import commands as c
 from sessionguard.errors import MisuseError, StoreTimeoutError
+from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.sqlite import SQLiteStore, transactions
-from sessionguard.stores.sqlite.retrying import Deadline, Turn, wait_for
+from sessionguard.stores.sqlite.retrying import Turn, wait_for
 from sessionguard.testing import Profile
 from sessionguard.testing.contracts.stage import Stage
 from tests.stores.sqlite.conftest import OpenStore

@@ -12,6 +12,7 @@ from sessionguard.core.lifecycle import EXPIRED_REASON, Verb, allows
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import StoreError
+from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.file import operations
 from sessionguard.stores.file.listing import ids_of_owner
 from sessionguard.stores.file.locked import LockedShard
@@ -22,7 +23,6 @@ from sessionguard.stores.file.sessions import ENDED, EXPIRING, FORGETTABLE, fini
 from sessionguard.stores.file.shards import Shards
 from sessionguard.stores.file.timelines import Timeline
 from sessionguard.stores.file.views import Desk, View
-from sessionguard.stores.file.waiting import Deadline
 
 _log = logging.getLogger("sessionguard.file")
 

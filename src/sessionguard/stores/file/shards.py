@@ -17,12 +17,13 @@ from attrs import define
 from sessionguard import booting
 from sessionguard.errors import StoreError, StoreUnavailableError
 from sessionguard.forking import after_fork
+from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.file import ballast, changeset, journal
 from sessionguard.stores.file.folder import Folder, lost, open_folder
 from sessionguard.stores.file.journal import Header, OvertakenError
 from sessionguard.stores.file.locked import LockedShard, forked_in_a_call
 from sessionguard.stores.file.views import Desk, View
-from sessionguard.stores.file.waiting import Deadline, Turns, lock_exclusively, unlock
+from sessionguard.stores.file.waiting import Turns, lock_exclusively, unlock
 
 R = TypeVar("R")
 

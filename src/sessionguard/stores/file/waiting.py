@@ -1,32 +1,12 @@
 """Waiting for the lock of a shard: threads of one process in turn, processes by short jittered tries."""
 
-import random
 import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Final
 
 from sessionguard.errors import StoreTimeoutError
-
-_FIRST_DELAY: Final = 0.0002
-_LONGEST_DELAY: Final = 0.005
-
-# Seeded from the system at import and again by the interpreter in a forked child; jitter is no secret.
-_jitter = random.uniform
-
-
-class Deadline:
-    """When the patience of one call is over, whatever it waits for and however often."""
-
-    def __init__(self, patience_seconds: float) -> None:
-        self.patience_seconds = patience_seconds
-        self._at = time.monotonic() + patience_seconds
-
-    @property
-    def seconds_left(self) -> float:
-        """How long the call may still wait; 0 if its patience is over."""
-        return max(0.0, self._at - time.monotonic())
+from sessionguard.stores.deadline import Deadline, short_delays
 
 
 class Turns:
@@ -79,15 +59,14 @@ def lock_exclusively(descriptor: int, operation: str, deadline: Deadline) -> Non
     Raises:
         StoreTimeoutError: others held it for the whole time.
     """
-    delay = _FIRST_DELAY
+    delays = short_delays()
     while not _try_to_lock(descriptor):
         left = deadline.seconds_left
         if not left:
             raise StoreTimeoutError(
                 "file", operation, f"another process kept a lock, for {deadline.patience_seconds:g} s with all waits"
             )
-        time.sleep(min(left, _jitter(delay / 4, delay)))
-        delay = min(delay * 2, _LONGEST_DELAY)
+        time.sleep(min(left, next(delays)))
 
 
 def _try_to_lock(descriptor: int) -> bool:

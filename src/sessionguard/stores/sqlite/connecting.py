@@ -8,8 +8,9 @@ from typing import Any
 from attrs import define, field
 
 from sessionguard.errors import ConfigurationError, StoreTimeoutError
+from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.sqlite import placement, rows
-from sessionguard.stores.sqlite.retrying import Deadline, until_free
+from sessionguard.stores.sqlite.retrying import until_free
 from sessionguard.stores.sqlite.versions import refuse_too_old, warn_of_known_bugs
 
 

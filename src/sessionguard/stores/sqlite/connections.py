@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from sessionguard.errors import MisuseError, StoreUnavailableError
+from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.sqlite import schema, watching
 from sessionguard.stores.sqlite.connecting import Connection, configure, connect, prepare_file
-from sessionguard.stores.sqlite.retrying import Deadline, Turn, wait_for
+from sessionguard.stores.sqlite.retrying import Turn, wait_for
 from sessionguard.stores.sqlite.watching import FileWatch
 
 _log = logging.getLogger("sessionguard.sqlite")

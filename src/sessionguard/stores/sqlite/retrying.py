@@ -5,34 +5,15 @@ processes writing in a tight loop it took over 5 s and failed, while short jitte
 wait under 0.4 s at the same throughput. So connections have no busy handler, and this is the only waiting.
 """
 
-import random
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from sessionguard.errors import StoreTimeoutError
+from sessionguard.stores.deadline import Deadline, short_delays
 
 R = TypeVar("R")
-
-_FIRST_DELAY: Final = 0.0002
-_LONGEST_DELAY: Final = 0.005
-
-# Seeded from the system at import and again by the interpreter in a forked child; jitter is no secret.
-_jitter = random.uniform
-
-
-class Deadline:
-    """When the patience of one call is over, whatever it waits for and however often."""
-
-    def __init__(self, patience_seconds: float) -> None:
-        self.patience_seconds = patience_seconds
-        self._at = time.monotonic() + patience_seconds
-
-    @property
-    def seconds_left(self) -> float:
-        """How long the call may still wait; 0 if its patience is over."""
-        return max(0.0, self._at - time.monotonic())
 
 
 class Turn(Protocol):
@@ -69,10 +50,9 @@ def until_free(operation: str, attempt: Callable[[], R], deadline: Deadline) -> 
     except sqlite3.OperationalError as error:
         if not is_busy(error):
             raise
-    delay = _FIRST_DELAY
+    delays = short_delays()
     while True:
-        time.sleep(_jitter(delay / 4, delay))
-        delay = min(delay * 2, _LONGEST_DELAY)
+        time.sleep(next(delays))
         try:
             return attempt()
         except sqlite3.OperationalError as error:

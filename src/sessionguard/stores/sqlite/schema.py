@@ -7,7 +7,8 @@ from typing import Final
 
 from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import StoreDataError
-from sessionguard.stores.sqlite.retrying import Deadline, until_free
+from sessionguard.stores.deadline import Deadline
+from sessionguard.stores.sqlite.retrying import until_free
 
 
 def _migrations() -> tuple[tuple[int, str, str], ...]:

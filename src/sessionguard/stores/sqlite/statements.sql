@@ -9,7 +9,7 @@ ended_us, version, generation, token_hash, previous_hash, previous_until_us, tou
 last_seen_us = max(last_seen_us, :now), expires_us = min(max(last_seen_us, :now) + idle_us, absolute_us)
 
 -- macro: remembered
-substr(:operation || ',' || operations, 1, 32 * 17)
+substr(:operation || ',' || operations, 1, @kept * 17)
 
 -- macro: finish
 active = 0, data = CASE keeps_data WHEN 1 THEN data ELSE '{}' END, operations = @remembered
@@ -167,7 +167,7 @@ UPDATE sg_lock SET until_us = :now + :lease
 quote(:holder) || ':' || fence || ','
 
 -- name: release_lock
-UPDATE sg_lock SET holder = NULL, released = substr(@release || released, 1, max(832, 32 * length(@release)))
+UPDATE sg_lock SET holder = NULL, released = substr(@release || released, 1, @kept * max(26, length(@release)))
  WHERE session_id = :id AND name = :name AND holder = :holder RETURNING fence
 
 -- name: lock_fence

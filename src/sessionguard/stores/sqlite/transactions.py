@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sessionguard.core.commands import Command
+from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.sqlite.connections import Connections
-from sessionguard.stores.sqlite.retrying import Deadline, is_busy, until_free, wait_for
+from sessionguard.stores.sqlite.retrying import is_busy, until_free, wait_for
 from sessionguard.stores.sqlite.translation import translated
 
 C = TypeVar("C", bound=Command[Any])
