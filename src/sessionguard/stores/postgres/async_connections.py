@@ -129,7 +129,7 @@ class AsyncConnections:
                 raise IdentityMismatchError(NAME, verb, "echo")
         except (psycopg.Error, OverflowError) as error:
             self._settle(pool, line, error)
-            raise translated(verb, error) from error
+            raise translated(verb, error, self._settings, connection) from error
         except BaseException:
             # Cancelled: the answer may still be under way, and the next task must not be given it.
             pool.close(line)
@@ -142,7 +142,7 @@ class AsyncConnections:
         self._pool()
         line = AsyncLine(object())
         try:
-            return await _played(operation, script, await self._connected(line), seconds)
+            return await _played(operation, script, await self._connected(line), self._settings, seconds)
         except psycopg.Error as error:
             raise refused(error) from error
         finally:
@@ -253,15 +253,17 @@ class AsyncConnections:
 
 
 async def _prepare(connection: AsyncConnection, settings: Settings) -> None:
-    if await _played("connect", due_at_first_use(settings), connection, settings.answer_seconds):
-        await _played("migrate", migrated(settings.schema), connection, LONGEST_SECONDS)
+    if await _played("connect", due_at_first_use(settings), connection, settings, settings.answer_seconds):
+        await _played("migrate", migrated(settings.schema), connection, settings, LONGEST_SECONDS)
         connection.answer_by = time.monotonic() + settings.answer_seconds
     else:
         connection.answer_by = 0.0
 
 
-async def _played(operation: str, script: Script[R], connection: AsyncConnection, seconds: float) -> R:
+async def _played(
+    operation: str, script: Script[R], connection: AsyncConnection, settings: Settings, seconds: float
+) -> R:
     try:
         return await play_async(script, connection, seconds)
     except psycopg.Error as error:
-        raise translated(operation, error) from error
+        raise translated(operation, error, settings, connection) from error

@@ -76,7 +76,7 @@ class Connections:
                 raise IdentityMismatchError(NAME, verb, "echo")
         except (psycopg.Error, OverflowError) as error:
             self._settle(line, error)
-            raise translated(verb, error) from error
+            raise translated(verb, error, self._settings, connection) from error
         except BaseException:
             # Interrupted: the answer may still be under way, and the next caller must not be given it.
             self._close(line)
@@ -89,7 +89,7 @@ class Connections:
         self._require_usable()
         line = Line(self._epoch)
         try:
-            return _played(operation, script, self._connected(line), seconds)
+            return _played(operation, script, self._connected(line), self._settings, seconds)
         except psycopg.Error as error:
             raise refused(error) from error
         finally:
@@ -251,15 +251,15 @@ class Connections:
 
 
 def _prepare(connection: BlockingConnection, settings: Settings) -> None:
-    if _played("connect", due_at_first_use(settings), connection, settings.answer_seconds):
-        _played("migrate", migrated(settings.schema), connection, LONGEST_SECONDS)
+    if _played("connect", due_at_first_use(settings), connection, settings, settings.answer_seconds):
+        _played("migrate", migrated(settings.schema), connection, settings, LONGEST_SECONDS)
         connection.answer_by = time.monotonic() + settings.answer_seconds
     else:
         connection.answer_by = 0.0
 
 
-def _played(operation: str, script: Script[R], connection: BlockingConnection, seconds: float) -> R:
+def _played(operation: str, script: Script[R], connection: BlockingConnection, settings: Settings, seconds: float) -> R:
     try:
         return play(script, connection, seconds)
     except psycopg.Error as error:
-        raise translated(operation, error) from error
+        raise translated(operation, error, settings, connection) from error

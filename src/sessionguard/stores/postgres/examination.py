@@ -1,15 +1,17 @@
 """What `sessionguard doctor` looks at in a PostgreSQL store. Nothing here changes the database."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sessionguard.errors import ConfigurationError, StoreError
 from sessionguard.stores.contract import Finding
 from sessionguard.stores.postgres.async_connections import AsyncConnections
 from sessionguard.stores.postgres.connections import Connections
+from sessionguard.stores.postgres.rights import grants
 from sessionguard.stores.postgres.schema import MIGRATIONS, NEWEST, Script, version_of
 from sessionguard.stores.postgres.settings import Settings
+from sessionguard.stores.postgres.translation import ON_THE_PRIMARY
 
 _TABLES: Final = ("sg_session", "sg_lock", "sg_operation", "sg_store", "sg_schema")
 _LARGEST_SKEW_SECONDS: Final = 5.0
@@ -119,7 +121,7 @@ def _standby(is_standby: bool) -> Finding:
         return Finding("ok", "role", "primary")
     return Finding(
         "problem", "role", "the server is a standby, where nothing can be written",
-        "name the primary in the store URL, or all servers with target_session_attrs=read-write",
+        ON_THE_PRIMARY,
     )  # fmt: skip
 
 
@@ -145,11 +147,12 @@ def _schema(version: int, schema: str) -> Finding:
 
 
 def _contents(schema: str) -> Script[list[Finding]]:
+    ((role,),) = yield "SELECT current_user::text", None
     missing = yield from _missing_privileges(schema)
     if missing:
-        remedy = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO this role"
-        return [Finding("problem", "privileges", f"this role may not use {', '.join(missing)}", remedy)]
-    findings = [Finding("ok", "privileges", "this role may read and write all tables")]
+        remedy = f"let the owner of the schema run: {grants(schema, role)}"
+        return [Finding("problem", "privileges", f"the role {role} may not use {', '.join(missing)}", remedy)]
+    findings = [Finding("ok", "privileges", f"the role {role} may read and write all tables")]
     findings.append((yield from _indexes(schema)))
     findings.append((yield from _slots(schema)))
     return findings
@@ -180,8 +183,12 @@ def _indexes(schema: str) -> Script[Finding]:
     if lacking:
         return Finding("problem", "indexes", f"missing: {', '.join(sorted(lacking))}", remedy)
     if broken:
-        return Finding("problem", "indexes", f"invalid: {', '.join(broken)}", "REINDEX INDEX each of them")
+        return Finding("problem", "indexes", f"invalid: {', '.join(broken)}", _reindexing(broken))
     return Finding("ok", "indexes", "all there and valid")
+
+
+def _reindexing(names: Sequence[str]) -> str:
+    return f"let the owner of the schema run: {'; '.join(f'REINDEX INDEX {name}' for name in names)}"
 
 
 def _slots(schema: str) -> Script[Finding]:

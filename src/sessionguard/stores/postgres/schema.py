@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from sessionguard.errors import StoreDataError, StoreUnavailableError
+from sessionguard.stores.postgres.rights import grants
 from sessionguard.stores.postgres.settings import Settings
-from sessionguard.stores.postgres.translation import NAME
+from sessionguard.stores.postgres.translation import NAME, ON_THE_PRIMARY
 
 R = TypeVar("R")
 
@@ -74,8 +75,18 @@ def due_at_first_use(settings: Settings) -> Script[list[str]]:
     return names
 
 
+def require_primary(operation: str) -> Script[None]:
+    """Raise `StoreUnavailableError` on a standby, where nothing can be changed."""
+    ((is_standby,),) = yield "SELECT pg_catalog.pg_is_in_recovery()", None
+    if is_standby:
+        remedy = f"{operation} on the primary: {ON_THE_PRIMARY}"
+        raise StoreUnavailableError(NAME, operation, f"this server is a standby; {remedy}", transient=True)
+
+
 def migrated(schema: str) -> Script[list[str]]:
     """Apply what is due, in one transaction, and name it; several processes may try at once."""
+    yield from require_primary("migrate")
+    ((role,),) = yield "SELECT current_user::text", None
     yield "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", None
     yield f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{LONGEST_SECONDS:.0f}s'", None
     yield "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"sessionguard migrate {schema}"]
@@ -84,7 +95,7 @@ def migrated(schema: str) -> Script[list[str]]:
     try:
         yield from _apply(schema, names)
     except psycopg.errors.InsufficientPrivilege as error:
-        raise StoreUnavailableError(NAME, "migrate", _grants(schema, names)) from error
+        raise StoreUnavailableError(NAME, "migrate", _needed(schema, names, role)) from error
     yield "COMMIT", None
     return names
 
@@ -107,9 +118,9 @@ def _apply(schema: str, names: list[str]) -> Script[None]:
             yield "INSERT INTO sg_schema (version) VALUES (%s)", [number]
 
 
-def _grants(schema: str, names: list[str]) -> str:
+def _needed(schema: str, names: list[str], role: str) -> str:
     return (
-        f"this role may not make or change the schema {schema} ({len(names)} migrations are due); run `sessionguard "
-        f"migrate` once with a role that may, then GRANT USAGE ON SCHEMA {schema} TO this role and GRANT SELECT, "
-        f"INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO this role"
+        f"the role {role} may not make or change the schema {schema} ({len(names)} migrations are due); run "
+        "`sessionguard migrate` once with a role that may, the owner of the schema or of the database, and let that "
+        f"run: {grants(schema, role)}"
     )

@@ -4,13 +4,14 @@
 deadlock. Messages of the server are shown by their first line, which names objects and never values.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from attrs import frozen
 
 from sessionguard.errors import SessionGuardError, StoreDataError, StoreTimeoutError, StoreUnavailableError
 from sessionguard.stores.postgres.connecting import NoAnswerError
+from sessionguard.stores.postgres.rights import grants
 from sessionguard.stores.postgres.settings import Settings
 
 NAME: Final = "postgresql"
@@ -24,24 +25,22 @@ class _Meaning:
 
 _RESTARTING: Final = _Meaning("the server is restarting or shutting down", transient=True)
 _MIGRATE: Final = _Meaning("run `sessionguard migrate` with the role that owns the schema")
+ON_THE_PRIMARY: Final = "name the primary in the store URL, or all servers with target_session_attrs=read-write"
+"""What helps where a server takes no changes."""
+_STANDBY: Final = _Meaning(f"this server is a standby; {ON_THE_PRIMARY}", transient=True)
 # By SQLSTATE, or by its class.
 _MEANINGS: Final[dict[str, _Meaning]] = {
     "08": _Meaning("the connection was lost", transient=True),
     "08P01": _Meaning("a proxy in between takes no settings of a connection: add prepare=false to the store URL"),
-    "0A000": _Meaning("the schema was migrated under an open connection", transient=True),
     "26000": _Meaning("a proxy in between shares connections: add prepare=false to the store URL"),
     "42P05": _Meaning("a proxy in between shares connections: add prepare=false to the store URL"),
-    "25006": _Meaning(
-        "it is a replica or read-only; name the primary in the URL, or all with target_session_attrs=read-write",
-        transient=True,
-    ),
+    "25006": _Meaning(f"this server is a standby or read-only; {ON_THE_PRIMARY}", transient=True),
     "28": _Meaning("check the user, the password and pg_hba.conf of the server"),
     "3D000": _Meaning("create the database, or correct its name in the URL"),
     "3F000": _MIGRATE,
     "40": _Meaning("another transaction was in the way; nothing was done", transient=True),
     "42P01": _MIGRATE,
     "42883": _MIGRATE,
-    "42501": _Meaning("grant this role what docs/how-to/postgresql.md names"),
     "53000": _Meaning("the server lacks resources"),
     "53100": _Meaning("the disk of the server is full: free some space; what was stored before is intact"),
     "53200": _Meaning("the server is out of memory: give it more, or let it serve fewer connections"),
@@ -53,8 +52,12 @@ _MEANINGS: Final[dict[str, _Meaning]] = {
     "57P03": _RESTARTING,
     "57P05": _Meaning("the server closed the idle connection", transient=True),
     "58": _Meaning("the server could not use its files: see its log"),
+    # Ours, for what has no SQLSTATE of its own.
+    "cached plan": _Meaning("the schema was migrated under an open connection", transient=True),
+    "standby": _STANDBY,
     # Ours, for what libpq finds wrong before the server is asked anything.
     "ssl": _Meaning("check sslmode and the certificates that the URL names, and ssl in postgresql.conf"),
+    "no connect": _Meaning("let the owner of the database run GRANT CONNECT ON DATABASE for this role"),
     "gss": _Meaning("get a ticket (kinit), or leave out gssencmode=require"),
     "url": _Meaning("correct the address or the option in the store URL"),
 }
@@ -70,6 +73,7 @@ _REFUSALS: Final = (
     ("is not permitted to log in", "28000"),
     ("unsupported startup parameter", "08P01"),
     ("role ", "28000"),
+    ("permission denied for database", "no connect"),
     ("too many clients", "53300"),
     ("too many connections", "53300"),
     ("remaining connection slots", "53300"),
@@ -101,8 +105,10 @@ _GONE: Final = (
 )  # fmt: skip
 
 
-def translated(operation: str, error: psycopg.Error | OverflowError) -> SessionGuardError:
-    """Give our error for one that psycopg raised while the server was asked."""
+def translated(
+    operation: str, error: psycopg.Error | OverflowError, settings: Settings, connection: "psycopg.BaseConnection[Any]"
+) -> SessionGuardError:
+    """Give our error for one that psycopg raised while the server was asked on `connection`."""
     if isinstance(error, NoAnswerError):
         return StoreUnavailableError(
             NAME, operation, f"{error}; see that it is well and can be reached", transient=True
@@ -115,7 +121,11 @@ def translated(operation: str, error: psycopg.Error | OverflowError) -> SessionG
         return StoreTimeoutError(NAME, operation, f"others kept what it needs locked ({_message(error)})")
     if state.startswith(_UNREADABLE):
         return StoreDataError(NAME, operation, f"{_message(error)} ({state})")
-    return _unavailable(operation, _message(error), state)
+    if state == "42501":
+        # The connection is well, so it knows whose it is.
+        remedy = f"let the owner of the schema run: {grants(settings.schema, connection.info.user)}"
+        return StoreUnavailableError(NAME, operation, f"{_message(error)}; {remedy}")
+    return _unavailable(operation, _message(error), _unsupported(error) if state == "0A000" else state)
 
 
 def refused(error: psycopg.Error) -> SessionGuardError:
@@ -156,6 +166,17 @@ def is_lost(error: BaseException) -> bool:
     if state is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return state in ("25006", "0A000") or (state[:2] in ("08", "57") and state not in _TIMEOUTS)
+
+
+def _unsupported(error: psycopg.Error | OverflowError) -> str:
+    """Tell apart what has the SQLSTATE 0A000: by the function of the server that said so, for words are translated."""
+    origin = (error.diag.source_function if isinstance(error, psycopg.Error) else None) or ""
+    # PostgreSQL 13 to 15, and since: a standby takes no BEGIN ... READ WRITE.
+    if origin in ("check_XactReadOnly", "check_transaction_read_only") or "during recovery" in str(error):
+        return "standby"
+    if origin == "RevalidateCachedQuery" or "cached plan" in str(error):
+        return "cached plan"
+    return "0A000"
 
 
 def _unavailable(operation: str, text: str, state: str) -> StoreUnavailableError:
