@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sessionguard import AsyncSessionGuard, SessionGuard
 from tests.guard.awaiting import Awaited
@@ -25,6 +25,10 @@ class Engine:
     def is_shared(self) -> bool:
         """Whether another process that opens the URL finds the same sessions."""
         return self.kind != "memory"
+
+    def numbered(self, number: int) -> "Engine":
+        """Give another empty place on the same engine."""
+        return self if self.kind == "memory" else evolve(self, url=f"{self.url}_{number}")
 
     @property
     def has_own_clock(self) -> bool:

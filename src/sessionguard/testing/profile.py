@@ -21,6 +21,10 @@ class Profile:
     """Rounds of the one race with a quoted count: all callers of all processes open one slot."""
     slot_callers: int
     slot_processes: int
+    encounter_schedules: int
+    """How many schedules of one encounter are played at most."""
+    encounter_seconds: float
+    """How long one encounter is searched on a store that is reached through a disk or a server."""
     examples: int
     """Traces that the state machine draws in each mode."""
     steps: int
@@ -29,6 +33,8 @@ class Profile:
     """Random programs on which the searches of the scheduler are compared with all schedules there are."""
     kills: int
     """How many processes are killed while they write."""
+    storms: int
+    """How many histories of unscheduled clients are recorded and checked, on each engine."""
     live_rows: int
     """How many sessions a store holds when the cost of asking for a few of them is measured."""
     seconds: float
@@ -45,10 +51,13 @@ CI: Final = Profile(
     slot_rounds=8,
     slot_callers=16,
     slot_processes=3,
+    encounter_schedules=4_000,
+    encounter_seconds=0.5,
     examples=15,
     steps=30,
     programs=40,
     kills=5,
+    storms=3,
     live_rows=5_000,
     seconds=1.0,
     patience=60.0,
@@ -61,10 +70,13 @@ DEEP: Final = Profile(
     slot_rounds=400,
     slot_callers=64,
     slot_processes=8,
+    encounter_schedules=100_000,
+    encounter_seconds=20.0,
     examples=300,
     steps=60,
     programs=1_500,
     kills=100,
+    storms=30,
     live_rows=100_000,
     seconds=15.0,
     patience=600.0,

@@ -8,8 +8,8 @@ from sessionguard.testing.history import Illegal, SessionModel, check
 from sessionguard.testing.model import ModelStore
 from sessionguard.testing.mutants.catalogue import MUTANTS
 from sessionguard.testing.mutants.planting import Gap
+from sessionguard.testing.storms import storm
 from tests.testing.history.simulated import simulated
-from tests.testing.history.storms import storm
 
 ONE_AFTER_THE_OTHER = (
     "AdoptsUnknownTokens",

@@ -1,4 +1,4 @@
-"""Storms: a few clients in threads who do everything at once to a few owners, on any store."""
+"""Storms in one process: clients in threads, and clients in tasks whose calls are cancelled now and then."""
 
 import asyncio
 import random
@@ -13,9 +13,14 @@ from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.history import Actor, History, recorded, recorded_async
 from sessionguard.testing.history.sessions.objections import records_in
 
+_PATIENCE_SECONDS = 60
+
 
 def storm(store: Any, *, clients: int = 4, operations: int = 40, seed: int = 0, **habits: Any) -> History:
-    """Let the clients loose on `store` and give what they did and saw."""
+    """Let clients in threads loose on an empty `store`, and give what they did and saw.
+
+    `seed` decides what each asks; `habits` are further arguments of `Actor`. What a call raises is raised.
+    """
     history = History(instants=now_us)
     stage = Stage(store.identify(c.Identify()))
     actors = [Actor(stage, seed * 100 + number, **habits) for number in range(clients)]
@@ -24,28 +29,38 @@ def storm(store: Any, *, clients: int = 4, operations: int = 40, seed: int = 0, 
 
     def play(number: int) -> None:
         mine = recorded(store, history, f"client {number}")
-        barrier.wait(30)
         try:
+            barrier.wait(_PATIENCE_SECONDS)
             for command in actors[number].commands(operations):
-                reply = command.apply(mine)
-                for actor in actors:
-                    actor.show(command, records_in(reply), reply)
+                _show(actors, command, command.apply(mine))
         except BaseException as error:
             troubles.append(error)
 
-    threads = [threading.Thread(target=play, args=(number,)) for number in range(clients)]
+    threads = [threading.Thread(target=play, args=(number,), daemon=True) for number in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
-    assert not troubles, troubles[0]
+        thread.join(_PATIENCE_SECONDS)
+    if any(thread.is_alive() for thread in threads):
+        raise TimeoutError(f"a call of the storm took longer than {_PATIENCE_SECONDS} s")
+    if troubles:
+        raise troubles[0]
     return history
 
 
 async def async_storm(
-    store: AsyncStore, *, clients: int = 4, operations: int = 40, seed: int = 0, **habits: Any
+    store: AsyncStore,
+    *,
+    clients: int = 4,
+    operations: int = 40,
+    seed: int = 0,
+    cancelled: float = 0.2,
+    **habits: Any,
 ) -> History:
-    """The same with tasks on an async store; every fifth call is cancelled, at whichever await it has come to."""
+    """The same with tasks on an async store; that share of the calls is cancelled, at whichever await it has come to.
+
+    A cancelled call is in the history as one of unknown outcome.
+    """
     history = History(instants=now_us)
     stage = Stage(await store.identify(c.Identify()))
     actors = [Actor(stage, seed * 100 + number, **habits) for number in range(clients)]
@@ -55,7 +70,7 @@ async def async_storm(
         mine = recorded_async(store, history, f"client {number}")
         for command in actors[number].commands(operations):
             call = asyncio.ensure_future(command.apply(mine))
-            if draw.random() < 0.2:
+            if draw.random() < cancelled:
                 for _ in range(draw.randrange(4)):
                     await asyncio.sleep(0)
                 call.cancel()
@@ -65,13 +80,17 @@ async def async_storm(
                 continue
             if isinstance(reply, BaseException):
                 raise reply
-            for actor in actors:
-                actor.show(command, records_in(reply), reply)
+            _show(actors, command, reply)
 
     await asyncio.gather(*(play(number) for number in range(clients)))
     return history
 
 
+def _show(actors: Sequence[Actor], command: c.Command[Any], reply: Any) -> None:
+    for actor in actors:
+        actor.show(command, records_in(reply), reply)
+
+
 def now_us() -> int:
-    """Give what the clock of this machine shows."""
+    """Give what the clock of this machine shows, in microseconds."""
     return time.time_ns() // 1000
