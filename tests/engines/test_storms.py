@@ -13,9 +13,10 @@ import pytest
 from sessionguard.stores.contract import AsyncStore, AsyncTwin, Store
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.opening import open_store
-from sessionguard.testing import Profile
+from sessionguard.testing import PostgresServer, Profile, RedisServer
 from sessionguard.testing.history import History, SessionModel, check
 from sessionguard.testing.storms import async_storm, storm, storm_of_killed, storm_of_processes
+from tests.conftest import installed
 from tests.engines.conftest import SHARED, Engine
 
 UNTIMED: dict[str, Any] = {"timed": False, "instants": (timedelta(0),)}
@@ -91,6 +92,25 @@ def test_storms_with_killed_processes_are_legal(engine: Engine, tmp_path: Path, 
     for seed in range(sg_profile.storms):
         opener = partial(open_store, engine.numbered(seed).url)
         assert_legal(storm_of_killed(opener, tmp_path, after=15 + seed, seed=seed))
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("kind", ["postgres", "redis"])
+def test_storms_with_a_killed_server_are_legal(kind: str, sg_profile: Profile) -> None:
+    """A server that is killed and comes back has done what it acknowledged; the rest was done, once, or was not."""
+    with installed(partial(RedisServer, appendonly="always") if kind == "redis" else PostgresServer) as server:
+
+        def kill_and_start() -> None:
+            server.kill()
+            server.start()
+
+        for seed in range(sg_profile.storms):
+            place = Engine(kind, f"{server.url}?{'prefix' if kind == 'redis' else 'schema'}=storm").numbered(seed)
+            store = open_store(place.url)
+            history = storm(store, clients=4, operations=80, seed=seed, disturb=kill_and_start)
+            store.close()
+            assert any(operation.outcome == "info" for operation in history.operations)
+            assert_legal(history)
 
 
 def _overlaps(history: History) -> bool:

@@ -4,10 +4,11 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sessionguard.core import commands as c
+from sessionguard.errors import StoreUnavailableError
 from sessionguard.stores.contract import AsyncStore
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.history import Actor, History, recorded, recorded_async
@@ -16,10 +17,20 @@ from sessionguard.testing.history.sessions.objections import records_in
 _PATIENCE_SECONDS = 60
 
 
-def storm(store: Any, *, clients: int = 4, operations: int = 40, seed: int = 0, **habits: Any) -> History:
+def storm(
+    store: Any,
+    *,
+    clients: int = 4,
+    operations: int = 40,
+    seed: int = 0,
+    disturb: Callable[[], object] | None = None,
+    **habits: Any,
+) -> History:
     """Let clients in threads loose on an empty `store`, and give what they did and saw.
 
-    `seed` decides what each asks; `habits` are further arguments of `Actor`. What a call raises is raised.
+    `seed` decides what each asks; `habits` are further arguments of `Actor`. With `disturb`, which is called beside
+    them, calls may find the store unavailable: their outcome is unknown, and the client goes on when it is back. What
+    else is raised, by a call or by `disturb`, is raised.
     """
     history = History(instants=now_us)
     stage = Stage(store.identify(c.Identify()))
@@ -32,13 +43,20 @@ def storm(store: Any, *, clients: int = 4, operations: int = 40, seed: int = 0, 
         try:
             barrier.wait(_PATIENCE_SECONDS)
             for command in actors[number].commands(operations):
-                _show(actors, command, command.apply(mine))
+                try:
+                    _show(actors, command, command.apply(mine))
+                except StoreUnavailableError:
+                    if disturb is None:
+                        raise
+                    _wait_for(store)
         except BaseException as error:
             troubles.append(error)
 
     threads = [threading.Thread(target=play, args=(number,), daemon=True) for number in range(clients)]
     for thread in threads:
         thread.start()
+    if disturb is not None:
+        disturb()
     for thread in threads:
         thread.join(_PATIENCE_SECONDS)
     if any(thread.is_alive() for thread in threads):
@@ -46,6 +64,18 @@ def storm(store: Any, *, clients: int = 4, operations: int = 40, seed: int = 0, 
     if troubles:
         raise troubles[0]
     return history
+
+
+def _wait_for(store: Any) -> None:
+    patience_ends = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            store.identify(c.Identify())
+            return
+        except StoreUnavailableError:
+            if time.monotonic() > patience_ends:
+                raise
+            time.sleep(0.01)
 
 
 async def async_storm(
