@@ -1,13 +1,18 @@
 """Cancels an async operation at each of its suspension points, one run for each, in every way a task is cancelled."""
 
 import asyncio
+import re
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from functools import partial
 from inspect import isawaitable
+from pathlib import Path
+from types import FrameType
 from typing import Any, Final, Literal
 
-from attrs import frozen
+from attrs import evolve, field, frozen
+
+from sessionguard.errors import InvalidArgumentError
 
 CancelWay = Literal["once", "twice", "late", "timeout", "sibling"]
 CANCEL_WAYS: Final[tuple[CancelWay, ...]] = ("once", "twice", "late", "timeout", "sibling")
@@ -23,13 +28,38 @@ class CancelError(AssertionError):
 
 @frozen
 class CancelPoint:
-    """Where a run was cancelled: at its suspension point `number`, counted from 1, in this way."""
+    """Where a run was cancelled: at its suspension point `number`, counted from 1, in this way.
+
+    `again` is the suspension of its cleaning up, counted from 1, at which it was cancelled a second time.
+    """
 
     way: CancelWay
     number: int
+    again: int | None = None
+    place: str = field(default="", eq=False)
+    """Where it stood then: function, file and line."""
+
+    @property
+    def id(self) -> str:
+        """The text by which exactly this point is asked for again, such as `once@3` or `twice@3+1`."""
+        return f"{self.way}@{self.number}" + (f"+{self.again}" if self.again else "")
+
+    @classmethod
+    def parse(cls, text: str) -> "CancelPoint":
+        """Give the point of an id. Raises `InvalidArgumentError` if it is none."""
+        found = _ID.fullmatch(text)
+        if found is None:
+            raise InvalidArgumentError("only", text, "give the id that a report printed, such as once@3 or twice@3+1")
+        way: Any = found["way"]
+        return cls(way, int(found["number"]), int(found["again"] or 1) if way == "twice" else None)
 
     def __str__(self) -> str:
-        return f"cancelled at suspension point {self.number} ({self.way})"
+        again = f", and at suspension {self.again} after that, if there is one" if self.again else ""
+        place = f", in {self.place}" if self.place else ""
+        return f"cancelled at suspension point {self.number} ({self.way}){again}{place}"
+
+
+_ID: Final = re.compile(rf"(?P<way>{'|'.join(CANCEL_WAYS)})@(?P<number>[1-9]\d*)(\+(?P<again>[1-9]\d*))?")
 
 
 @frozen
@@ -37,10 +67,12 @@ class CancelReport:
     """How many suspension points were hit in each way."""
 
     points: Mapping[CancelWay, int]
+    pairs: int = 0
+    """How many runs were cancelled a second time, while they cleaned up."""
 
     @property
     def total(self) -> int:
-        """How many runs were cancelled."""
+        """How many runs were cancelled, but for those that differ only in their second cancellation."""
         return sum(self.points.values())
 
 
@@ -51,6 +83,7 @@ async def cancel_everywhere(
     ways: tuple[CancelWay, ...] = CANCEL_WAYS,
     may_return: bool = False,
     patience_seconds: float = PATIENCE_SECONDS,
+    only: CancelPoint | str | None = None,
 ) -> CancelReport:
     """Run `make_coroutine()` again and again, cancel it at its 1st, 2nd, ... suspension, and call `check` each time.
 
@@ -58,34 +91,78 @@ async def cancel_everywhere(
     cancelled. The ways:
 
     * "once": `task.cancel()` while it waits;
-    * "twice": so, and again at the next suspension of its cleaning up;
+    * "twice": so, and again at the 1st, 2nd, ... suspension of its cleaning up;
     * "late": after what it waited for has come, before it could go on;
     * "timeout": by `asyncio.timeout`;
     * "sibling": by a task group in which another task fails.
 
     With `may_return` it may also return after a cancellation, as if there had been none. Before Python 3.12 that is
-    what `asyncio.wait_for` does when it is cancelled late.
+    what `asyncio.wait_for` does when it is cancelled late. With `only`, a point or its id, nothing else is tried.
 
     Raises:
-        CancelError: it never suspended, so that nothing was tried; or after a cancellation it returned as if nothing
-            had happened, raised something else, or was not over within `patience_seconds`.
+        CancelError: it never suspended, so that nothing was tried; there is no such point as `only`; or after a
+            cancellation it returned as if nothing had happened, raised something else, or was not over within
+            `patience_seconds`.
     """
-    points: dict[CancelWay, int] = {}
+    if isinstance(only, str):
+        only = CancelPoint.parse(only)
+    sweep = _Sweep(make_coroutine, check, may_return, patience_seconds)
+    if only is not None:
+        if not (await sweep.strike(only)).is_hit:
+            raise CancelError(f"there is no point {only.id}: it was over before")
+        return CancelReport({only.way: 1}, 1 if only.again else 0)
     for way in ways:
-        points[way] = 0
-        while points[way] < LIMIT:
-            run = _Run(make_coroutine, CancelPoint(way, points[way] + 1))
-            await _play(run, may_return, patience_seconds)
-            if not run.is_hit:
-                break
-            points[way] += 1
-            await _check(check, run.point)
-    report = CancelReport(points)
+        await sweep.sweep(way)
+    report = CancelReport(sweep.points, sweep.pairs)
     if not report.total:
         raise CancelError(
             "the operation never suspended, so nothing was cancelled; put a TcpProxy with a delay before it"
         )
     return report
+
+
+class _Sweep:
+    """All runs of one operation."""
+
+    def __init__(
+        self,
+        make: MakeCoroutine,
+        check: Callable[[CancelPoint], Awaitable[object] | object],
+        may_return: bool,
+        patience_seconds: float,
+    ) -> None:
+        self._make, self._check = make, check
+        self._may_return, self._patience_seconds = may_return, patience_seconds
+        self.points: dict[CancelWay, int] = {}
+        self.pairs = 0
+
+    async def sweep(self, way: CancelWay) -> None:
+        """Strike at every point, in this way."""
+        self.points[way] = 0
+        while self.points[way] < LIMIT:
+            number = self.points[way] + 1
+            run = await self.strike(CancelPoint(way, number, 1 if way == "twice" else None))
+            if not run.is_hit:
+                return
+            self.points[way] += 1
+            again = 1
+            while run.is_hit_again and again < LIMIT:
+                self.pairs += 1
+                again += 1
+                run = await self.strike(CancelPoint(way, number, again))
+
+    async def strike(self, point: CancelPoint) -> "_Run":
+        """Play the operation once, cancel it at this point if it comes there, and check."""
+        run = _Run(self._make, point)
+        try:
+            await _play(run, self._may_return, self._patience_seconds)
+            if run.is_hit:
+                await _check(self._check, run.point)
+        except Exception as error:
+            if run.is_hit:
+                error.add_note(f"repeat only this one: only={point.id!r}")
+            raise
+        return run
 
 
 async def _check(check: Callable[[CancelPoint], Awaitable[object] | object], point: CancelPoint) -> None:
@@ -143,6 +220,7 @@ class _Run:
         self.is_hit = False
         self.has_swallowed = False
         """Whether it returned although its task was cancelled: a group ends with the error of its failed one."""
+        self.is_hit_again = False
         self._count = 0
         self.strike: Callable[[], object] = lambda: None
         """What cancels it at once; only for what runs outside of its task."""
@@ -159,22 +237,35 @@ class _Run:
 
     def stack(self) -> list[str]:
         """Give the lines where it stands, as text."""
-        lines, waiting = [], self._coroutine
+        return [line for frame in self._frames() for line in traceback.format_list(traceback.extract_stack(frame, 1))]
+
+    def place(self) -> str:
+        """Give the innermost function where it stands, with file and line; empty if that cannot be seen."""
+        frames = self._frames()
+        if not frames:
+            return ""
+        code = frames[-1].f_code
+        return f"{code.co_qualname} ({Path(code.co_filename).name}:{frames[-1].f_lineno})"
+
+    def _frames(self) -> list[FrameType]:
+        frames, waiting = [], self._coroutine
         while (frame := getattr(waiting, "cr_frame", None)) is not None:
-            lines += traceback.format_list(traceback.extract_stack(frame, limit=1))
+            frames.append(frame)
             waiting = getattr(waiting, "cr_await", None)
-        return lines
+        return frames
 
     def _on_suspension(self, awaited: Any) -> None:
         self._count += 1
         if self._count == self.point.number:
             self.is_hit = True
+            self.point = evolve(self.point, place=self.place())
             if self.point.way == "late" and asyncio.isfuture(awaited):
                 # Called before the task hears of it: callbacks come in the order in which they were added.
                 awaited.add_done_callback(lambda _: self.strike())
             else:
                 self.strike_soon()
-        elif self._count == self.point.number + 1 and self.point.way == "twice":
+        elif self.point.again and self._count == self.point.number + self.point.again:
+            self.is_hit_again = True
             self.strike_soon()
 
 

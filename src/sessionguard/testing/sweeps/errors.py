@@ -1,0 +1,10 @@
+"""What a sweep raises when what it struck, or who came after, did wrong."""
+
+
+class SweepError(AssertionError):
+    """After a fault at one place something was wrong; the message says where, what, and how to repeat exactly that."""
+
+
+def told(where: str, findings: str, point_id: str) -> str:
+    """Give the message: what was done where, what was wrong then, and how to repeat it."""
+    return f"{where}:\n{findings}\nrepeat only this one: only={point_id!r}, or pytest --sg-replay={point_id!r}"

@@ -1,0 +1,200 @@
+"""The blocking twin of the cancel sweep: an exception is raised in the thread at every stop of an operation.
+
+That is what a worker that is told to stop, a timeout by a signal, or Ctrl-C does to a blocking call.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from sessionguard.errors import InvalidArgumentError, MisuseError
+from sessionguard.testing.faults.cancelling import LIMIT, PATIENCE_SECONDS
+from sessionguard.testing.history import History, require_legal
+from sessionguard.testing.history.checking import AnyModel
+from sessionguard.testing.sweeps.errors import SweepError
+from sessionguard.testing.sweeps.hands import Hand
+from sessionguard.testing.sweeps.leaks import Leaks
+from sessionguard.testing.sweeps.others import Other, checked
+from sessionguard.testing.sweeps.stops import DECLARED, Stop, Stops, check_source
+
+SETTLE_SECONDS: Final = 2.0
+
+
+class Interruption(BaseException):
+    """What is raised in the thread; like `SystemExit` it is no `Exception`, so that no handler of errors stops it."""
+
+
+@frozen
+class InterruptPoint:
+    """Where a run was interrupted: at its stop `number`, and a second time `again` stops later."""
+
+    number: int
+    again: int = 0
+    stop: Stop | None = field(default=None, eq=False)
+
+    @property
+    def id(self) -> str:
+        """The text by which exactly this point is asked for again, such as `raise@3` or `raise@3+1`."""
+        return f"raise@{self.number}" + (f"+{self.again}" if self.again else "")
+
+    @classmethod
+    def parse(cls, text: str) -> "InterruptPoint":
+        """Give the point of an id. Raises `InvalidArgumentError` if it is none."""
+        found = re.fullmatch(r"raise@([1-9]\d*)(?:\+([1-9]\d*))?", text)
+        if found is None:
+            raise InvalidArgumentError("only", text, "give the id that a report printed, such as raise@3 or raise@3+1")
+        return cls(int(found[1]), int(found[2] or 0))
+
+    def __str__(self) -> str:
+        again = f", and {self.again} stops later again" if self.again else ""
+        return f"interrupted at {self.stop or f'stop {self.number}'}{again}"
+
+
+@frozen
+class InterruptReport:
+    """How many runs were interrupted, and how many of them twice."""
+
+    points: int
+    pairs: int
+    stops: tuple[Stop, ...]
+
+
+def interrupt_sweep(
+    operation: Callable[[], Any],
+    others: Sequence[Other],
+    *,
+    stops: str = DECLARED,
+    in_use: Callable[[], int] | None = None,
+    history: History | None = None,
+    model: AnyModel | None = None,
+    check: Callable[[InterruptPoint], Any] = lambda point: None,
+    refusals: tuple[type[BaseException], ...] = (),
+    error: type[BaseException] = Interruption,
+    descriptors: bool = True,
+    patience_seconds: float = PATIENCE_SECONDS,
+    settle_seconds: float = SETTLE_SECONDS,
+    strict: bool = False,
+    only: InterruptPoint | str | None = None,
+) -> InterruptReport:
+    """Raise `error` in `operation()` at each of its `stops`; after each, prove what `cancel_sweep` proves.
+
+    The operation has a thread of its own, and the others are asked in another one, so that a lock that is still held is
+    seen. At declared points pairs are tried, too: interrupted again at each stop of its cleaning up. It has to end by
+    `error`, or by one of the `refusals` it may make of it.
+
+    Raises:
+        SweepError: it never came to a stop, so that nothing was tried; it returned as if nothing had happened, raised
+            something else, or was not over in time; or somebody was not answered in time.
+        CrossedReplyError, LeakError, HistoryError, MisuseError: as by `cancel_sweep`.
+    """
+    check_source(stops)
+    if (history is None) != (model is None):
+        raise MisuseError("give both history and model, or neither")
+    leaks = Leaks(in_use, settle_seconds, descriptors=descriptors)
+
+    def after(point: InterruptPoint) -> None:
+        leaks.wait()
+        if history is not None and model is not None:
+            require_legal(history.linearizable(model), strict=strict)
+        check(point)
+
+    with Hand("interrupted") as hand, Hand("others") as asking:
+        sweep = _Sweep(operation, stops, error, refusals, after, checked(others), hand, asking, patience_seconds)
+        hand.play(operation, patience_seconds)
+        sweep.ask_others()
+        leaks.remember()
+        return sweep.play_only(only) if only is not None else sweep.play_all()
+
+
+@frozen
+class _Sweep:
+    operation: Callable[[], Any]
+    source: str
+    error: type[BaseException]
+    refusals: tuple[type[BaseException], ...]
+    after: Callable[[InterruptPoint], None]
+    others: tuple[Other, ...]
+    hand: Hand
+    asking: Hand
+    patience_seconds: float
+
+    def play_only(self, only: InterruptPoint | str) -> InterruptReport:
+        """Strike at one point."""
+        point = InterruptPoint.parse(only) if isinstance(only, str) else only
+        run = self.strike(point)
+        if run.stop is None:
+            raise SweepError(f"there is no point {point.id}: it was over before")
+        return InterruptReport(1, 1 if run.is_hit_again else 0, (run.stop,))
+
+    def play_all(self) -> InterruptReport:
+        """Strike at every point, and at declared ones in pairs."""
+        hit: list[Stop] = []
+        pairs = 0
+        while len(hit) < LIMIT and (run := self.strike(InterruptPoint(len(hit) + 1))).stop is not None:
+            hit.append(run.stop)
+            again = 1
+            # An exception ends the tracing by which calls and lines are seen, so only declared points come again.
+            while self.source == DECLARED and self.strike(InterruptPoint(len(hit), again)).is_hit_again:
+                pairs, again = pairs + 1, again + 1
+        if not hit:
+            raise SweepError('the operation came to no stop; use stops="io" or "lines:<module>", or declare points')
+        return InterruptReport(len(hit), pairs, tuple(hit))
+
+    def strike(self, point: InterruptPoint) -> "_Run":
+        """Play the operation once, interrupt it there if it comes there, and check."""
+        run = _Run(point, self.error)
+        try:
+            self._play(run)
+            if run.stop is not None:
+                self.ask_others()
+                self.after(run.point)
+        except Exception as error:
+            if run.stop is not None:
+                error.add_note(f"after it was {run.point}")
+                error.add_note(f"repeat only this one: only={point.id!r}")
+            raise
+        return run
+
+    def ask_others(self) -> None:
+        """Each of the others gets their answer, in time."""
+        for other in self.others:
+            try:
+                other.judge(self.asking.play(other.ask, self.patience_seconds))
+            except SweepError as error:
+                raise SweepError(f"{other.name} was not answered: {error}") from error
+
+    def _play(self, run: "_Run") -> None:
+        try:
+            self.hand.play(lambda: run.play(self.operation, self.source), self.patience_seconds)
+        except SweepError:
+            raise
+        except BaseException as error:
+            if run.stop is None or not isinstance(error, (self.error, *self.refusals)):
+                raise SweepError(f"{run.point}, it raised {type(error).__name__}: {error}") from error
+        else:
+            if run.stop is not None:
+                raise SweepError(f"{run.point}, it returned as if nothing had happened")
+
+
+class _Run:
+    """One run of the operation, interrupted at its point if it comes there."""
+
+    def __init__(self, point: InterruptPoint, error: type[BaseException]) -> None:
+        self.point, self._error = point, error
+        self.stop: Stop | None = None
+        self.is_hit_again = False
+
+    def play(self, operation: Callable[[], Any], source: str) -> Any:
+        """Play it, in the thread that calls this."""
+        return Stops(source, self._on_stop, of_one_thread=True).play(operation)
+
+    def _on_stop(self, stop: Stop) -> None:
+        if stop.number == self.point.number:
+            self.stop = stop
+            self.point = InterruptPoint(stop.number, self.point.again, stop)
+            raise self._error(f"at {stop}")
+        if self.point.again and stop.number == self.point.number + self.point.again:
+            self.is_hit_again = True
+            raise self._error(f"at {stop}")

@@ -1,0 +1,177 @@
+"""Stops: the numbered places of an operation at which something is done to it, and where they come from.
+
+* `declared`: the points that code declares (`sessionguard.core.points`);
+* `io`: every call of this interpreter that changes a file, a lock, a socket or an SQLite database, before it is made;
+* `lines:<module>,...`: every line of these modules and of the modules below them, and what they declare.
+
+`io` and `lines` see Python: a driver written in C is one stop, or none.
+"""
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import FrameType
+from typing import Any, Final
+
+from attrs import frozen
+
+from sessionguard.core import points
+from sessionguard.errors import InvalidArgumentError
+from sessionguard.testing.schedule.lines import Lines
+
+DECLARED: Final = "declared"
+IO: Final = "io"
+_LINES: Final = "lines:"
+END: Final = "end"
+"""The label of the last stop of every operation: it has returned, and nothing came after."""
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_CALLS: Final = _names(
+    "open write writev pwrite pwritev close fsync fdatasync rename replace link symlink unlink remove mkdir rmdir "
+    "truncate ftruncate posix_fallocate chmod fchmod sendfile copy_file_range flock lockf"
+)
+_METHODS: Final = {
+    "_io": _names("write writelines flush close truncate __exit__"),
+    "_socket": _names("connect connect_ex send sendall sendmsg recv recv_into recvmsg close shutdown"),
+    "_ssl": _names("read write shutdown do_handshake"),
+    "sqlite3": _names("execute executemany executescript commit rollback close __exit__"),
+}
+_IN_MEMORY: Final = frozenset({"BytesIO", "StringIO"})
+
+
+@frozen
+class Stop:
+    """One place in one run: its number, counted from 1, and what comes next there."""
+
+    number: int
+    label: str
+    occurrence: int
+    """Which of those with its label it is, counted from 1."""
+    resource: str = ""
+
+    @property
+    def id(self) -> str:
+        """The text by which it is found again, also after changes elsewhere: label and occurrence."""
+        return f"{self.label}#{self.occurrence}"
+
+    def __str__(self) -> str:
+        if self.label == END:
+            return f"stop {self.number} (after its end)"
+        return f"stop {self.number} (before {self.id}{self.resource and f' {self.resource}'})"
+
+
+OnStop = Callable[[Stop], None]
+
+
+class Stops:
+    """Counts the stops of one run and tells of each, before what comes next there.
+
+    With `of_one_thread` only those of the thread that made this count.
+    """
+
+    def __init__(self, source: str, on_stop: OnStop, *, of_one_thread: bool = False) -> None:
+        check_source(source)
+        self._source, self._on_stop = source, on_stop
+        self._thread = threading.get_ident() if of_one_thread else None
+        self._mutex = threading.Lock()
+        self._labels: Counter[str] = Counter()
+        self.count = 0
+
+    def play(self, body: Callable[[], Any]) -> Any:
+        """Give what `body()` returns; its stops are counted in this thread and in those that it starts."""
+        if self._source == DECLARED:
+            with self._declared():
+                return body()
+        if self._source == IO:
+            return self._play_calls(body)
+        return self._play_lines(body)
+
+    def end(self) -> None:
+        """It has returned: that is the last stop."""
+        self.reach(END)
+
+    def reach(self, label: str, resource: Hashable = "") -> None:
+        """It has come to its next stop."""
+        if self._thread not in (None, threading.get_ident()):
+            return
+        with self._mutex:
+            self.count += 1
+            self._labels[label] += 1
+            stop = Stop(self.count, label, self._labels[label], str(resource))
+        # Outside: another thread may come to a stop while this one is dealt with.
+        self._on_stop(stop)
+
+    # Declared points
+
+    @contextmanager
+    def _declared(self) -> Iterator[None]:
+        with points.installed(self._at_point, self._at_async_point):
+            yield
+
+    def _at_point(self, label: str, resource: Hashable, mode: str) -> None:
+        self.reach(label, resource)
+
+    async def _at_async_point(self, label: str, resource: Hashable, mode: str) -> None:
+        self.reach(label, resource)
+
+    # Lines
+
+    def _play_lines(self, body: Callable[[], Any]) -> Any:
+        lines = Lines(modules_below(self._source.removeprefix(_LINES).split(",")))
+        results: list[Any] = []
+        with self._declared(), lines.watching():
+            lines.around(lambda: results.append(body()))()
+        return results[0]
+
+    # Calls
+
+    def _play_calls(self, body: Callable[[], Any]) -> Any:
+        before, before_in_threads = sys.getprofile(), threading.getprofile()
+        threading.setprofile(self._at_event)
+        sys.setprofile(self._at_event)
+        try:
+            return body()
+        finally:
+            sys.setprofile(before)
+            threading.setprofile(before_in_threads)
+
+    def _at_event(self, frame: FrameType, event: str, called: Any) -> None:
+        if event == "c_call" and reaches_out(called):
+            self.reach(called.__name__, f"({frame.f_code.co_qualname}:{frame.f_lineno})")
+
+
+def reaches_out(function: Any) -> bool:
+    """Whether a function written in C changes, when called, something that other processes see."""
+    owner = getattr(function, "__self__", None)
+    name = getattr(function, "__name__", "")
+    if owner is None or isinstance(owner, type(sys)):
+        return name in _CALLS and getattr(function, "__module__", "") in ("posix", "nt", "fcntl", "_io", "io")
+    kind = type(owner)
+    if kind.__name__ in _IN_MEMORY:
+        return False
+    return any(name in names for base in kind.__mro__ if (names := _METHODS.get(base.__module__)))
+
+
+def check_source(source: str) -> None:
+    """Raise `InvalidArgumentError` if there is no such source of stops."""
+    if source not in (DECLARED, IO) and not (source.startswith(_LINES) and source != _LINES):
+        raise InvalidArgumentError("stops", source, 'use "declared", "io" or "lines:<module>,<module>"')
+
+
+def modules_below(names: list[str]) -> list[str]:
+    """Give the imported modules of these names and below them that have a file; each named one is imported first."""
+    for name in names:
+        import_module(name)
+    return [
+        module
+        for module, loaded in sorted(sys.modules.items())
+        if any(module == name or module.startswith(f"{name}.") for name in names)
+        and str(getattr(loaded, "__file__", None) or "").endswith(".py")
+    ]
