@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from sessionguard import SessionGuard
@@ -38,6 +39,7 @@ def test_a_dry_run_and_then_the_adoption(
     arguments = [*ADOPT, "--store", url, "--table", table]
     assert main([*arguments, "--dry-run"]) == 0
     planned = capsys.readouterr().out
+    assert planned.startswith("3 of 3 rows active\n")
     assert "user_id=ana" in planned
     assert "1 row would be ended" in planned
     assert postgres_server.execute(f"SELECT count(*) FROM {table} WHERE status = 'active'") == [("3",)]
@@ -45,7 +47,10 @@ def test_a_dry_run_and_then_the_adoption(
     assert "1 row ended" in capsys.readouterr().out
     assert postgres_server.execute(f"SELECT id FROM {table} WHERE status = 'active' ORDER BY id") == [("2",), ("3",)]
     assert main([*arguments, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"ended": [], "without_slot": 0, "indexes": [], "dry_run": False}
+    assert json.loads(capsys.readouterr().out) == {
+        "row_count": 3, "active_count": 2, "ended": [], "without_slot": 0, "untried_count": 0, "indexes": [],
+        "dry_run": False,
+    }  # fmt: skip
 
 
 def test_json_names_every_row(url: str, table: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,6 +78,31 @@ def test_what_is_missing_is_told_in_one_line(
     assert complaint in told.err
     assert told.err.count("\n") == 1
     assert told.out == ""
+
+
+def test_nothing_is_active(url: str, table: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that no row has is legal, and most likely a mistake: it is told."""
+    arguments = ["status=Active" if word == "status=active" else word for word in ADOPT]
+    assert main([*arguments, "--store", url, "--table", table, "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("0 of 3 rows active\nnone is active by status=Active: look what the column holds")
+
+
+def test_rows_in_use(url: str, table: str, postgres_server: PostgresServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run tells how many rows it could not try to end."""
+    with psycopg.connect(postgres_server.url) as other:
+        other.execute(f"SELECT FROM {table} FOR UPDATE".encode())
+        assert main([*ADOPT, "--store", url, "--table", table, "--dry-run"]) == 0
+    assert "1 row of them in use by others just now: not tried there" in capsys.readouterr().out
+
+
+def test_a_wrong_end_is_told_by_the_dry_run(url: str, table: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line, with the column and its type."""
+    wrong = [*ADOPT, "--end", "created_at=now()", "--store", url, "--table", table, "--dry-run"]
+    assert main(wrong) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("sessionguard: end = 'created_at=now()': the column is of type integer, and ")
+    assert told.count("\n") == 1
 
 
 def test_only_postgresql_has_tables(capsys: pytest.CaptureFixture[str], tmp_path: object) -> None:

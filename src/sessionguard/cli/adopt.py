@@ -9,13 +9,13 @@ from attrs import asdict
 
 from sessionguard.cli import status
 from sessionguard.cli.failure import CommandError
-from sessionguard.cli.output import counted, print_json, print_table
+from sessionguard.cli.output import counted, print_json, print_table, visible
 from sessionguard.cli.target import add_store_arguments, store_url
 from sessionguard.errors import ConfigurationError
 from sessionguard.stores.opening import open_store
 
 if TYPE_CHECKING:
-    from sessionguard.stores.postgres.adoption import Adoption
+    from sessionguard.stores.postgres.adoption import Adopted, Adoption
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="what is written to end a row, such as status=ended or ended_at=now(); may be repeated",
     )
     parser.add_argument("--repair", action="store_true", help="instead: mend sessionguard's own table and its indexes")
-    parser.add_argument("--dry-run", action="store_true", help="only list what would be ended")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be ended, and try it")
     add_store_arguments(parser)
 
 
@@ -46,14 +46,14 @@ def run(arguments: Namespace) -> int:
     """Do it, and list every row that was ended, with the one that stays in its place."""
     # Here, for it needs psycopg, which other commands do not.
     from sessionguard.stores.postgres import PostgresStore
-    from sessionguard.stores.postgres.adoption import Adopted, adopt, repair
+    from sessionguard.stores.postgres.adopting import adopt
+    from sessionguard.stores.postgres.repairing import repair
 
     url = store_url(arguments)
     store = open_store(url)
     if not isinstance(store, PostgresStore):
         raise ConfigurationError.of_url(url, "only a PostgreSQL database has tables to adopt", setting="--store")
     with closing(store):
-        adopted: Adopted
         if arguments.repair:
             adopted = repair(store.settings, dry_run=arguments.dry_run)
         else:
@@ -61,16 +61,25 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print_json(asdict(adopted))
         return status.OK
+    _tell(adopted, arguments.active or "active sessions")
+    return status.OK
+
+
+def _tell(adopted: "Adopted", active: str) -> None:
     would = "would be " if adopted.dry_run else ""
+    print(f"{adopted.active_count} of {counted(adopted.row_count, 'row')} active")
+    if adopted.row_count and not adopted.active_count:
+        print(f"none is active by {visible(active)}: look what the column holds; capital letters count")
     if adopted.ended:
         rows = [(_pairs(row.slot), _pairs(row.key), _pairs(row.kept)) for row in adopted.ended]
         print_table((f"SLOT ({would}ended)", "ENDED", "STAYS"), rows)
     print(f"{counted(len(adopted.ended), 'row')} {would}ended")
+    if adopted.untried_count:
+        print(f"{counted(adopted.untried_count, 'row')} of them in use by others just now: not tried there")
     if adopted.without_slot:
         print(f"{counted(adopted.without_slot, 'active row')} without a slot, unguarded: make its columns NOT NULL")
     for name in adopted.indexes:
         print(f"unique index {name} {would}made")
-    return status.OK
 
 
 def _adoption(arguments: Namespace) -> "Adoption":

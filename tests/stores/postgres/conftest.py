@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from sessionguard.stores.postgres import AsyncPostgresStore, PostgresStore
@@ -39,6 +40,26 @@ def store(open_store: OpenStore) -> PostgresStore:
     store = open_store()
     store.migrate()
     return store
+
+
+@pytest.fixture
+def bots(store: PostgresStore, postgres_server: PostgresServer) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A bot's own table: ana has three active sessions, bea one, cy two of one instant, and one belongs to nobody."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as line:
+        line.execute("""
+            CREATE SCHEMA bot;
+            CREATE TABLE bot.session (
+              id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, user_id text, kind text NOT NULL DEFAULT 'chat',
+              status text NOT NULL, created_at timestamptz, ended_at timestamptz);
+            INSERT INTO bot.session (user_id, kind, status, created_at) VALUES
+              ('ana', 'chat', 'active', '2025-01-01'), ('ana', 'chat', 'active', '2025-01-03'),
+              ('ana', 'tool', 'active', '2025-01-02'), ('bea', 'chat', 'active', '2025-01-01'),
+              ('bea', 'chat', 'ended', '2025-01-09'), ('cy', 'chat', 'active', '2025-01-01'),
+              ('cy', 'chat', 'active', '2025-01-01'), (NULL, 'chat', 'active', '2025-01-01'),
+              (NULL, 'chat', 'active', '2025-01-02'), ('dan', 'chat', 'active', NULL),
+              ('dan', 'chat', 'active', '2020-01-01')""")
+        yield line
+        line.execute("DROP SCHEMA bot CASCADE")
 
 
 @pytest.fixture

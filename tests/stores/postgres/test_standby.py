@@ -8,7 +8,9 @@ from sessionguard.cli.__main__ import main
 from sessionguard.core import commands as c
 from sessionguard.errors import StoreUnavailableError
 from sessionguard.stores.postgres import AsyncPostgresStore, PostgresStore
-from sessionguard.stores.postgres.adoption import Adoption, adopt, repair
+from sessionguard.stores.postgres.adopting import adopt
+from sessionguard.stores.postgres.adoption import Adoption
+from sessionguard.stores.postgres.repairing import repair
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.servers import PostgresServer
 from tests.conftest import installed
