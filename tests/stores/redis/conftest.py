@@ -1,8 +1,11 @@
 """Stores on real servers under a prefix of their own, closed at the end of each test, and commands to ask them."""
 
 import multiprocessing
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,3 +64,25 @@ def session(open_session: OpenSession, place: RedisServer | RedisCluster) -> Ses
 def single(open_session: OpenSession, redis_server: RedisServer) -> Session:
     """A store on one server, ready to be asked."""
     return open_session(redis_server.url)
+
+
+def make_certificate(folder: Path) -> Path:
+    """Make a certificate for loopback that nobody trusts who was not told to; its key lies beside it."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    path = folder / "redis.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(path)]
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *files, *names],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Such a certificate for one test."""
+    return make_certificate(tmp_path)

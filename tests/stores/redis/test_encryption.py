@@ -3,44 +3,40 @@
 import asyncio
 import gc
 import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sessionguard.core import commands as c
-from sessionguard.errors import StoreUnavailableError
-from sessionguard.stores.redis import RedisStore, open_redis
+from sessionguard.core.driving import perform, run
+from sessionguard.errors import ConfigurationError, StoreUnavailableError
+from sessionguard.stores.redis import RedisStore, contact, open_redis
+from sessionguard.stores.redis.asking import Address
+from sessionguard.stores.redis.speech import spoken
+from sessionguard.testing.faults import TcpProxy
 from sessionguard.testing.servers import RedisServer, ServerStartError
 from sessionguard.testing.servers.ports import free_port
 from sessionguard.testing.servers.redis_server import Setting
 from tests.stores.redis.asking import asked
+from tests.stores.redis.conftest import make_certificate
+
+AT_ONCE_SECONDS = 3.0
+"""Far less than the patience of a store, which is 5 seconds."""
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for loopback that nobody trusts who was not told to; its key lies beside it."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    path = tmp_path / "redis.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(path)]
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *files, *names],
-        check=True,
-        capture_output=True,
-    )
-    return path
-
-
-@pytest.fixture
-def port(certificate: Path) -> Iterator[int]:
-    """Where a server listens for encrypted connections."""
+@contextmanager
+def _encrypted(certificate: Path, asks_clients: str) -> Iterator[int]:
+    """Give where a server listens for encrypted connections."""
     port, key, own = free_port(), str(certificate.with_name("key.pem")), str(certificate)
     files: dict[str, Setting] = {"tls-cert-file": own, "tls-key-file": key, "tls-ca-cert-file": own}
-    server = RedisServer(appendonly="no", config={"tls-port": port, "tls-auth-clients": "no", **files})
+    server = RedisServer(appendonly="no", config={"tls-port": port, "tls-auth-clients": asks_clients, **files})
     try:
         server.start()
     except ServerStartError:
@@ -50,12 +46,22 @@ def port(certificate: Path) -> Iterator[int]:
         yield port
 
 
+@pytest.fixture
+def port(certificate: Path) -> Iterator[int]:
+    """Where a server listens for encrypted connections, whoever makes them."""
+    with _encrypted(certificate, "no") as port:
+        yield port
+
+
 def test_trusted(port: int, certificate: Path) -> None:
     """With the certificate named in the URL, everything works, blocking and async."""
     store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(certificate)})
     deployment_id = store.identify(c.Identify())
     assert all(line.is_clean for pool in store.pools for line in pool.idle)
     assert store.identify(c.Identify()) == deployment_id
+    (line,) = store.pools[0].idle
+    # The limit of the first try to encrypt is none for what is asked afterwards.
+    assert line._connection._sock.gettimeout() > 2
 
     async def play() -> str:
         twin = store.as_async()
@@ -89,10 +95,160 @@ def test_not_trusted(port: int) -> None:
     store.close()
 
 
-def test_not_encrypted(port: int, redis_server: RedisServer) -> None:
-    """Neither does a plain connection reach an encrypted port, nor an encrypted one a plain port; both end in time."""
-    for url in (f"redis://127.0.0.1:{port}", f"rediss://127.0.0.1:{redis_server.port}"):
-        store = RedisStore(url, patience_seconds=0.5)
-        with pytest.raises(StoreUnavailableError):
-            store.identify(c.Identify())
+def _failed(url: str, options: dict[str, str]) -> Iterator[tuple[StoreUnavailableError, float]]:
+    """Give the error of the blocking and of the async store at a URL, each with the seconds that it took."""
+    store = open_redis(url, options)
+
+    async def play() -> None:
+        twin = store.as_async()
+        try:
+            await asked(twin, c.Identify())
+        finally:
+            await twin.close()
+
+    for ask in (lambda: run(perform(c.Identify()), store), lambda: asyncio.run(play())):
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError) as caught:
+            ask()
+        yield caught.value, time.monotonic() - began
+    store.close()
+
+
+def test_plain_to_an_encrypted_port(port: int) -> None:
+    """A plain URL that leads to an encrypted port is refused at once, with the scheme that it takes."""
+    for credentials in ("", ":pw@"):
+        for error, seconds in _failed(f"redis://{credentials}127.0.0.1:{port}", {}):
+            assert not error.transient
+            assert f"127.0.0.1:{port} speaks TLS" in str(error)
+            assert "rediss" in str(error)
+            assert seconds < AT_ONCE_SECONDS
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster", "rediss+sentinel"])
+def test_encrypted_to_a_plain_port(redis_server: RedisServer, scheme: str) -> None:
+    """And the reverse: the server does not answer at all, and yet no patience is spent on it."""
+    service = "/mymaster" if scheme.endswith("sentinel") else ""
+    for error, seconds in _failed(f"{scheme}://127.0.0.1:{redis_server.port}{service}", {}):
+        assert not error.transient
+        assert f"127.0.0.1:{redis_server.port} speaks no TLS" in str(error)
+        assert seconds < AT_ONCE_SECONDS
+
+
+def test_how_an_encrypted_server_speaks(port: int) -> None:
+    """A server that speaks TLS is known as such, whatever its certificate is."""
+    assert spoken(Address("127.0.0.1", port), 2.0) == "encrypted"
+
+
+def test_slow_to_encrypt(port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes longer than the first try is not given up: it has the rest of the patience."""
+    monkeypatch.setattr(contact, "_FIRST_TRY_SECONDS", 1e-6)
+    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(certificate)})
+    deployment_id = run(perform(c.Identify()), store)
+
+    async def play() -> str:
+        twin = store.as_async()
+        try:
+            return await asked(twin, c.Identify())
+        finally:
+            await twin.close()
+
+    assert asyncio.run(play()) == deployment_id
+    store.close()
+
+
+def test_silent_encrypted_server(redis_server: RedisServer) -> None:
+    """A server of which nothing is heard at all may be there again soon; the wait for it is bounded."""
+    with TcpProxy("127.0.0.1", redis_server.port) as proxy:
+        proxy.half_open()
+        for error, seconds in _failed(f"rediss://127.0.0.1:{proxy.port}", {"patience": "0.4"}):
+            assert error.transient
+            assert f"127.0.0.1:{proxy.port} did not answer in time" in str(error)
+            assert seconds < AT_ONCE_SECONDS
+
+
+def test_another_name(port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate for another host is not trusted, and the remedy is another one."""
+    monkeypatch.setattr(socket, "getaddrinfo", partial(_elsewhere, socket.getaddrinfo))
+    for error, _ in _failed(f"rediss://other.test:{port}", {"ssl_ca_certs": str(certificate)}):
+        assert not error.transient
+        assert "as the certificate names it" in str(error)
+
+
+def _elsewhere(resolve: Callable[..., Any], host: Any, *rest: Any, **options: Any) -> Any:
+    return resolve("127.0.0.1" if host == "other.test" else host, *rest, **options)
+
+
+def test_another_certificate(port: int, certificate: Path, tmp_path: Path) -> None:
+    """A file that does not vouch for the server is named."""
+    other = tmp_path / "other"
+    other.mkdir()
+    path = make_certificate(other)
+    for error, _ in _failed(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(path)}):
+        assert not error.transient
+        assert f"ssl_ca_certs = {str(path)!r} does not vouch for it" in str(error)
+
+
+def test_server_that_wants_a_certificate(certificate: Path) -> None:
+    """A server that wants to see a certificate is not asked in vain, and with one it is."""
+    with _encrypted(certificate, "yes") as port:
+        options = {"ssl_ca_certs": str(certificate)}
+        for error, seconds in _failed(f"rediss://127.0.0.1:{port}", options):
+            assert not error.transient
+            assert "ssl_certfile and ssl_keyfile" in str(error)
+            assert seconds < AT_ONCE_SECONDS
+        key = certificate.with_name("key.pem")
+        options |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+        store = open_redis(f"rediss://127.0.0.1:{port}", options)
+        run(perform(c.Identify()), store)
         store.close()
+
+
+UNUSABLE: dict[str, tuple[dict[str, str], str, str]] = {
+    "no such file": ({"ssl_ca_certs": "nowhere.pem"}, "ssl_ca_certs", "cannot be read (No such file"),
+    "a folder": ({"ssl_ca_certs": "."}, "ssl_ca_certs", "cannot be read (Is a directory"),
+    "no certificate": ({"ssl_ca_certs": "junk.pem"}, "ssl_ca_certs", "holds no certificate"),
+    "no such certificate": ({"ssl_certfile": "nowhere.pem"}, "ssl_certfile", "cannot be read"),
+    "no key": ({"ssl_certfile": "redis.pem"}, "ssl_certfile", "ssl_keyfile"),
+    "no such key": ({"ssl_certfile": "redis.pem", "ssl_keyfile": "nowhere.pem"}, "ssl_keyfile", "cannot be read"),
+    "another key": ({"ssl_certfile": "redis.pem", "ssl_keyfile": "junk.pem"}, "ssl_keyfile", "is not the key"),
+    "only a key": ({"ssl_keyfile": "key.pem"}, "ssl_keyfile", "name its ssl_certfile"),
+    "locked key": ({"ssl_certfile": "redis.pem", "ssl_keyfile": "locked.pem"}, "ssl_keyfile", "pass phrase"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_unusable_files(name: str, certificate: Path) -> None:
+    """A file that cannot be used is named with its option before anything connects; nobody is asked for a phrase."""
+    folder = certificate.parent
+    (folder / "junk.pem").write_text("no certificate", encoding="utf-8")
+    lock = ["openssl", "rsa", "-aes256", "-passout", "pass:phrase", "-in", str(folder / "key.pem")]
+    subprocess.run([*lock, "-out", str(folder / "locked.pem")], check=True, capture_output=True)
+    files, option, said = UNUSABLE[name]
+    options = {known: str(folder / file) for known, file in files.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        open_redis("rediss://127.0.0.1:1", options)
+    assert caught.value.setting == option
+    assert said in str(caught.value)
+    assert caught.value.value[:60] == repr(options[option])[:60]
+
+
+def test_file_that_went_away(port: int, certificate: Path) -> None:
+    """A file that can be read no more when a connection is made is named then, at once, blocking and async."""
+    copy = certificate.with_name("copy.pem")
+    shutil.copy(certificate, copy)
+    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(copy)})
+    copy.unlink()
+
+    async def play() -> None:
+        twin = store.as_async()
+        try:
+            await asked(twin, c.Identify())
+        finally:
+            await twin.close()
+
+    for ask in (lambda: run(perform(c.Identify()), store), lambda: asyncio.run(play())):
+        with pytest.raises(ConfigurationError, match="cannot be read") as caught:
+            ask()
+        assert caught.value.setting == "ssl_ca_certs"
+    assert any("cannot be read" in finding.message for finding in store.examine() if finding.level == "problem")
+    store.close()

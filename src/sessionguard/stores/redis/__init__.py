@@ -15,7 +15,7 @@ if tuple(map(int, re.findall(r"\d+", version("redis"))[:2])) < (8, 1):
 
 from sessionguard.stores.options import truth_in
 from sessionguard.stores.redis.async_store import AsyncRedisStore
-from sessionguard.stores.redis.settings import Encryption
+from sessionguard.stores.redis.certificates import Encryption
 from sessionguard.stores.redis.store import RedisStore
 
 __all__ = ["AsyncRedisStore", "Encryption", "RedisStore", "open_redis"]

@@ -1,7 +1,8 @@
 """One async connection to one server. Whatever goes wrong on it, cancellation too, it is closed for good."""
 
+import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from redis import exceptions as driver
@@ -10,6 +11,7 @@ from redis.asyncio.retry import Retry
 
 from sessionguard.stores.redis import handshake
 from sessionguard.stores.redis.asking import Address, Call, Words, fenced, next_nonce, own_reply, packed, within_fence
+from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.settings import Settings
 
 
@@ -19,6 +21,9 @@ class AsyncLine:
     def __init__(self, settings: Settings, address: Address, epoch: object, *, of_sentinel: bool = False) -> None:
         self.epoch = epoch
         self.has_connected = False
+        self._contact = Contact(settings, address, of_sentinel)
+        self._is_encrypted = settings.encryption is not None
+        self._patience_seconds = settings.patience_seconds
         make: Any = Connection if settings.encryption is None else SSLConnection
         self._connection: Any = make(
             host=address.host,
@@ -30,9 +35,36 @@ class AsyncLine:
 
     async def connect(self) -> None:
         """Connect and sign in."""
-        await self._connection.connect()
+        async with self._explaining():
+            if self._is_encrypted:
+                await self._connect_encrypted()
+            else:
+                await self._connection.connect()
         handshake.require_guard(self._connection)
         self.has_connected = True
+
+    async def _connect_encrypted(self) -> None:
+        try:
+            async with asyncio.timeout(self._contact.first_try_seconds):
+                await self._connection.connect()
+        except (driver.TimeoutError, TimeoutError) as error:
+            if not await asyncio.to_thread(self._contact.may_be_slow, error, self._patience_seconds):
+                raise
+            await self._connection.connect()
+
+    @contextlib.asynccontextmanager
+    async def _explaining(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except (driver.RedisError, OSError) as error:
+            if self._contact.is_doubtful(error):
+                # It asks the server; whoever waits for that may stop waiting at any time.
+                explained = await asyncio.to_thread(self._contact.explained, error, self._patience_seconds)
+            else:
+                explained = self._contact.explained(error, 0.0)
+            if explained is None:
+                raise
+            raise explained from error
 
     async def is_clean(self) -> bool:
         """Tell whether nothing unread has arrived on it, not even the news that the server has closed it."""
@@ -54,10 +86,14 @@ class AsyncLine:
     async def survey(self, commands: Sequence[Words]) -> list[Any]:
         """Give the replies to plain questions, sent at once."""
         nonce = next_nonce()
-        return within_fence(await self.inspect(fenced(commands, nonce)), nonce)
+        return within_fence(await self._ask_all(fenced(commands, nonce)), nonce)
 
     async def inspect(self, commands: Sequence[Words]) -> list[Any]:
         """Give the replies to plain questions, where errors of the server are replies, too."""
+        async with self._explaining():
+            return await self._ask_all(commands)
+
+    async def _ask_all(self, commands: Sequence[Words]) -> list[Any]:
         connection = self._connection
         await connection.send_packed_command((b"".join(map(packed, commands)),), check_health=False)
         return [await self._read() for _ in commands]

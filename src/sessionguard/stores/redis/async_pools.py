@@ -68,7 +68,8 @@ class AsyncPool:
 
     async def _check(self, line: AsyncLine) -> None:
         if not self._is_checked:
-            handshake.check_server(self._settings, await line.inspect(handshake.FIRST), self._notices)
+            replies = await line.inspect(handshake.FIRST)
+            handshake.check_server(self._settings, self.address, replies, self._notices)
             self._is_checked = True
 
     async def _handed(self) -> AsyncLine:

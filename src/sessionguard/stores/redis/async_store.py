@@ -4,7 +4,7 @@ import asyncio
 import os
 from typing import Any, Final, Self, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 from redis import exceptions as driver
 
 from sessionguard.core import commands as c
@@ -16,10 +16,12 @@ from sessionguard.stores.redis import cleaning, examination, openings, owning, t
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_lines import AsyncLine
 from sessionguard.stores.redis.async_pools import AsyncPool
+from sessionguard.stores.redis.certificates import Encryption
+from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.handshake import Notices
 from sessionguard.stores.redis.keys import Keys
 from sessionguard.stores.redis.routing import Routes, discovered
-from sessionguard.stores.redis.settings import Encryption, Settings, read_url
+from sessionguard.stores.redis.settings import Settings, read_url
 from sessionguard.stores.redis.surveying import by_server, in_order
 
 R = TypeVar("R")
@@ -135,13 +137,18 @@ class AsyncRedisStore:
         except SessionGuardError:
             raise
         except (driver.RedisError, OSError) as error:
-            raise translation.translated(verb, error) from error
+            raise translation.translated(verb, error, self.keys.prefix) from error
 
     async def _drive(self, procedure: Procedure[R]) -> R:
         try:
             ask = next(procedure)
             while True:
-                ask = procedure.send(await self._reply(ask))
+                try:
+                    reply = await self._reply(ask)
+                except BaseException as error:
+                    ask = procedure.throw(error)
+                else:
+                    ask = procedure.send(reply)
         except StopIteration as done:
             result: R = done.value
             return result
@@ -172,14 +179,20 @@ class AsyncRedisStore:
                 pool.discard(line)
             elif isinstance(error, TimeoutError) and (exhausted := pool.exhausted()) is not None:
                 raise exhausted from error
-            if translation.leads_elsewhere(error):
-                pool.drop()
-                self._here.routes = None
-            elif translation.may_lead_elsewhere(error):
-                self._here.routes = None
+            self._give_up(pool, error)
+            if line is None and isinstance(error, TimeoutError):
+                raise Contact(self.settings, pool.address).timed_out() from error
             raise
         pool.give_back(line)
         return reply
+
+    def _give_up(self, pool: AsyncPool, error: BaseException) -> None:
+        """Use the other connections no more if they are probably as bad, nor the routes that led there."""
+        if translation.leads_elsewhere(error):
+            pool.drop()
+            self._here.routes = None
+        elif translation.may_lead_elsewhere(error):
+            self._here.routes = None
 
     async def _pool_of(self, tag: str) -> AsyncPool:
         await self._know_routes()
@@ -200,12 +213,17 @@ class AsyncRedisStore:
         return pool
 
     async def _inspected(self, ask: Inspect, address: Address) -> Any:
-        line = AsyncLine(self.settings, address, None, of_sentinel=ask.of_sentinels)
+        settings = evolve(self.settings, patience_seconds=ask.seconds or self.settings.patience_seconds)
+        line = AsyncLine(settings, address, None, of_sentinel=ask.of_sentinels)
         try:
-            async with asyncio.timeout(ask.seconds or self.settings.patience_seconds):
+            async with asyncio.timeout(settings.patience_seconds):
                 await line.connect()
                 return await line.inspect(ask.commands)
-        except (driver.RedisError, OSError) as error:
+        except TimeoutError as error:
+            timed_out = Contact(settings, address, ask.of_sentinels).timed_out()
+            timed_out.__cause__ = error
+            return timed_out
+        except (driver.RedisError, OSError, SessionGuardError) as error:
             return error
         finally:
             line.close()

@@ -8,6 +8,7 @@ from redis import exceptions as driver
 
 from sessionguard.errors import StoreDataError, StoreError
 from sessionguard.stores.contract import Finding
+from sessionguard.stores.redis import permissions
 from sessionguard.stores.redis.asking import META, Address, Inspect, Procedure, Survey, Words
 from sessionguard.stores.redis.handshake import Facts
 from sessionguard.stores.redis.keys import TAGS
@@ -24,6 +25,7 @@ _QUESTIONS: Final[tuple[Words, ...]] = (
     ("CONFIG", "GET", "save"),
 )
 _TOLERATED_SKEW_SECONDS: Final = 5.0
+_MAY_READ: Final = f"which its user need not: {permissions.READS_SETTINGS} would let it"
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -45,17 +47,15 @@ def examined(settings: Settings, home: Home) -> Procedure[list[Finding]]:
     for address, answer in zip(addresses, answers, strict=True):
         if isinstance(answer, BaseException):
             remedy = "see that it runs, that the URL is right, and the user and the password with it"
-            findings.append(Finding("problem", f"connection {address}", str(translated("examine", answer)), remedy))
+            reason = translated("examine", answer, home.keys.prefix)
+            findings.append(Finding("problem", f"connection {address}", str(reason), remedy))
         else:
             findings += _of_server(settings, address, answer, host_time)
     if not any(finding.level == "problem" for finding in findings):
         try:
             findings += yield from _of_content(home)
-        except (driver.RedisError, StoreError) as error:
-            reason = translated("examine", error)
-            findings.append(
-                Finding("problem", "permissions", str(reason), _PERMISSIONS.format(prefix=home.keys.prefix))
-            )
+        except (driver.RedisError, OSError, StoreError) as error:
+            findings.append(_failed(error, home.keys.prefix))
     return findings
 
 
@@ -70,8 +70,11 @@ def migrated(home: Home, dry_run: bool) -> Procedure[list[str]]:
     return []
 
 
-_GRANTS: Final = "+@read +@write +@hash +@string +@sortedset +@set +eval +evalsha +time +echo +select +info"
-_PERMISSIONS: Final = f"give its user ~{{prefix}}:* {_GRANTS}"
+def _failed(error: BaseException, prefix: str) -> Finding:
+    reason = str(translated("examine", error, prefix))
+    if permissions.refusal(error, prefix) is not None:
+        return Finding("problem", "permissions", reason, permissions.rule(prefix))
+    return Finding("problem", "content", reason, "change what it names, in the URL or on the server")
 
 
 def _protocol() -> Finding:
@@ -92,17 +95,19 @@ def _of_server(settings: Settings, address: Address, answer: list[Any], host_tim
     facts = Facts.of(answer[:2])
     yield _version(address, facts)
     yield _eviction(settings, address, facts)
-    yield _memory(address, facts.info)
-    yield _durability(address, facts.info, _setting(answer[3]), _setting(answer[4]))
-    yield from _saving(address, facts.info)
-    yield _replicas(settings, address, facts.info)
+    if facts.info:
+        yield _memory(address, facts.info)
+        yield _durability(address, facts.info, _setting(answer[3]), _setting(answer[4]))
+        yield from _saving(address, facts.info)
+        yield _replicas(settings, address, facts.info)
     yield _clock(address, answer[2], host_time)
 
 
 def _version(address: Address, facts: Facts) -> Finding:
     subject = f"server {address}"
     if facts.version is None:
-        return Finding("warning", subject, "it does not tell its version", "let its user call INFO")
+        message = "INFO could not be read, so its version, memory, durability and replicas are not known"
+        return Finding("warning", subject, message, "let its user read it: ACL SETUSER <user> +info")
     text = f"{facts.product} {facts.version_text}"
     if facts.version < (6, 2):
         return Finding("problem", subject, text, "upgrade to Redis 6.2 or newer, or to Valkey")
@@ -115,7 +120,8 @@ def _eviction(settings: Settings, address: Address, facts: Facts) -> Finding:
         return Finding("ok", subject, "noeviction")
     remedy = "CONFIG SET maxmemory-policy noeviction, and in redis.conf"
     if facts.policy is None:
-        return Finding("warning", subject, "it does not tell its maxmemory-policy", f"see that it is right: {remedy}")
+        remedy = f"see that it is right ({remedy}), or let its user read it: ACL SETUSER <user> +info"
+        return Finding("warning", subject, "maxmemory-policy could not be read", remedy)
     level: Level = "warning" if settings.allow_eviction else "problem"
     return Finding(level, subject, f"{facts.policy}: sessions vanish when its memory is full", remedy)
 
@@ -140,12 +146,15 @@ def _durability(address: Address, info: Mapping[str, str], fsync: str | None, sa
     if info.get("aof_enabled") == "1":
         if fsync == "always":
             return Finding("ok", subject, "AOF, appendfsync always: a crash loses nothing that was acknowledged")
+        if fsync is None:
+            return Finding("ok", subject, f"AOF; appendfsync could not be read, {_MAY_READ}")
         remedy = "set appendfsync always if that is too much"
         loss = "the last second of changes" if fsync == "everysec" else "changes of some seconds"
-        return Finding(
-            "warning", subject, f"AOF, appendfsync {fsync or 'unknown'}: a power failure may lose {loss}", remedy
-        )
+        return Finding("warning", subject, f"AOF, appendfsync {fsync}: a power failure may lose {loss}", remedy)
     remedy = "set appendonly yes"
+    if save is None:
+        message = "no AOF: a crash loses what was not saved, or everything"
+        return Finding("warning", subject, f"{message}; whether it saves could not be read, {_MAY_READ}", remedy)
     if save:
         return Finding("warning", subject, "RDB: a crash loses all changes since the last save", remedy)
     return Finding("warning", subject, "no persistence: a restart loses every session", remedy)
@@ -173,7 +182,7 @@ def _replicas(settings: Settings, address: Address, info: Mapping[str, str]) -> 
 def _clock(address: Address, answer: Any, host_time: float) -> Finding:
     subject = f"clock {address}"
     if not isinstance(answer, list):
-        return Finding("warning", subject, "it does not tell its time", "let its user call TIME")
+        return Finding("warning", subject, "TIME could not be read", "let its user read it: ACL SETUSER <user> +time")
     skew = int(answer[0]) + int(answer[1]) / 1e6 - host_time
     if abs(skew) <= _TOLERATED_SKEW_SECONDS:
         return Finding("ok", subject, "as this host's")

@@ -10,7 +10,8 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from sessionguard.errors import StoreError
-from sessionguard.stores.redis.asking import Words
+from sessionguard.stores.redis.asking import Address, Words
+from sessionguard.stores.redis.contact import cluster_met, sentinel_met
 from sessionguard.stores.redis.settings import Settings
 
 _log = logging.getLogger("sessionguard.redis")
@@ -73,28 +74,31 @@ class Notices:
     is_unchecked_said: bool = False
 
 
-def check_server(settings: Settings, replies: Sequence[Any], notices: Notices) -> None:
+def check_server(settings: Settings, address: Address, replies: Sequence[Any], notices: Notices) -> None:
     """Raise `StoreError` if the server is too old, of the wrong kind, or throws away what it holds."""
     facts = Facts.of(replies)
     if facts.version is not None and facts.version < _OLDEST:
         raise StoreError(
-            "redis", "connect", f"the server is {facts.product} {facts.version_text}; use Redis 6.2 or newer, or Valkey"
+            "redis", "connect", f"{address} is {facts.product} {facts.version_text}; use Redis 6.2 or newer, or Valkey"
         )
     if facts.is_cluster and settings.topology != "cluster":
-        raise StoreError("redis", "connect", "the server is part of a cluster; write the URL as redis+cluster://...")
+        raise cluster_met(address)
+    if facts.is_sentinel:
+        raise sentinel_met(address)
     if facts.policy is None:
         if not notices.is_unchecked_said:
             notices.is_unchecked_said = True
             _log.warning(
-                "the server tells neither INFO nor CONFIG GET: see yourself that its maxmemory-policy is noeviction, "
-                "or sessions vanish when its memory is full"
+                "%s tells neither INFO nor CONFIG GET: see yourself that its maxmemory-policy is noeviction, or "
+                "sessions vanish when its memory is full; with +info its user may ask",
+                address,
             )
     elif facts.policy != _SAFE_POLICY and not settings.allow_eviction:
         raise StoreError(
             "redis",
             "connect",
-            f"its maxmemory-policy is {facts.policy}: it would throw sessions away when its memory is full; set "
-            "noeviction, or add allow_eviction=true to the URL if losing sessions is acceptable",
+            f"the maxmemory-policy of {address} is {facts.policy}: it would throw sessions away when its memory is "
+            "full; set noeviction, or add allow_eviction=true to the URL if losing sessions is acceptable",
         )
 
 
@@ -134,6 +138,11 @@ class Facts:
     def is_cluster(self) -> bool:
         """Whether it is a node of a cluster."""
         return self.info.get("cluster_enabled") == "1"
+
+    @property
+    def is_sentinel(self) -> bool:
+        """Whether it watches servers and keeps nothing itself."""
+        return self.info.get("redis_mode") == "sentinel"
 
 
 def read_info(reply: Any) -> dict[str, str]:

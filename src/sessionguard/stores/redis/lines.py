@@ -1,7 +1,8 @@
 """One blocking connection to one server. Whatever goes wrong on it, it is closed and never used again."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from redis import exceptions as driver
@@ -10,6 +11,7 @@ from redis.retry import Retry
 
 from sessionguard.stores.redis import handshake
 from sessionguard.stores.redis.asking import Address, Call, Words, fenced, next_nonce, own_reply, packed, within_fence
+from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.settings import Settings
 
 
@@ -90,7 +92,15 @@ class _PlainConnection(_Timed, Connection):
 
 
 class _EncryptedConnection(_Timed, SSLConnection):
-    """TLS."""
+    """TLS; agreeing on it takes `handshake_seconds` at most."""
+
+    handshake_seconds = 0.0
+
+    def _wrap_socket_with_ssl(self, sock: Any) -> Any:
+        sock.settimeout(self.handshake_seconds)
+        wrapped = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]
+        wrapped.settimeout(self.socket_timeout)
+        return wrapped
 
 
 class Line:
@@ -99,6 +109,7 @@ class Line:
     def __init__(self, settings: Settings, address: Address, epoch: object, *, of_sentinel: bool = False) -> None:
         self.epoch = epoch
         self.has_connected = False
+        self._contact = Contact(settings, address, of_sentinel)
         make = _PlainConnection if settings.encryption is None else _EncryptedConnection
         self._connection: Any = make(
             host=address.host,
@@ -111,9 +122,28 @@ class Line:
     def connect(self, deadline: float) -> None:
         """Connect and sign in."""
         self._connection.deadline = deadline
-        self._connection.connect()
+        with self._explaining(deadline):
+            self._connection.handshake_seconds = self._contact.first_try_seconds
+            try:
+                self._connection.connect()
+            except driver.TimeoutError as error:
+                left = deadline - time.monotonic()
+                if not self._contact.may_be_slow(error, left):
+                    raise
+                self._connection.handshake_seconds = left
+                self._connection.connect()
         handshake.require_guard(self._connection)
         self.has_connected = True
+
+    @contextmanager
+    def _explaining(self, deadline: float) -> Iterator[None]:
+        try:
+            yield
+        except (driver.RedisError, OSError) as error:
+            explained = self._contact.explained(error, deadline - time.monotonic())
+            if explained is None:
+                raise
+            raise explained from error
 
     @property
     def is_clean(self) -> bool:
@@ -143,7 +173,8 @@ class Line:
     def inspect(self, commands: Sequence[Words], deadline: float) -> list[Any]:
         """Give the replies to plain questions, where errors of the server are replies, too."""
         self._connection.timed.begin(deadline)
-        return self._ask_all(commands)
+        with self._explaining(deadline):
+            return self._ask_all(commands)
 
     def _ask(self, words: Words) -> Any:
         connection = self._connection

@@ -90,7 +90,8 @@ class Pool:
 
     def _check(self, line: Line, deadline: float) -> None:
         if not self._is_checked:
-            handshake.check_server(self._settings, line.inspect(handshake.FIRST, deadline), self._notices)
+            replies = line.inspect(handshake.FIRST, deadline)
+            handshake.check_server(self._settings, self.address, replies, self._notices)
             self._is_checked = True
 
     def _awaited(self, deadline: float) -> Line:

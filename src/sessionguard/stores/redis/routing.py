@@ -1,13 +1,15 @@
 """Which server has which shard: one server for all, the one that the sentinels name, or the nodes of a cluster."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis import exceptions as driver
 
-from sessionguard.errors import StoreError, StoreUnavailableError
+from sessionguard.errors import SessionGuardError, StoreError, StoreUnavailableError
 from sessionguard.stores.redis.asking import META, Address, Inspect, Procedure
+from sessionguard.stores.redis.contact import no_cluster_met, sentinel_met, server_met
 from sessionguard.stores.redis.keys import Keys, hash_slot
 from sessionguard.stores.redis.openings import Home
 from sessionguard.stores.redis.settings import Settings
@@ -16,7 +18,10 @@ from sessionguard.stores.redis.translation import translated
 Routes = Mapping[str, Address]
 """Tag -> where its shard is."""
 
-_NO_SUCH_SERVICE: Final = "the sentinels know no such service; compare the name in the URL with their configuration"
+_NO_SUCH_SERVICE: Final = (
+    "the sentinels know no service {!r}; write the name behind the host as `sentinel monitor <name>` in their "
+    "configuration has it"
+)
 
 
 # So many share the time evenly; of more, the first ones get as much and leave less to the others.
@@ -50,40 +55,43 @@ def _all_on(keys: Keys, address: Address) -> Routes:
 
 def _primary(settings: Settings, home: Home) -> Procedure[Address]:
     question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings.service)
-    failure: BaseException | None = None
+    failures: list[BaseException] = []
     for sentinel, seconds in _guides(settings, home, ()):
         (answer,) = yield Inspect((sentinel,), (question,), of_sentinels=True, seconds=seconds)
         if isinstance(answer, BaseException):
-            failure = answer
+            failures.append(answer)
         elif isinstance(answer[0], list):
             home.guide = sentinel
             host, port = answer[0]
             return Address(host.decode("ascii"), int(port))
         elif isinstance(answer[0], BaseException):
-            failure = answer[0]
-    if failure is None:
-        raise StoreError("redis", "connect", _NO_SUCH_SERVICE)
-    raise _unreachable("no sentinel", failure) from failure
+            is_server = re.search(r"unknown command .SENTINEL", str(answer[0])) is not None
+            failures.append(server_met(sentinel, settings.service) if is_server else answer[0])
+    if not failures:
+        raise StoreError("redis", "connect", _NO_SUCH_SERVICE.format(settings.service))
+    raise _unreachable(home, "no sentinel", failures)
 
 
 def _of_cluster(settings: Settings, home: Home, known: Sequence[Address]) -> Procedure[Routes]:
-    failure: BaseException | None = None
+    failures: list[BaseException] = []
     for node, seconds in _guides(settings, home, known):
         (answer,) = yield Inspect((node,), (("CLUSTER", "SLOTS"),), seconds=seconds)
         if isinstance(answer, BaseException):
-            failure = answer
+            failures.append(answer)
             continue
         slots = answer[0]
         if isinstance(slots, driver.ResponseError) and "cluster support disabled" in str(slots):
-            raise StoreError("redis", "connect", "the server is no cluster; write the URL as redis://host:port")
+            raise no_cluster_met(node)
+        if isinstance(slots, driver.ResponseError) and re.search(r"unknown command .CLUSTER", str(slots)) is not None:
+            raise sentinel_met(node)
         if isinstance(slots, BaseException):
-            failure = slots
+            failures.append(slots)
         elif (routes := _covering(home.keys, slots, node)) is not None:
             home.guide = node
             return routes
-    if failure is None:
+    if not failures:
         raise StoreUnavailableError("redis", "connect", "the cluster does not serve all slots", transient=True)
-    raise _unreachable("no node of the cluster", failure) from failure
+    raise _unreachable(home, "no node of the cluster", failures)
 
 
 def _covering(keys: Keys, slots: Sequence[Any], asked: Address) -> Routes | None:
@@ -103,7 +111,18 @@ def _covering(keys: Keys, slots: Sequence[Any], asked: Address) -> Routes | None
     return found if len(found) == len(routes) else None
 
 
-def _unreachable(what: str, failure: BaseException) -> StoreUnavailableError:
-    reason = translated("connect", failure)
-    is_transient = getattr(reason, "transient", False)
-    return StoreUnavailableError("redis", "connect", f"{what} answered ({reason})", transient=is_transient)
+def _unreachable(home: Home, what: str, failures: Sequence[BaseException]) -> SessionGuardError:
+    """Give the error for the case that nobody showed the way: what may pass counts more than what never will."""
+    reasons = []
+    for failure in failures:
+        reasons.append(reason := translated("connect", failure, home.keys.prefix))
+        if reason is not failure:
+            reason.__cause__ = failure
+    passing = [reason for reason in reasons if getattr(reason, "transient", False)]
+    reason = (passing or reasons)[-1]
+    if not isinstance(reason, StoreUnavailableError) or not reason.transient:
+        return reason
+    said = str(reason).removeprefix("redis store, connect: ")
+    error = StoreUnavailableError("redis", "connect", f"{what} answered: {said}", transient=True)
+    error.__cause__ = reason
+    return error

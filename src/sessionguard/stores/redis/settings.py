@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from sessionguard.errors import ConfigurationError
 from sessionguard.stores.redis.asking import Address
+from sessionguard.stores.redis.certificates import Encryption, require_usable
 
 Topology = Literal["single", "sentinel", "cluster"]
 
@@ -27,15 +28,6 @@ _SERVICE: Final = re.compile(r"[A-Za-z0-9._-]+")
 _PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
 _MOST_CONNECTIONS: Final = 1000
-
-
-@frozen(kw_only=True)
-class Encryption:
-    """What TLS goes by: certificates to trust, and one to show."""
-
-    ca_certs: str | None = None
-    certfile: str | None = None
-    keyfile: str | None = None
 
 
 @frozen(kw_only=True)
@@ -83,6 +75,8 @@ def read_url(
     topology, encrypted = kind
     if encryption is not None and not encrypted:
         raise ConfigurationError.of_url(url, "certificates need a scheme that encrypts, such as rediss://")
+    if encryption is not None:
+        require_usable(encryption)
     credentials, _, place = rest.rpartition("@")
     hosts, *path = place.split("/")
     username, colon, password = credentials.partition(":")

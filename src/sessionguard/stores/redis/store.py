@@ -15,12 +15,13 @@ from sessionguard.stores.contract import Finding
 from sessionguard.stores.redis import cleaning, examination, openings, owning, translation
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_store import AsyncRedisStore
+from sessionguard.stores.redis.certificates import Encryption
 from sessionguard.stores.redis.handshake import Notices
 from sessionguard.stores.redis.keys import Keys
 from sessionguard.stores.redis.lines import Line
 from sessionguard.stores.redis.pools import Pool
 from sessionguard.stores.redis.routing import Routes, discovered
-from sessionguard.stores.redis.settings import Encryption, read_url
+from sessionguard.stores.redis.settings import read_url
 from sessionguard.stores.redis.surveying import by_server, in_order
 
 R = TypeVar("R")
@@ -107,13 +108,18 @@ class RedisStore:
         except SessionGuardError:
             raise
         except (driver.RedisError, OSError) as error:
-            raise translation.translated(verb, error) from error
+            raise translation.translated(verb, error, self.keys.prefix) from error
 
     def _drive(self, procedure: Procedure[R]) -> R:
         try:
             ask = next(procedure)
             while True:
-                ask = procedure.send(self._reply(ask))
+                try:
+                    reply = self._reply(ask)
+                except BaseException as error:
+                    ask = procedure.throw(error)
+                else:
+                    ask = procedure.send(reply)
         except StopIteration as done:
             result: R = done.value
             return result
@@ -181,7 +187,7 @@ class RedisStore:
         try:
             line.connect(deadline)
             return line.inspect(ask.commands, deadline)
-        except (driver.RedisError, OSError) as error:
+        except (driver.RedisError, OSError, SessionGuardError) as error:
             return error
         finally:
             line.close()

@@ -6,6 +6,7 @@ from typing import Final
 from redis import exceptions as driver
 
 from sessionguard.errors import SessionGuardError, StoreError, StoreUnavailableError
+from sessionguard.stores.redis import permissions
 
 # What stands in the reply -> what it means, and whether asking again soon may help. A script reports the error of one
 # of its commands inside its own, so the words are looked for anywhere. The first that is found counts.
@@ -14,11 +15,6 @@ _MEANINGS: Final[tuple[tuple[str, str, bool], ...]] = (
         "OOM",
         "its memory is full and nothing was changed; raise maxmemory or let history be forgotten sooner "
         "(history_retention). Loading, ending, sweeping and purging go on",
-        False,
-    ),
-    (
-        "NOPERM",
-        "its user lacks a permission; give it ~<prefix>:* and the commands named in docs/how-to/redis.md",
         False,
     ),
     ("READONLY", "it is a read-only replica; name the primary in the URL, or its sentinels", True),
@@ -47,21 +43,21 @@ _MEANINGS: Final[tuple[tuple[str, str, bool], ...]] = (
 _SCRIPT_REFUSED: Final = re.compile(
     r"\b(READONLY|UNBLOCKED|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|non local|not local)\b"
 )
-_SIGN_IN: Final = "it refused the user or the password; write both into the URL, as redis://user:password@host"
-_TRUST: Final = "name the file of certificates to trust, as in rediss://host?ssl_ca_certs=/etc/ssl/redis.pem"
 
 
-def translated(operation: str, error: BaseException) -> SessionGuardError:
-    """Give our error for one of the driver's or the system's. Replies of the server name no values of callers."""
+def translated(operation: str, error: BaseException, prefix: str) -> SessionGuardError:
+    """Give our error for one of the driver's or the system's, on a store whose keys begin with `prefix`.
+
+    Replies of the server name no values of callers. What went wrong before a server was asked anything is told by
+    `contact`, in errors of ours.
+    """
     if isinstance(error, SessionGuardError):
         return error
-    if isinstance(error, driver.AuthenticationError):
-        return StoreUnavailableError("redis", operation, f"{error}; {_SIGN_IN}")
+    if (refused := permissions.refusal(error, prefix)) is not None:
+        return StoreUnavailableError("redis", operation, refused)
     for words, meaning, is_transient in _MEANINGS:
         if isinstance(error, _CLASSES.get(words, ())) or _holds(words, error):
             return StoreUnavailableError("redis", operation, meaning, transient=is_transient)
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return StoreUnavailableError("redis", operation, f"its certificate is not trusted; {_TRUST}")
     if isinstance(error, driver.ResponseError):
         return StoreError("redis", operation, f"the server refused the request ({error})")
     if isinstance(error, driver.TimeoutError | TimeoutError):
@@ -76,7 +72,6 @@ def _holds(words: str, error: BaseException) -> bool:
 # The driver takes the first word off the message of an error that it knows.
 _CLASSES: Final[dict[str, type[Exception]]] = {
     "OOM": driver.OutOfMemoryError,
-    "NOPERM": driver.NoPermissionError,
     "READONLY": driver.ReadOnlyError,
     "MASTERDOWN": driver.MasterDownError,
     "LOADING": driver.BusyLoadingError,
@@ -90,7 +85,7 @@ _CLASSES: Final[dict[str, type[Exception]]] = {
 def leads_elsewhere(error: BaseException) -> bool:
     """Tell whether the other connections to that server are probably as bad, or the server is not the right one now."""
     if isinstance(error, SessionGuardError):
-        return isinstance(error, StoreUnavailableError) and error.transient
+        return isinstance(error, StoreUnavailableError)
     if isinstance(error, driver.ResponseError):
         return isinstance(
             error, driver.AskError | driver.ClusterError | driver.ReadOnlyError | driver.TryAgainError
