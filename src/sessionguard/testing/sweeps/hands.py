@@ -60,6 +60,8 @@ class Hand:
             except BaseException as error:
                 task.error = error
             self._done.put(task)
+            # Else the traceback of what was raised would keep open what its frames hold.
+            del task
 
     def _stack(self) -> str:
         frame = sys._current_frames().get(self._thread.ident or 0)

@@ -89,7 +89,7 @@ def interrupt_sweep(
             something else, or was not over in time; or somebody was not answered in time.
         CrossedReplyError, LeakError, HistoryError, MisuseError: as by `cancel_sweep`.
     """
-    check_source(stops)
+    check_source(stops, for_interrupts=True)
     if (history is None) != (model is None):
         raise MisuseError("give both history and model, or neither")
     leaks = Leaks(in_use, settle_seconds, descriptors=descriptors)
@@ -135,11 +135,11 @@ class _Sweep:
         while len(hit) < LIMIT and (run := self.strike(InterruptPoint(len(hit) + 1))).stop is not None:
             hit.append(run.stop)
             again = 1
-            # An exception ends the tracing by which calls and lines are seen, so only declared points come again.
+            # An exception ends the watching by which calls are seen, so only declared points come again.
             while self.source == DECLARED and self.strike(InterruptPoint(len(hit), again)).is_hit_again:
                 pairs, again = pairs + 1, again + 1
         if not hit:
-            raise SweepError('the operation came to no stop; use stops="io" or "lines:<module>", or declare points')
+            raise SweepError('the operation came to no stop; use stops="io" or "calls:<module>", or declare points')
         return InterruptReport(len(hit), pairs, tuple(hit))
 
     def strike(self, point: InterruptPoint) -> "_Run":
@@ -188,7 +188,7 @@ class _Run:
 
     def play(self, operation: Callable[[], Any], source: str) -> Any:
         """Play it, in the thread that calls this."""
-        return Stops(source, self._on_stop, of_one_thread=True).play(operation)
+        return Stops(source, self._on_stop, for_interrupts=True).play(operation)
 
     def _on_stop(self, stop: Stop) -> None:
         if stop.number == self.point.number:

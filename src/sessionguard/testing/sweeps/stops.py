@@ -1,10 +1,11 @@
 """Stops: the numbered places of an operation at which something is done to it, and where they come from.
 
 * `declared`: the points that code declares (`sessionguard.core.points`);
-* `io`: every call of this interpreter that changes a file, a lock, a socket or an SQLite database, before it is made;
-* `lines:<module>,...`: every line of these modules and of the modules below them, and what they declare.
+* `io`: every call of this interpreter that changes a file, a lock, a socket or an SQLite database;
+* `calls:<module>,...`: every call of something written in C by these modules and the modules below them;
+* `lines:<module>,...`: every line of these modules and of those below them, and what they declare.
 
-`io` and `lines` see Python: a driver written in C is one stop, or none.
+All but the first see Python: a driver written in C is one stop, or none.
 """
 
 import sys
@@ -24,6 +25,7 @@ from sessionguard.testing.schedule.lines import Lines
 
 DECLARED: Final = "declared"
 IO: Final = "io"
+_CALLS_OF: Final = "calls:"
 _LINES: Final = "lines:"
 END: Final = "end"
 """The label of the last stop of every operation: it has returned, and nothing came after."""
@@ -55,6 +57,8 @@ class Stop:
     occurrence: int
     """Which of those with its label it is, counted from 1."""
     resource: str = ""
+    is_after: bool = False
+    """Whether it comes after what the label says, and not before."""
 
     @property
     def id(self) -> str:
@@ -64,7 +68,8 @@ class Stop:
     def __str__(self) -> str:
         if self.label == END:
             return f"stop {self.number} (after its end)"
-        return f"stop {self.number} (before {self.id}{self.resource and f' {self.resource}'})"
+        side = "after" if self.is_after else "before"
+        return f"stop {self.number} ({side} {self.id}{self.resource and f' {self.resource}'})"
 
 
 OnStop = Callable[[Stop], None]
@@ -73,13 +78,16 @@ OnStop = Callable[[Stop], None]
 class Stops:
     """Counts the stops of one run and tells of each, before what comes next there.
 
-    With `of_one_thread` only those of the thread that made this count.
+    With `for_interrupts` those of other threads do not count, and a call is a stop when it has returned: that is where
+    the interpreter looks for signals.
     """
 
-    def __init__(self, source: str, on_stop: OnStop, *, of_one_thread: bool = False) -> None:
+    def __init__(self, source: str, on_stop: OnStop, *, for_interrupts: bool = False) -> None:
         check_source(source)
         self._source, self._on_stop = source, on_stop
-        self._thread = threading.get_ident() if of_one_thread else None
+        self._thread = threading.get_ident() if for_interrupts else None
+        self._event = "c_return" if for_interrupts else "c_call"
+        self._files: frozenset[str] | None = None
         self._mutex = threading.Lock()
         self._labels: Counter[str] = Counter()
         self.count = 0
@@ -91,20 +99,24 @@ class Stops:
                 return body()
         if self._source == IO:
             return self._play_calls(body)
+        if self._source.startswith(_CALLS_OF):
+            modules = modules_below(self._source.removeprefix(_CALLS_OF).split(","))
+            self._files = frozenset(str(sys.modules[name].__file__) for name in modules)
+            return self._play_calls(body)
         return self._play_lines(body)
 
     def end(self) -> None:
         """It has returned: that is the last stop."""
         self.reach(END)
 
-    def reach(self, label: str, resource: Hashable = "") -> None:
+    def reach(self, label: str, resource: Hashable = "", *, is_after: bool = False) -> None:
         """It has come to its next stop."""
         if self._thread not in (None, threading.get_ident()):
             return
         with self._mutex:
             self.count += 1
             self._labels[label] += 1
-            stop = Stop(self.count, label, self._labels[label], str(resource))
+            stop = Stop(self.count, label, self._labels[label], str(resource), is_after)
         # Outside: another thread may come to a stop while this one is dealt with.
         self._on_stop(stop)
 
@@ -143,8 +155,11 @@ class Stops:
             threading.setprofile(before_in_threads)
 
     def _at_event(self, frame: FrameType, event: str, called: Any) -> None:
-        if event == "c_call" and reaches_out(called):
-            self.reach(called.__name__, f"({frame.f_code.co_qualname}:{frame.f_lineno})")
+        if event != self._event:
+            return
+        if reaches_out(called) if self._files is None else frame.f_code.co_filename in self._files:
+            where = f"({frame.f_code.co_qualname}:{frame.f_lineno})"
+            self.reach(called.__name__, where, is_after=event == "c_return")
 
 
 def reaches_out(function: Any) -> bool:
@@ -159,10 +174,14 @@ def reaches_out(function: Any) -> bool:
     return any(name in names for base in kind.__mro__ if (names := _METHODS.get(base.__module__)))
 
 
-def check_source(source: str) -> None:
+def check_source(source: str, *, for_interrupts: bool = False) -> None:
     """Raise `InvalidArgumentError` if there is no such source of stops."""
-    if source not in (DECLARED, IO) and not (source.startswith(_LINES) and source != _LINES):
-        raise InvalidArgumentError("stops", source, 'use "declared", "io" or "lines:<module>,<module>"')
+    kind, _, modules = source.partition(":")
+    if for_interrupts and kind == "lines":
+        remedy = "no signal interrupts between two lines, but after calls: use calls:<module>, io or declared"
+        raise InvalidArgumentError("stops", source, remedy)
+    if source not in (DECLARED, IO) and not (f"{kind}:" in (_CALLS_OF, _LINES) and modules):
+        raise InvalidArgumentError("stops", source, "use declared, io, calls:<module>,<module> or lines:<module>")
 
 
 def modules_below(names: list[str]) -> list[str]:

@@ -1,0 +1,126 @@
+"""The blocking twin: an exception is raised in the thread at every stop; broken clients are found and named."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sessionguard.core.points import point
+from sessionguard.errors import InvalidArgumentError
+from sessionguard.testing.sweeps import (
+    CrossedReplyError,
+    InterruptReport,
+    LeakError,
+    Other,
+    SweepError,
+    interrupt_sweep,
+)
+from tests.testing.sweeps.clients import Client, slow_server
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """The port of a slow server."""
+    with slow_server() as port:
+        yield port
+
+
+def swept(client: Client, **settings: Any) -> InterruptReport:
+    """Sweep alice's question, with a connection that is there and with one that is not."""
+
+    def ask_twice() -> None:
+        client.get("alice")
+        client.close()
+        client.get("alice")
+
+    others = [Other("bob", lambda: client.get("bob"), "BOB"), Other("carol", lambda: client.get("carol"), "CAROL")]
+    try:
+        return interrupt_sweep(ask_twice, others, **settings)
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("stops", ["declared", "io", f"calls:{Client.__module__}"])
+def test_a_right_client_is_well_after_every_interruption(port: int, stops: str) -> None:
+    """Wherever stops come from, every one is hit, and nothing is wrong after any."""
+    report = swept(Client(port), stops=stops)
+    assert report.points >= 5
+    if stops == "declared":
+        assert [stop.id for stop in report.stops] == ["send#1", "receive#1", "connect#1", "send#2", "receive#2"]
+        # Interrupted a second time when it has just closed.
+        assert report.pairs == 5
+
+
+@pytest.mark.parametrize("stops, where", [
+    ("declared", "stop 2 (before receive#1 server)"),
+    ("io", "(after sendall#1 (Client._exchange:"),
+    (f"calls:{Client.__module__}", "(after sendall#1 (Client._exchange:"),
+])  # fmt: skip
+def test_a_foreign_reply_is_found_and_repeated(port: int, stops: str, where: str) -> None:
+    """A client that forgets to close when interrupted gives bob what alice asked for; the report says where."""
+    with pytest.raises(CrossedReplyError, match=r"bob read 'ALICE' instead of 'BOB'") as caught:
+        swept(Client(port, forgets_to_close=True), stops=stops)
+    told, how = caught.value.__notes__
+    assert where in told
+    only = how.partition("only='")[2].strip("'")
+    with pytest.raises(CrossedReplyError, match="ALICE"):
+        swept(Client(port, forgets_to_close=True), stops=stops, only=only)
+
+
+def test_a_lock_that_stays_held_is_found_with_who_waits(port: int) -> None:
+    """A lock that the interrupted thread never gave back is seen because others are asked in another thread."""
+    with pytest.raises(SweepError, match=r"(?s)bob was not answered: .*in get\n.*_lock.acquire"):
+        swept(Client(port, forgets_to_unlock=True), patience_seconds=0.2)
+
+
+def test_a_swallowed_interruption_and_another_error_are_found() -> None:
+    """Whoever goes on is named, and whoever raises what is not allowed; a refusal may be allowed."""
+    others = [Other("bob", lambda: "BOB", "BOB"), Other("carol", lambda: "CAROL", "CAROL")]
+
+    def swallow() -> None:
+        try:
+            point("here", "here", "w")
+        except BaseException:
+            return
+
+    def translate() -> None:
+        try:
+            point("here", "here", "w")
+        except BaseException as error:
+            raise LookupError("gone") from error
+
+    with pytest.raises(SweepError, match=r"stop 1 \(before here#1 here\), it returned as if nothing had happened"):
+        interrupt_sweep(swallow, others)
+    with pytest.raises(SweepError, match=r"it raised LookupError: gone"):
+        interrupt_sweep(translate, others)
+    assert interrupt_sweep(translate, others, refusals=(LookupError,)).points == 1
+
+
+def test_a_descriptor_that_stays_open_is_found() -> None:
+    """What is not closed is seen."""
+    files = []
+
+    def operation() -> None:
+        files.append(open(__file__))  # noqa: SIM115
+        point("here", "here", "w")
+        files.pop().close()
+
+    others = [Other("bob", lambda: "BOB", "BOB"), Other("carol", lambda: "CAROL", "CAROL")]
+    try:
+        with pytest.raises(LeakError, match="open descriptors"):
+            interrupt_sweep(operation, others, settle_seconds=0.05)
+    finally:
+        files[0].close()
+
+
+def test_what_has_no_stop_or_no_such_one_is_told() -> None:
+    """An operation without stops proves nothing; an id that is none is refused."""
+    others = [Other("bob", lambda: "BOB", "BOB"), Other("carol", lambda: "CAROL", "CAROL")]
+    with pytest.raises(SweepError, match=r'came to no stop; use stops="io"'):
+        interrupt_sweep(lambda: None, others)
+    with pytest.raises(SweepError, match="there is no point raise@2"):
+        interrupt_sweep(lambda: point("here", "here", "w"), others, only="raise@2")
+    with pytest.raises(InvalidArgumentError, match="after calls: use calls:<module>"):
+        interrupt_sweep(lambda: None, others, stops="lines:json")
+    with pytest.raises(InvalidArgumentError, match="raise@3"):
+        interrupt_sweep(lambda: None, others, only="later")
