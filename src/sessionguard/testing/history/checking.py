@@ -1,9 +1,9 @@
 """The check: whether what clients saw can have come from a store that does one thing at a time."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
-from sessionguard.testing.history.model import Key, Model
+from sessionguard.testing.history.model import Key, Model, State
 from sessionguard.testing.history.operations import Operation, in_order
 from sessionguard.testing.history.recorder import History
 from sessionguard.testing.history.search import Budget, BudgetExceededError, Meter, Search, Stuck
@@ -36,6 +36,19 @@ def check(history: History | Iterable[Operation], model: AnyModel, budget: Budge
         if stuck is not None:
             return _illegal(key, stuck, projected, specification)
     return unknown or Legal(steps)
+
+
+def final_states(
+    history: History | Iterable[Operation], model: Model[State], budget: Budget | None = None
+) -> tuple[frozenset[State], tuple[Operation, ...]]:
+    """Give every state that a legal order of the operations may lead to, and one such order; for models of one key.
+
+    No state: no order is legal, and `check` says why. Raises `BudgetExceededError` if that could not be told in time.
+    """
+    recorded = history.operations if isinstance(history, History) else history
+    operations = [operation for operation in in_order(recorded) if operation.outcome != "fail"]
+    states, order = Search(operations, model.over(operations), Meter(budget or Budget())).finals()
+    return cast("frozenset[State]", states), order
 
 
 def _illegal(key: Key, stuck: Stuck, projected: Sequence[Operation], model: Model[Any]) -> Illegal:

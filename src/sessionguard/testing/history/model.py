@@ -30,6 +30,10 @@ class Model(Generic[State]):
         """Give the state of every key at the beginning."""
         raise NotImplementedError
 
+    def initials(self) -> Iterable[State]:
+        """Give all states that every key may be in at the beginning, if that is not one for certain."""
+        return (self.initial(),)
+
     def step(self, state: State, operation: Operation) -> Iterable[State]:
         """Give every state that `operation`, with the result it had, may lead to from `state`; none: it cannot be.
 

@@ -92,7 +92,7 @@ def _put_back(node: _Node) -> None:
 
 
 class Search:
-    """One search; `run` gives None if there is a legal order, or how far the longest one came."""
+    """One search, to be asked once: whether there is a legal order, or to which states all of them lead."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Search:
         meter: Meter,
     ) -> None:
         self._step, self._meter = model.step, meter
-        self._states: States = frozenset((model.initial(),))
+        self._states: States = frozenset(model.initials())
         self._mask = 0
         self._head, self._unknown, self._left = _linked(operations, model.only_reads)
         self._lifted: list[tuple[_Node, States]] = []
@@ -110,10 +110,42 @@ class Search:
         self._sets: dict[States, States] = {self._states: self._states}
 
     def run(self) -> Stuck | None:
-        """Search. Raises `BudgetExceededError`."""
+        """Give None if there is a legal order, or how far the longest one came. Raises `BudgetExceededError`."""
+        return self._stuck if next(self._ends(), None) is None else None
+
+    def finals(self) -> tuple[States, tuple[Operation, ...]]:
+        """Give every state that a legal order may lead to, and one such order; no state: there is none.
+
+        What is unknown may have happened or not. Raises `BudgetExceededError`.
+        """
+        found: set[Hashable] = set()
+        order: tuple[Operation, ...] = ()
+        for states in self._ends():
+            order = order or tuple(node.operation for node, _ in self._lifted)
+            found |= self._with_unknown(states)
+        return frozenset(found), order
+
+    def _with_unknown(self, states: States) -> States:
+        """Give these states, and those after any of what may still happen, in any order."""
+        seen, new = {(self._mask, state) for state in states}, [(self._mask, state) for state in states]
+        while new:
+            mask, state = new.pop()
+            for node in self._unknown:
+                if mask & node.bit:
+                    continue
+                self._meter.count()
+                after = {(mask | node.bit, each) for each in self._step(state, node.operation)} - seen
+                seen |= after
+                new.extend(after)
+        return frozenset(state for _, state in seen)
+
+    def _ends(self) -> Iterator[States]:
+        """Search; give the states whenever all that is certain was put in order."""
         seen: set[tuple[int, States]] = set()
         levels = [self._level()]
-        while self._left:
+        while levels:
+            if not self._left:
+                yield self._states
             for node in levels[-1][1]:
                 states = self._after(node)
                 if not states or (self._mask | node.bit, states) in seen:
@@ -126,13 +158,11 @@ class Search:
                 levels.append(self._level(depth))
                 break
             else:
-                self._note_stuck()
+                if self._left:
+                    self._note_stuck()
                 depth, _ = levels.pop()
                 while len(self._lifted) > depth:
                     self._give_back()
-                if not levels:
-                    return self._stuck
-        return None
 
     def _level(self, depth: int = 0) -> tuple[int, Iterator[_Node]]:
         """Take all reads that may come next, and give what may come after them and to where that is undone."""
