@@ -9,9 +9,13 @@ The call stands *before* the access; what follows, up to the next point, is one 
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+from sessionguard.core.commands import Command
+from sessionguard.core.reaches import Part, reached
 from sessionguard.errors import InvalidArgumentError
+
+__all__ = ["Mode", "Part", "apoint", "areach", "installed", "point", "reach"]
 
 Mode = Literal["r", "w", "acq", "rel"]
 """Reads, writes, takes a lock, gives a lock back."""
@@ -31,7 +35,8 @@ def point(label: str, resource: Hashable, mode: Mode) -> None:
 
     `label` is the name by which a person recognises the access, such as "INSERT". Two accesses of one resource of which
     one is a write are taken to depend on each other; all others are not. So `resource` must be equal wherever the same
-    thing is reached: a key, a table, a path.
+    thing is reached: a key, a table, a path. A `Part` of something is independent of its other parts, and of the whole
+    only if both read.
 
     Raises:
         InvalidArgumentError: a harness is installed, and there is no such mode; nothing is checked without one.
@@ -46,6 +51,24 @@ async def apoint(label: str, resource: Hashable, mode: Mode) -> None:
     if _async_hook is not None:
         _check(label, mode)
         await _async_hook(label, resource, mode)
+
+
+def reach(label: str, place: Hashable, command: Command[Any], mode: Mode | None = None) -> None:
+    """Say that `command` reaches for what it is about in `place`: its shard, or all of them.
+
+    `mode` is "r" if this access only reads although the command may write. Nothing is worked out unless somebody
+    listens.
+    """
+    if _hook is not None:
+        resource, usual = reached(command, place)
+        _hook(label, resource, mode or usual)
+
+
+async def areach(label: str, place: Hashable, command: Command[Any], mode: Mode | None = None) -> None:
+    """Say the same in a coroutine."""
+    if _async_hook is not None:
+        resource, usual = reached(command, place)
+        await _async_hook(label, resource, mode or usual)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from sessionguard.core import commands as c
+from sessionguard.core.points import areach
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import StoreTimeoutError
 from sessionguard.forking import after_fork
@@ -50,6 +51,7 @@ class OffloadedStore:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix=f"sessionguard-{self.name}-reader")
 
     async def _ask(self, command: c.Command[R]) -> R:
+        await areach(command.verb, self.name, command)
         if self._inline is not None:
             reply = self._inline.answer_inline(command)
             if reply is not None:

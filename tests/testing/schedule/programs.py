@@ -1,17 +1,20 @@
 """Small programs of declared accesses, run without any thread, and every outcome they can have."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
 
+from sessionguard.core.points import Part
 from sessionguard.testing.schedule.accesses import Point
 from sessionguard.testing.schedule.strategies.strategy import Strategy
 from sessionguard.testing.schedule.track import NOBODY, Track
 
-Instruction = tuple[str, str]
-"""A mode and a resource; "if" in front of a mode means: only if the resource held an even number when read last."""
+Instruction = tuple[str, Hashable]
+"""A mode and a resource, which may be a `Part`.
+
+"if" in front of a mode means: only if the resource held an even number when read last."""
 
 
 @frozen
@@ -23,7 +26,7 @@ class Program:
     def outcome(self, strategy: Strategy) -> Any:
         """Run one schedule; give what every worker read and what is left, and the end of it."""
         track = Track([f"w{number}" for number in range(len(self.workers))], strategy)
-        memory: dict[str, int] = {}
+        memory: dict[Hashable, int] = {}
         reads: list[list[int]] = [[] for _ in self.workers]
         runs = [self._play(number, memory, reads[number]) for number in range(len(self.workers))]
         for number, run in enumerate(runs):
@@ -32,18 +35,18 @@ class Program:
             track.pending[worker] = next(runs[worker], None)
         strategy.end(track)
         stuck = tuple(worker for worker, _ in track.waiting())
-        return tuple(map(tuple, reads)), tuple(sorted(memory.items())), stuck
+        return tuple(map(tuple, reads)), tuple(sorted(memory.items(), key=str)), stuck
 
-    def _play(self, number: int, memory: dict[str, int], reads: list[int]) -> Iterator[Point]:
+    def _play(self, number: int, memory: dict[Hashable, int], reads: list[int]) -> Iterator[Point]:
         for place, (mode, resource) in enumerate(self.workers[number]):
             if mode.startswith("if ") and reads and reads[-1] % 2:
                 continue
             mode = mode.removeprefix("if ")
             yield Point(f"{mode} {resource}", resource, mode)
             if mode == "r":
-                reads.append(memory.get(resource, 0))
+                reads.append(sum(memory.get(place, 0) for place in _places(resource)))
             elif mode == "w":
-                memory[resource] = 10 * number + place + 1
+                memory.update((each, 10 * number + place + 1) for each in _places(resource))
 
 
 def random_program(luck: random.Random) -> Program:
@@ -114,3 +117,26 @@ def outcomes(program: Program, strategy: Strategy) -> tuple[set[Any], int]:
         found.add(program.outcome(strategy))
         schedules += 1
     return found, schedules
+
+
+PARTS = (Part("whole", "1"), Part("whole", "2"))
+
+
+def _places(resource: Hashable) -> tuple[Hashable, ...]:
+    """Give where a resource is in memory: the whole is where its parts are."""
+    return PARTS if resource == "whole" else (resource,)
+
+
+def random_part_program(luck: random.Random) -> Program:
+    """Give two or three workers that read and write a whole, parts of it and something else."""
+    resources = ("whole", *PARTS, "other")
+    count = luck.choice((2, 2, 3))
+    return Program(
+        tuple(
+            tuple(
+                (luck.choice(("r", "w", "if w")), luck.choice(resources))
+                for _ in range(luck.randint(1, {2: 4, 3: 2}[count]))
+            )
+            for _ in range(count)
+        )
+    )

@@ -4,11 +4,12 @@ import random
 
 import pytest
 
+from sessionguard.core.points import Part
 from sessionguard.testing import Profile
 from sessionguard.testing.schedule.accesses import Point
 from sessionguard.testing.schedule.causality import Causality
 from sessionguard.testing.schedule.strategies.dpor import SourceDpor
-from tests.testing.schedule.programs import Exhaustive, Program, outcomes, random_program
+from tests.testing.schedule.programs import Exhaustive, Program, outcomes, random_part_program, random_program
 
 
 class ForgetsReads(SourceDpor):
@@ -96,3 +97,27 @@ def test_one_schedule_for_each_order_of_a_lock(workers: int, schedules: int) -> 
     search = SourceDpor()
     assert outcomes(program, search)[1] == schedules
     assert search.redundant == 0
+
+
+def test_parts_and_wholes_lose_no_outcome(sg_profile: Profile) -> None:
+    """Where some reach parts of what others reach as a whole, its outcomes are those of all schedules."""
+    for seed in range(sg_profile.programs):
+        program = random_part_program(random.Random(seed))
+        assert outcomes(program, SourceDpor())[0] == outcomes(program, Exhaustive())[0], f"seed {seed}"
+
+
+def test_a_whole_that_is_forgotten_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that takes parts to be independent of their whole loses outcomes on these programs."""
+    monkeypatch.setattr("sessionguard.testing.schedule.causality.with_wholes", lambda accesses: accesses)
+    programs = [random_part_program(random.Random(seed)) for seed in range(40)]
+    assert any(outcomes(program, SourceDpor())[0] != outcomes(program, Exhaustive())[0] for program in programs)
+
+
+@pytest.mark.parametrize("mode", ["w", "r"])
+def test_a_whole_meets_each_part_and_parts_do_not_meet(mode: str) -> None:
+    """Two writers of two parts need one schedule; with a worker of the whole, before or after each of them, four."""
+    part = [(("w", Part("x", name)),) for name in "12"]
+    assert outcomes(Program(tuple(part)), SourceDpor())[1] == 1
+    assert outcomes(Program((*part, ((mode, "x"),))), SourceDpor())[1] == 4
+    readers = [(("r", Part("x", name)),) for name in "12"]
+    assert outcomes(Program((*readers, (("r", "x"),))), SourceDpor())[1] == 1

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from functools import partial
+from typing import Literal
 
 import pytest
 
@@ -17,13 +18,13 @@ LINES = Interleaver(
 )
 
 
-def opening(s: Scenario, workers: int, has_mutex: bool = True) -> None:
+def opening(s: Scenario, workers: int, mutex: Literal["own", "adopted", "none"] = "own") -> None:
     """So many threads open the session of one owner."""
     memory = MemoryStore(allow_per_process=True)
     stage = Stage(run(perform(Identify()), memory), memory)
-    if has_mutex:
+    if mutex == "adopted":
         s.adopt(memory)
-    else:
+    elif mutex == "none":
         memory._mutex = nullcontext()  # type: ignore[assignment]
 
     def open_one(name: str, command: GetOrCreate) -> None:
@@ -40,7 +41,7 @@ def opening(s: Scenario, workers: int, has_mutex: bool = True) -> None:
 
 @pytest.mark.parametrize("workers, kinds", [(2, 4), (3, 36)])
 def test_openings_of_the_memory_store_are_proved(workers: int, kinds: int) -> None:
-    """Its mutex is seen, so all orders of two and three openings are explored."""
+    """It stands at a point before each command, so all orders of two and three openings are explored."""
     outcome = Interleaver(patience=Patience(10.0)).run(partial(opening, workers=workers))
     assert outcome.exhausted, outcome.describe()
     assert outcome.proof == kinds
@@ -49,13 +50,29 @@ def test_openings_of_the_memory_store_are_proved(workers: int, kinds: int) -> No
 
 def test_no_order_of_its_lines_opens_two_sessions() -> None:
     """Line by line, too, the mutex keeps the openings apart."""
-    outcome = LINES.run(partial(opening, workers=2))
+    outcome = LINES.run(partial(opening, workers=2, mutex="adopted"))
     assert outcome.ok, outcome.failure and outcome.failure.render()
 
 
 def test_without_its_mutex_two_sessions_are_opened() -> None:
     """The same search finds the race when the store's mutex is taken away."""
-    failure = LINES.run(partial(opening, workers=2, has_mutex=False)).failure
+    failure = LINES.run(partial(opening, workers=2, mutex="none")).failure
     assert failure is not None
     assert failure.minimal.preemptions == 1
     assert "MemoryStore.get_or_create" in failure.render()
+
+
+def test_sessions_of_two_owners_never_meet_but_in_a_sweep() -> None:
+    """Commands about sessions of two shards are one kind of schedule; a sweep comes before or after each of them."""
+
+    def scenario(s: Scenario, sweeps: bool) -> None:
+        memory = MemoryStore(allow_per_process=True)
+        stage = Stage(run(perform(Identify()), memory), memory)
+        home, away = "alice", stage.visitors("alice", 1)[0]
+        for owner in (home, away):
+            s.worker("home" if owner == home else "away", partial(memory.get_or_create, stage.get_or_create(owner)))
+        if sweeps:
+            s.worker("sweeper", partial(memory.sweep, stage.sweep()))
+
+    assert Interleaver().run(partial(scenario, sweeps=False)).proof == 1
+    assert Interleaver().run(partial(scenario, sweeps=True)).proof == 4

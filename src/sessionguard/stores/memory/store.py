@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from attrs import evolve
 
@@ -29,6 +30,7 @@ from sessionguard.core.lifecycle import (
     touch_is_due,
 )
 from sessionguard.core.paging import from_cursor, newest_first, to_cursor
+from sessionguard.core.points import reach
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import MisuseError
 from sessionguard.forking import after_fork
@@ -59,7 +61,9 @@ class MemoryStore:
         self._locks = Locks()
         self._answers = Answers()
 
-    def _enter(self) -> None:
+    def _enter(self, command: c.Command[Any]) -> None:
+        # Before the mutex: whoever stands here holds nothing, and all that follows is one step.
+        reach(command.verb, self.name, command)
         if self._closed:
             raise MisuseError("the memory store is closed; open a new one")
         if self._pid != os.getpid():
@@ -77,11 +81,11 @@ class MemoryStore:
     # Opening
 
     def identify(self, command: c.Identify) -> str:
-        self._enter()
+        self._enter(command)
         return self._deployment_id
 
     def create(self, command: c.Create) -> c.Opened:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             known = self._opened_before(command)
             if known is not None:
@@ -89,7 +93,7 @@ class MemoryStore:
             return c.Opened(self._shelf.insert(command.new, exclusive=False, now_us=_now_us(command.at)))
 
     def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.in_slot_of(command.new)
@@ -106,7 +110,7 @@ class MemoryStore:
             return c.Opened(self._shelf.insert(command.new, exclusive=True, now_us=now_us), ended)
 
     def replace(self, command: c.Replace) -> c.Opened:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             known = self._opened_before(command)
             if known is not None:
@@ -131,7 +135,7 @@ class MemoryStore:
     # Reading
 
     def load(self, command: c.Load) -> c.Loaded:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.with_token(command.token_hash)
@@ -146,13 +150,13 @@ class MemoryStore:
             return c.Loaded(row.record, touched)
 
     def get(self, command: c.Get) -> SessionRecord | None:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             row = self._shelf.rows.get(command.session_id)
             return None if row is None else settled(row.record, _now_us(command.at))
 
     def page(self, command: c.Page) -> c.PageOfRecords:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             now_us = _now_us(command.at)
             found = sorted(self._matching(command, now_us), key=newest_first)
@@ -175,7 +179,7 @@ class MemoryStore:
     # Changing one session
 
     def save(self, command: c.Save) -> c.Changed:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.rows.get(command.session_id)
@@ -200,7 +204,7 @@ class MemoryStore:
             return c.Changed(Outcome.DONE, row.record)
 
     def touch(self, command: c.Touch) -> c.Changed:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.rows.get(command.session_id)
@@ -210,7 +214,7 @@ class MemoryStore:
             return c.Changed(Outcome.DONE, row.record)
 
     def rotate(self, command: c.Rotate) -> c.Changed:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.rows.get(command.session_id)
@@ -227,7 +231,7 @@ class MemoryStore:
             return c.Changed(Outcome.DONE, row.record)
 
     def end(self, command: c.End) -> c.Changed:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.rows.get(command.session_id)
@@ -240,7 +244,7 @@ class MemoryStore:
     # Changing many
 
     def end_owner(self, command: c.EndOwner) -> c.Ended:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             # The owner may have come back since; those sessions are not the ones that were meant.
             again = self._answers.ended(command.operation_id, self._shelf.rows)
@@ -254,7 +258,7 @@ class MemoryStore:
             return ended
 
     def sweep(self, command: c.Sweep) -> c.Ended:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             again = self._answers.ended(command.operation_id, self._shelf.rows)
             if again is not None:
@@ -269,7 +273,7 @@ class MemoryStore:
             return ended
 
     def purge(self, command: c.Purge) -> c.Purged:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             again = self._answers.purged(command.operation_id)
             if again is not None:
@@ -289,7 +293,7 @@ class MemoryStore:
     # Locks
 
     def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.rows.get(command.session_id)
@@ -298,12 +302,12 @@ class MemoryStore:
             return self._locks.acquire(command, now_us)
 
     def renew_lock(self, command: c.RenewLock) -> c.LockReply:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             return self._locks.renew(command, _now_us(command.at))
 
     def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
-        self._enter()
+        self._enter(command)
         with self._mutex:
             return self._locks.release(command)
 

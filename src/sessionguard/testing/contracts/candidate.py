@@ -32,6 +32,11 @@ class Candidate:
     capabilities: Capabilities = EVERYTHING
     own_async: MakeStore | None = field(default=None, validator=_check_factory, alias="make_async_store")
     """Gives an async store of the same place; None: the blocking one is off-loaded."""
+    yields: str | None = None
+    """Where callers are stopped in encounters: "declared", "ops" or "lines:MODULE"; None: by what the store does."""
+    seed: int = 0
+    replay: str | None = None
+    """The id of the one schedule to play of an encounter, as a report told it."""
 
     def blocking(self) -> Any:
         """Give a new blocking connection."""

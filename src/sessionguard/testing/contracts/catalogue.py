@@ -3,6 +3,8 @@
 from sessionguard.testing.contracts import (
     agreement,
     closing,
+    contending,
+    crossing,
     data,
     ending,
     fencing,
@@ -21,6 +23,7 @@ from sessionguard.testing.contracts import (
     saving,
     sharding,
     sweeping,
+    timing,
     touching,
 )
 from sessionguard.testing.contracts.cases import CASES, Case
@@ -50,6 +53,9 @@ SUBJECTS = tuple(
         races,
         meetings,
         passing,
+        contending,
+        crossing,
+        timing,
         agreement,
     )
 )

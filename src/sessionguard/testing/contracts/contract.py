@@ -23,6 +23,9 @@ class StoreContract:
     """What the store can do; what is declared missing is skipped visibly."""
     xfail: ClassVar[Mapping[str, str]] = {}
     """Case -> the reason why the store cannot show that behaviour yet."""
+    yields: ClassVar[str | None] = None
+    """Where callers are interrupted in encounters: "declared", at the store's own calls of `point`; "lines:MODULE,...",
+    at every line of these modules; "ops", only between calls. None: at its points if it has any, else between calls."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -47,9 +50,12 @@ class StoreContract:
         return None
 
     @pytest.fixture
-    def store_candidate(self, make_store: MakeStore | None, make_async_store: MakeStore | None) -> Candidate:
+    def store_candidate(
+        self, request: pytest.FixtureRequest, make_store: MakeStore | None, make_async_store: MakeStore | None
+    ) -> Candidate:
         """The store under test, as the cases see it."""
-        return Candidate(make_store, self.capabilities, make_async_store)
+        seed, replay = (request.config.getoption(name) for name in ("--sg-seed", "--sg-replay"))
+        return Candidate(make_store, self.capabilities, make_async_store, yields=self.yields, seed=seed, replay=replay)
 
     def test_the_kit_is_whole(self, request: pytest.FixtureRequest) -> None:
         """Every case of the register is collected in all its modes, as the kit wrote it, or declared to fail."""

@@ -127,7 +127,11 @@ class Stage:
 
     def get(self, session: Known, *, at: timedelta = START) -> c.Get:
         """Ask for the record as it is."""
-        return c.Get(session.id, self.instant(at))
+        return self.get_by_id(session.id, at=at)
+
+    def get_by_id(self, session_id: str, *, at: timedelta = START) -> c.Get:
+        """Ask for the record with this id as it is."""
+        return c.Get(session_id, self.instant(at))
 
     def page(
         self,

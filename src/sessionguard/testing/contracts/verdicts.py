@@ -34,10 +34,12 @@ def verdicts(
     cases: Collection[str] | None = None,
     modes: Collection[str] | None = None,
     profile: Profile = CI,
+    yields: str | None = None,
 ) -> list[Verdict]:
     """Judge a store by every case, or by the named ones, in every mode, or in the named ones.
 
-    `empty_store` is called before each of them and gives a `make_store` for a new and empty place.
+    `empty_store` is called before each of them and gives a `make_store` for a new and empty place; `yields` says where
+    its callers are interrupted in encounters, as `StoreContract.yields` does.
 
     Raises:
         ValueError: a name is not that of a case.
@@ -46,7 +48,7 @@ def verdicts(
     if unknown:
         raise ValueError(f"no case is called {', '.join(sorted(unknown))}")
     return [
-        _judge(case, mode, Candidate(empty_store(), capabilities), profile)
+        judge(case, mode, Candidate(empty_store(), capabilities, yields=yields), profile)
         for case in CASES.values()
         if cases is None or case.name in cases
         for mode in case.modes
@@ -59,7 +61,8 @@ def failures(judged: list[Verdict]) -> Iterator[Verdict]:
     return (verdict for verdict in judged if verdict.status == "fail")
 
 
-def _judge(case: Case, mode: str, candidate: Candidate, profile: Profile) -> Verdict:
+def judge(case: Case, mode: str, candidate: Candidate, profile: Profile) -> Verdict:
+    """Give what comes of one case in one mode."""
     refusal = case.refusal(mode, candidate)
     if refusal is not None:
         return Verdict(case.name, mode, "skip", refusal)

@@ -1,7 +1,11 @@
 """What a step touches: points, and which of them depend on each other."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Final, NamedTuple
+
+from attrs import field, frozen
+
+from sessionguard.core.points import Part
 
 
 class Point(NamedTuple):
@@ -19,6 +23,21 @@ class Point(NamedTuple):
         return self.label if self.mode in _OWN_MODES else f"{self.label} {self.resource}"
 
 
+@frozen
+class NumberedPart:
+    """A part of something, known by when it was first met in its schedule.
+
+    Its name may be drawn at random, such as that of a session; by its number it is the same one in every schedule.
+    """
+
+    whole: Hashable
+    number: int
+    name: str = field(eq=False)
+
+    def __str__(self) -> str:
+        return f"{self.whole}/{self.name}"
+
+
 _OWN_MODES: Final = frozenset({"call", "ret", "-"})
 
 OPERATIONS: Final = "(operations)"
@@ -32,7 +51,14 @@ INSIDE: Final = "(inside)"
 RETURN: Final = Point("ret", OPERATIONS, "ret")
 START: Final = Point("start", None, "-")
 
-_COMMUTING: Final = frozenset({("r", "r"), ("call", "call"), ("ret", "ret")})
+_INSIDE_OF_WHOLE: Final = {"r": "part r", "w": "part w"}
+_PART_MODES: Final = ("part r", "part w")
+_PARTS: Final = (Part, NumberedPart)
+
+_COMMUTING: Final = frozenset(
+    {("r", "r"), ("call", "call"), ("ret", "ret"), ("r", "part r"), ("part r", "r")}
+    | {(one, other) for one in _PART_MODES for other in _PART_MODES}
+)
 
 
 def is_declared(point: Point) -> bool:
@@ -47,4 +73,23 @@ def modes_conflict(one: str, other: str) -> bool:
 
 def conflict(one: Iterable[Point], other: Iterable[Point]) -> bool:
     """Whether two steps depend on each other."""
-    return any(a.resource == b.resource and modes_conflict(a.mode, b.mode) for a in one for b in other)
+    return any(_meet(a.resource, b.resource) and modes_conflict(a.mode, b.mode) for a in one for b in other)
+
+
+def _meet(one: Hashable, other: Hashable) -> bool:
+    if one == other:
+        return True
+    return (isinstance(one, _PARTS) and one.whole == other) or (isinstance(other, _PARTS) and other.whole == one)
+
+
+def with_wholes(accesses: Sequence[Point]) -> Sequence[Point]:
+    """Give accesses with those of a part told as ones inside its whole, too, so that conflicts are of equal resources.
+
+    Accesses inside one whole commute with each other: what they have in common is the part.
+    """
+    inside = [
+        Point(access.label, access.resource.whole, _INSIDE_OF_WHOLE[access.mode])
+        for access in accesses
+        if isinstance(access.resource, _PARTS) and access.mode in _INSIDE_OF_WHOLE
+    ]
+    return [*accesses, *inside] if inside else accesses

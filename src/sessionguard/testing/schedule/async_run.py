@@ -87,7 +87,7 @@ class AsyncRun:
             return
         number = self._cast.enter()
         self._parked[number] = future = self._loop.create_future()
-        self._cast.arrive(number, Point(label, resource, mode))
+        self._cast.arrive(number, self._track.point(label, resource, mode))
         try:
             await future
         finally:

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
-from sessionguard.testing.schedule.accesses import Point, conflict, modes_conflict
+from sessionguard.testing.schedule.accesses import Point, conflict, modes_conflict, with_wholes
 from sessionguard.testing.schedule.track import Step
 
 Clock = list[int]
@@ -120,9 +120,9 @@ class Causality:
         firsts[worker] = number
 
     def _visible(self, accesses: Sequence[Point]) -> Sequence[Point]:
-        if self._is_strict:
-            return accesses
-        return [point for point in accesses if point.mode not in _OF_OPERATIONS]
+        if not self._is_strict:
+            accesses = [point for point in accesses if point.mode not in _OF_OPERATIONS]
+        return with_wholes(accesses)
 
     def _join(self, clock: Clock, earlier: int) -> None:
         for worker, number in enumerate(self._clocks[earlier]):

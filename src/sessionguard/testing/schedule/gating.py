@@ -70,7 +70,7 @@ class GateRun:
             return
         number = self._cast.enter()
         self._gates[number] = gate = self._loop.signal()
-        self._arrive(number, Point(label, resource, mode))
+        self._arrive(number, self._track.point(label, resource, mode))
         try:
             await gate.wait()
         finally:

@@ -153,13 +153,16 @@ class ProcessRun:
         self._reports[number] = report
         self._track.now = max(self._track.now, report.now)
         for note in report.notes:
-            self._track.note(note)
+            self._track.note(self._track.point(*note))
         if number in self._stopped:
-            self._stopped[number] = report.point
+            self._stopped[number] = self._met(report.point)
         else:
-            self._track.pending[number] = report.point
+            self._track.pending[number] = self._met(report.point)
         if report.error is not None:
             self.errors[number] = ProcessError(report.error, report.frames)
+
+    def _met(self, point: Point | None) -> Point | None:
+        return None if point is None else self._track.point(*point)
 
     def _unwind(self) -> None:
         """Leave every child ready for the next order, or dead."""

@@ -72,7 +72,7 @@ class Cast:
     def access(self, label: str, resource: Hashable, mode: str) -> None:
         """Note an access between two points, where a coroutine cannot be stopped."""
         mode = mode if mode in _SINGLE or mode == "call" else "w"
-        self._track.note(Point(label, resource, mode))
+        self._track.note(self._track.point(label, resource, mode))
 
 
 class WatchedTask(asyncio.Task[Any]):

@@ -82,7 +82,7 @@ class ThreadRun:
             if self._closing:
                 self._pass_while_unwinding(seat)
             else:
-                self._reach(seat, Point(label, resource, mode))
+                self._reach(seat, self._track.point(label, resource, mode))
 
     def _body(self, seat: Seat) -> None:
         try:

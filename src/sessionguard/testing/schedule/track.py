@@ -3,7 +3,8 @@
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final, Protocol
 
-from sessionguard.testing.schedule.accesses import Point
+from sessionguard.core.points import Part
+from sessionguard.testing.schedule.accesses import NumberedPart, Point
 
 NOBODY: Final = -1
 """Instead of a worker's number: no one can go on."""
@@ -63,12 +64,21 @@ class Track:
         self.show: Callable[[], object] | None = None
         """Gives the state that reports show beside each step."""
         self._choice, self._step_limit = choice, step_limit
+        self._parts: dict[Part, NumberedPart] = {}
 
     def join(self, name: str) -> int:
         """Add a worker that the scenario did not name; give its number."""
         self.names.append(name)
         self.pending.append(None)
         return len(self.names) - 1
+
+    def point(self, label: str, resource: Hashable, mode: str) -> Point:
+        """Give what code has declared as a point of this schedule."""
+        if isinstance(resource, Part):
+            # By the order in which they are met: schedules that begin alike give the same numbers until they part.
+            number = NumberedPart(resource.whole, len(self._parts), resource.name)
+            resource = self._parts.setdefault(resource, number)
+        return Point(label, resource, mode)
 
     def tick(self) -> int:
         """Give the next number of the counter."""

@@ -1,0 +1,198 @@
+"""The ground of encounters: connections to the store under test, made ready for one schedule after the other.
+
+A store of one object is made anew for each. Where the sessions outlive it, each schedule has owners of its own instead,
+and what it leaves is ended, so that the next one sweeps nothing of it.
+"""
+
+import asyncio
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from sessionguard.core.commands import Identify
+from sessionguard.core.driving import Flow, perform, run, run_async
+from sessionguard.stores.offload import OffloadedStore
+from sessionguard.testing.contracts.candidate import Candidate
+from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.contracts.yielding import Called, Yields, declares_points, declares_points_async
+from sessionguard.testing.history import History, recorded, recorded_async
+from sessionguard.testing.schedule import Scenario
+
+Part = Callable[[], Flow[Any]]
+
+
+class Ground(ABC):
+    """What schedules are played on. `begin` comes first, then `ask` and `add` for each schedule."""
+
+    def __init__(self, candidate: Candidate, yields: Yields) -> None:
+        self._candidate, self._yields = candidate, yields
+        self._is_shared = candidate.capabilities.shared
+        self._open = ExitStack()
+        self._scenario = Scenario()
+        self._callers = 0
+        self._owners: tuple[str, ...] = ()
+
+    def __enter__(self) -> "Ground":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the interleaver that fit it."""
+        return {"patience": self._yields.patience, "lines": self._yields.modules}
+
+    def begin(self, scenario: Scenario) -> tuple[str, str, str]:
+        """Make all ready for one schedule; give the deployment id, and two owners who have no session."""
+        self._scenario, self._callers = scenario, 0
+        self._connect()
+        deployment_id = self._ask(perform(Identify()))
+        for owner in self._owners if self._is_shared else ():
+            # The last schedule came to no end.
+            self._ask(perform(Stage(deployment_id).end_owner(owner)))
+        owner = f"ana-{secrets.token_hex(6)}"
+        (visitor,) = Stage(deployment_id).visitors(owner, 1)
+        self._owners = owner, visitor
+        return deployment_id, owner, visitor
+
+    def settle(self) -> None:
+        """Take note that nothing is left of this schedule."""
+        self._owners = ()
+
+    def ask(self, flow: Flow[Any], history: History) -> Any:
+        """Play a flow before the callers come or after they have gone; what it asks is recorded."""
+        return self._ask(flow, history)
+
+    @abstractmethod
+    def add(self, name: str, parts: Sequence[Part]) -> None:
+        """Add one caller to the scenario."""
+
+    @abstractmethod
+    def _connect(self) -> None: ...
+
+    @abstractmethod
+    def _ask(self, flow: Flow[Any], history: History | None = None) -> Any: ...
+
+    def _new_caller(self) -> int:
+        self._callers += 1
+        return self._callers - 1
+
+
+class _OfBlocking(Ground):
+    """Blocking connections: two of one place, or one for which there is no other."""
+
+    _stores: Sequence[Any] = ()
+
+    def _connect(self) -> None:
+        if self._is_shared and self._stores:
+            return
+        self._open.close()
+        self._stores = [self._candidate.blocking() for _ in range(2 if self._is_shared else 1)]
+        for store in self._stores:
+            self._open.callback(store.close)
+            if self._is_shared:
+                # What only a first use does, such as to connect, is no part of any schedule.
+                declares_points(store)
+
+    def _store_of(self, caller: int) -> Any:
+        return self._stores[caller % len(self._stores)]
+
+    def _ask(self, flow: Flow[Any], history: History | None = None) -> Any:
+        store = self._stores[0]
+        return run(flow, store if history is None else recorded(store, history, "before and after"))
+
+
+class _Threads(_OfBlocking):
+    """Callers in threads."""
+
+    def _connect(self) -> None:
+        super()._connect()
+        if self._yields.kind == "lines":
+            # Parked at a line, a caller may hold one of them.
+            self._scenario.adopt(*self._stores)
+
+    def add(self, name: str, parts: Sequence[Part]) -> None:
+        store = self._yields.around(self._store_of(self._new_caller()))
+        asked = recorded(store, self._scenario.history, name)
+        self._scenario.worker(name, *[lambda part=part: run(part(), asked) for part in parts])
+
+
+class _Tasks(_OfBlocking):
+    """Callers in tasks, off-loaded without a thread: the virtual loop has no place for one."""
+
+    def add(self, name: str, parts: Sequence[Part]) -> None:
+        asked = Called(recorded_async(_Inline(self._store_of(self._new_caller())), self._scenario.history, name))
+        self._scenario.task(name, *[lambda part=part: run_async(part(), asked) for part in parts])
+
+
+class _Inline(OffloadedStore):
+    """Calls that would be made in a thread are made at once."""
+
+    async def _in_thread(self, call: Callable[[], Any], executor: Any) -> Any:
+        return call()
+
+
+class _TasksWithSockets(Ground):
+    """Callers in tasks of a real loop, which share one async store; it is theirs for one schedule."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """A real loop, because there are real sockets."""
+        return {"loop": "asyncio"}
+
+    def _connect(self) -> None:
+        self._store = self._candidate.asynchronous()
+        self._asked = self._yields.around_async(self._store)
+
+    def add(self, name: str, parts: Sequence[Part]) -> None:
+        self._new_caller()
+        asked = Called(recorded_async(self._asked, self._scenario.history, name))
+        store, scenario = self._store, self._scenario
+
+        async def play() -> None:
+            try:
+                for part in parts:
+                    await run_async(part(), asked)
+            finally:
+                self._callers -= 1
+                if not self._callers and scenario is self._scenario:
+                    # Here, because it is of this loop.
+                    await store.close()
+
+        scenario.task(name, play)
+
+    def _ask(self, flow: Flow[Any], history: History | None = None) -> Any:
+        return asyncio.run(self._ask_apart(flow, history))
+
+    async def _ask_apart(self, flow: Flow[Any], history: History | None) -> Any:
+        store = self._candidate.asynchronous()
+        try:
+            return await run_async(flow, store if history is None else recorded_async(store, history, "beside"))
+        finally:
+            await store.close()
+
+
+def blocking_ground(candidate: Candidate) -> Ground:
+    """Give the ground for callers in threads."""
+    return _Threads(candidate, _yields_of(candidate))
+
+
+def task_ground(candidate: Candidate) -> Ground:
+    """Give the ground for callers in tasks."""
+    if candidate.own_async is None:
+        return _Tasks(candidate, Yields("declared"))
+    declares = declares_points_async(candidate.asynchronous)
+    return _TasksWithSockets(candidate, Yields("declared" if declares else "ops"))
+
+
+def _yields_of(candidate: Candidate) -> Yields:
+    if candidate.yields is not None:
+        return Yields.parse(candidate.yields)
+    store = candidate.blocking()
+    try:
+        return Yields("declared" if declares_points(store) else "ops")
+    finally:
+        store.close()

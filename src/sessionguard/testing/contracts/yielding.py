@@ -1,0 +1,159 @@
+"""Where a store under test can be interrupted: at its own points, at its lines, or only between calls."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal
+
+from attrs import frozen
+
+from sessionguard.core import points
+from sessionguard.core.commands import Command, Identify
+from sessionguard.core.driving import Flow, perform, run, run_async
+from sessionguard.errors import InvalidArgumentError
+from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.schedule import Patience
+from sessionguard.testing.schedule.accesses import OPERATIONS
+
+Kind = Literal["declared", "lines", "ops"]
+
+_LINES: Final = "lines:"
+_REMEDY: Final = '"declared", "ops", or "lines:" and the modules whose lines are points, with commas between them'
+
+# A store that declares its points waits elsewhere only for its disk or its server, which is no race of its callers.
+_PATIENT: Final = Patience(point_seconds=20.0, hang_seconds=20.0)
+
+
+@frozen
+class Yields:
+    """Where the callers of a store under test are stopped, so that others come between."""
+
+    kind: Kind
+    modules: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Yields":
+        """Read what a contract says about its store.
+
+        Raises:
+            InvalidArgumentError: it is none of the words there are.
+        """
+        if text in ("declared", "ops"):
+            return cls(text)  # type: ignore[arg-type]
+        modules = tuple(name.strip() for name in text.removeprefix(_LINES).split(",") if name.strip())
+        if text.startswith(_LINES) and modules:
+            return cls("lines", modules)
+        raise InvalidArgumentError("yields", text, _REMEDY)
+
+    @property
+    def patience(self) -> Patience:
+        """How long a caller may be on its way to its next point before it is passed over."""
+        # Lines stand also where a lock is held that nobody sees.
+        return Patience() if self.kind == "lines" else _PATIENT
+
+    def around(self, store: Any) -> Any:
+        """Give a blocking store that stops at least once a call."""
+        return _Announced(store) if self.kind == "ops" else store
+
+    def around_async(self, store: Any) -> Any:
+        """Give an async one that does."""
+        return _AnnouncedAsync(store) if self.kind == "ops" else store
+
+
+class _Announced:
+    """Reaches a point before every call, in the place of a store that has none."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+
+        def ask(*arguments: Any) -> Any:
+            if arguments and isinstance(arguments[0], Command):
+                points.reach(name, self._store.name, arguments[0])
+            return found(*arguments)
+
+        return ask
+
+
+class _AnnouncedAsync:
+    """The same for an async store."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+
+        async def ask(*arguments: Any) -> Any:
+            if arguments and isinstance(arguments[0], Command):
+                await points.areach(name, self._store.name, arguments[0])
+            return await found(*arguments)
+
+        return ask
+
+
+class Called:
+    """A recorded async store of which every call begins when the scheduler lets it begin.
+
+    Blocking ones need no such thing: there the history itself can stop its thread.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if not callable(found):
+            return found
+
+        async def ask(*arguments: Any) -> Any:
+            await points.apoint(name, OPERATIONS, "call")  # type: ignore[arg-type]
+            return await found(*arguments)
+
+        return ask
+
+
+def declares_points(store: Any) -> bool:
+    """Tell whether a blocking store comes to any point of its own."""
+    with _listening() as heard:
+        run(_a_little_of_all(), store)
+    return bool(heard)
+
+
+def declares_points_async(make_store: Callable[[], Any]) -> bool:
+    """Tell the same of an async store."""
+
+    async def ask() -> None:
+        store = make_store()
+        try:
+            await run_async(_a_little_of_all(), store)
+        finally:
+            await store.close()
+
+    with _listening() as heard:
+        asyncio.run(ask())
+    return bool(heard)
+
+
+def _a_little_of_all() -> Flow[None]:
+    stage = Stage((yield from perform(Identify())))
+    opened = yield from perform(stage.get_or_create("nobody in particular"))
+    yield from perform(stage.get(opened.record))
+    yield from perform(stage.end(opened.record))
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    heard: list[str] = []
+
+    async def hear(label: str, resource: object, mode: str) -> None:
+        heard.append(label)
+
+    with points.installed(lambda label, resource, mode: heard.append(label), hear):
+        yield heard
