@@ -240,10 +240,14 @@ def test_who_keeps_the_table_locked(open_store: OpenStore, postgres_server: Post
     hasty = open_store(patience_seconds=0.2)
     with psycopg.connect(postgres_server.url, application_name="the-bot") as writer:
         writer.execute("UPDATE bot.session SET kind = 'a secret' WHERE id = 1")
-        with pytest.raises(StoreTimeoutError) as caught:
-            adopt(hasty.settings, BOTS)
+        with psycopg.connect(postgres_server.url) as reader:
+            reader.execute("SELECT count(*) FROM bot.session")
+            who_reads = f"process {reader.info.backend_pid}"
+            with pytest.raises(StoreTimeoutError) as caught:
+                adopt(hasty.settings, BOTS)
         pid = writer.info.backend_pid
     told = str(caught.value)
+    assert who_reads not in told
     assert 'others kept "bot"."session" locked for 0.2 s, and nothing was done' in told
     assert f"process {pid} of the-bot, idle in transaction for " in told
     assert "last statement: UPDATE bot.session SET kind = ..." in told
