@@ -1,15 +1,20 @@
-"""The pytest plugin: the profile, the markers and readable assertions of the kit; loading it costs next to nothing.
+"""The pytest plugin: fixtures, marks and options of the harness; loading it costs next to nothing.
 
 It is active as soon as sessionguard is installed, so it must never disturb a project that does not use it: it imports
-nothing but pytest until one of its fixtures is asked for.
+nothing but pytest until one of its fixtures or options is asked for.
 """
 
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from sessionguard.testing.contracts.fixture import JudgeStore
+    from sessionguard.testing.history.fixture import JudgedHistory
     from sessionguard.testing.profile import Profile
+    from sessionguard.testing.schedule.clock import VirtualClock
     from sessionguard.testing.schedule.fixture import Interleave
 
 pytest.register_assert_rewrite("sessionguard.testing.contracts")
@@ -17,6 +22,8 @@ pytest.register_assert_rewrite("sessionguard.testing.contracts")
 _MARKERS = (
     "processes: starts several operating-system processes",
     "timing: compares durations measured in the same run",
+    "schedules(number, seconds=None): how many schedules `interleave` may run for this test, and for how long",
+    "replay(id, ...): schedules that went wrong once; `interleave` runs them before it searches",
 )
 
 
@@ -28,13 +35,52 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("ci", "deep"),
         default="ci",
         help="how often sessionguard's proofs are repeated: ci (every case, fewer rounds) or deep (the counts that "
-        "the promises name); default: ci",
+        "the promises name; a check that gives up fails); default: ci",
     )
     group.addoption("--sg-seed", type=int, default=0, help="seed of ids, luck and random searches of schedules")
     group.addoption("--sg-schedules", type=int, help="how many schedules a search may run; default: by the profile")
     group.addoption("--sg-seconds", type=float, help="how long a search may take; default: by the profile")
-    group.addoption("--sg-replay", metavar="ID", help="run only the schedule of this id, which a report printed")
-    group.addoption("--sg-artifacts", metavar="DIR", help="folder for the reports (HTML, JSON) of races that are found")
+    group.addoption(
+        "--sg-replay",
+        metavar="ID",
+        type=_replay_id,
+        help="run only the schedule, or the stop of a sweep, that a report printed",
+    )
+    group.addoption(
+        "--sg-engine",
+        metavar="ENGINE",
+        type=_engine,
+        help="where workers may be interrupted: at declared points (declared, the default), also at every line of the "
+        "test's module (lines) or of others (lines:shop.carts,shop.rows); or the event loop on which tasks run "
+        "(asyncio, uvloop, trio) instead of a virtual one",
+    )
+    group.addoption(
+        "--sg-artifacts", metavar="DIR", help="folder for what failed: races (HTML, JSON), histories (JSON lines)"
+    )
+    group.addoption("--sg-outcomes", metavar="FILE", help="file to which each search of schedules adds a line of JSON")
+
+
+def _replay_id(text: str) -> str:
+    from sessionguard.testing.schedule.replay import ReplayId
+
+    # Sweeps have ids of another form, such as kill@rename#1, and judge them themselves.
+    if "@" not in text or text.startswith("sg"):
+        try:
+            ReplayId.parse(text)
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _engine(text: str) -> str:
+    from sessionguard.testing.schedule.engine_option import EngineOption
+
+    try:
+        EngineOption.parse(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+    # As text, because pytest-xdist hands it on to other processes.
+    return text
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,8 +98,34 @@ def sg_profile(request: pytest.FixtureRequest) -> "Profile":
 
 
 @pytest.fixture
-def interleave(request: pytest.FixtureRequest) -> "Interleave":
+def interleave(request: pytest.FixtureRequest) -> Iterator["Interleave"]:
     """Race a scenario in many orders; what goes wrong in one fails the test, shrunk, with the id to repeat it."""
-    from sessionguard.testing.schedule.fixture import from_options
+    from sessionguard.testing.schedule.fixture import of_test
 
-    return from_options(request.config, request.node.name)
+    asked = of_test(request.config, request.node)
+    yield asked
+    asked.finish()
+
+
+@pytest.fixture
+def history(request: pytest.FixtureRequest) -> "JudgedHistory":
+    """Record what clients do at the same time; `history.require_legal(model)` fails the test if nothing explains it."""
+    from sessionguard.testing.history.fixture import of_test
+
+    return of_test(request.config, request.node)
+
+
+@pytest.fixture
+def virtual_clock() -> "VirtualClock":
+    """Give a clock that moves only when it is told to: `clock=virtual_clock` for stores and guards."""
+    from sessionguard.testing.schedule.clock import VirtualClock
+
+    return VirtualClock()
+
+
+@pytest.fixture
+def store_contract(request: pytest.FixtureRequest) -> "JudgeStore":
+    """Put a store to the contract kit within one test, which fails with a report of all verdicts."""
+    from sessionguard.testing.contracts.fixture import JudgeStore
+
+    return JudgeStore(request.getfixturevalue("tmp_path"), request.getfixturevalue("sg_profile"))

@@ -23,6 +23,10 @@ class NondeterministicScenario(RuntimeError):
         return type(self), (self.step, self.detail)
 
 
+class NotFollowedWarning(UserWarning):
+    """A schedule that was to be repeated could not be followed to its end, so a test that passed shows nothing."""
+
+
 def first_difference(
     step: int, names: Sequence[str], before: Sequence[Point | None], now: Sequence[Point | None]
 ) -> NondeterministicScenario:

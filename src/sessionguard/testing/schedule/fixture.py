@@ -1,17 +1,23 @@
 """What a test calls: the search with the options of the command line, which fails the test and leaves its reports."""
 
-import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
+from sessionguard.testing.artifacts import artifact_path
+from sessionguard.testing.history import UnknownVerdictWarning
+from sessionguard.testing.naming import name_of
 from sessionguard.testing.schedule.budget import Budget
+from sessionguard.testing.schedule.engine_option import DECLARED, EngineOption
+from sessionguard.testing.schedule.errors import NotFollowedWarning
 from sessionguard.testing.schedule.interleaver import Interleaver
 from sessionguard.testing.schedule.outcome import Outcome
 from sessionguard.testing.schedule.reports.html import render_html
-from sessionguard.testing.schedule.reports.plain import to_json
+from sessionguard.testing.schedule.reports.saved import Origin, outcome_line, saved
 from sessionguard.testing.schedule.scenario import ScenarioFunction
 
 BUDGETS: Final = {"ci": Budget(schedules=2_000, seconds=10.0), "deep": Budget(schedules=100_000, seconds=120.0)}
@@ -23,13 +29,22 @@ class Interleave:
     """The fixture `interleave`: races a scenario, and fails the test with the report of what went wrong."""
 
     interleaver: Interleaver
-    name: str = "scenario"
-    """The test that asks."""
+    test: str = "scenario"
+    """The node id of the test that asks."""
     replay: str | None = None
+    """The only schedule to be run."""
+    regressions: tuple[str, ...] = ()
+    """Schedules that are run before the search, because they went wrong once."""
+    engine: EngineOption = DECLARED
     artifacts: Path | None = None
     """The folder for reports."""
+    outcomes: Path | None = None
+    """The file to which each outcome adds a line."""
     needs_verdicts: bool = False
     """Whether a check that gave up fails the test."""
+    tell: Callable[[str], None] = lambda line: None
+    """Told what each search that found nothing did."""
+    done: list[Outcome] = field(factory=list)
 
     def __call__(
         self,
@@ -48,36 +63,107 @@ class Interleave:
         __tracebackhide__ = True
         budget = self.interleaver.budget
         budget = Budget(schedules or budget.schedules, seconds or budget.seconds)
-        outcome = evolve(self.interleaver, budget=budget, **settings).run(scenario, replay=self.replay)
-        if outcome.failure is not None:
-            self._leave_reports(outcome)
-            pytest.fail(outcome.failure.render(), pytrace=False)
-        if proof and not outcome.exhausted and self.replay is None:
+        search = evolve(self.interleaver, budget=budget, **self.engine.added_to(settings, scenario))
+        if self.replay is not None:
+            return self._judge(search, scenario, search.run(scenario, replay=self.replay))
+        for schedule in self.regressions:
+            self._judge(search, scenario, search.run(scenario, replay=schedule))
+        outcome = self._judge(search, scenario, search.run(scenario))
+        if proof and not outcome.exhausted:
             pytest.fail(f"no proof: {outcome.describe()}", pytrace=False)
-        if self.needs_verdicts and outcome.unknown:
-            pytest.fail(f"a check gave up: {outcome.describe()}", pytrace=False)
         return outcome
 
-    def _leave_reports(self, outcome: Outcome) -> None:
+    def finish(self) -> None:
+        """Warn if a schedule was to be replayed, and nothing that was raced has it any more."""
+        if self.replay is not None and self.done and not any(map(_has_followed, self.done)):
+            warnings.warn(
+                f"{self.test} passed, but {self.replay} could not be followed to its end: what it names is not there "
+                "any more, so nothing is shown; run the test without --sg-replay",
+                NotFollowedWarning,
+                stacklevel=1,
+            )
+
+    def _judge(self, search: Interleaver, scenario: ScenarioFunction, outcome: Outcome) -> Outcome:
+        __tracebackhide__ = True
+        if outcome.failure is not None:
+            outcome = evolve(outcome, failure=evolve(outcome.failure, options=self.engine.argument))
+        self.done.append(outcome)
+        self._add_to_outcomes(outcome)
+        if outcome.failure is not None:
+            self._leave_reports(search, scenario, outcome)
+            pytest.fail(outcome.failure.render(), pytrace=False)
+        self.tell(outcome.describe())
+        if outcome.unknown and self.needs_verdicts:
+            pytest.fail(f"a check gave up: {outcome.describe()}", pytrace=False)
+        if outcome.unknown:
+            warnings.warn(f"a check gave up: {outcome.describe()}", UnknownVerdictWarning, stacklevel=3)
+        return outcome
+
+    def _add_to_outcomes(self, outcome: Outcome) -> None:
+        if self.outcomes is not None:
+            # One write at the end of the file, so that the lines of several processes do not mix.
+            with self.outcomes.open("a", encoding="utf-8") as file:
+                file.write(outcome_line(self.test, outcome))
+
+    def _leave_reports(self, search: Interleaver, scenario: ScenarioFunction, outcome: Outcome) -> None:
         if self.artifacts is None or outcome.failure is None:
             return
-        self.artifacts.mkdir(parents=True, exist_ok=True)
-        stem = re.sub(r"[^\w.-]+", "_", self.name).strip("_")
-        (self.artifacts / f"{stem}.html").write_text(render_html(outcome.failure), encoding="utf-8")
-        (self.artifacts / f"{stem}.json").write_text(to_json(outcome), encoding="utf-8")
+        options = (self.engine.argument,) if self.engine.argument else ()
+        origin = Origin(self.test, name_of(scenario), options, tuple(search.lines), search.loop)
+        page = artifact_path(self.artifacts, self.test, "html")
+        page.write_text(render_html(outcome.failure), encoding="utf-8")
+        artifact_path(self.artifacts, self.test, "json").write_text(saved(outcome, origin), encoding="utf-8")
 
 
-def from_options(config: pytest.Config, name: str) -> Interleave:
-    """Give the fixture of a test as the command line says."""
-    budget = BUDGETS[config.getoption("--sg-profile")]
-    budget = Budget(
-        config.getoption("--sg-schedules") or budget.schedules, config.getoption("--sg-seconds") or budget.seconds
-    )
-    artifacts = config.getoption("--sg-artifacts")
+def of_test(config: pytest.Config, node: pytest.Item) -> Interleave:
+    """Give the fixture of a test, as its marks and the command line say."""
+    artifacts, outcomes = config.getoption("--sg-artifacts"), config.getoption("--sg-outcomes")
     return Interleave(
-        Interleaver(budget=budget, seed=config.getoption("--sg-seed")),
-        name,
+        Interleaver(budget=_budget(config, node), seed=config.getoption("--sg-seed")),
+        node.nodeid,
         config.getoption("--sg-replay"),
+        tuple(_regressions(node)),
+        EngineOption.parse(config.getoption("--sg-engine") or DECLARED.name),
         None if artifacts is None else Path(artifacts),
+        None if outcomes is None else Path(outcomes),
         needs_verdicts=config.getoption("--sg-profile") == "deep",
+        tell=lambda line: node.add_report_section("call", "interleave", line),
     )
+
+
+def _budget(config: pytest.Config, node: pytest.Item) -> Budget:
+    """Give what a search of this test may cost: the mark says it, or the command line, or the profile."""
+    profile = BUDGETS[config.getoption("--sg-profile")]
+    schedules, seconds = config.getoption("--sg-schedules"), config.getoption("--sg-seconds")
+    mark = node.get_closest_marker("schedules")
+    if mark is not None:
+        marked = _read_mark(*mark.args, **mark.kwargs)
+        schedules, seconds = marked[0] or schedules, marked[1] or seconds
+    return Budget(schedules or profile.schedules, seconds or profile.seconds)
+
+
+def _read_mark(
+    schedules: object = None, *others: object, seconds: object = None, **more: object
+) -> tuple[int | None, float | None]:
+    if (
+        (schedules is not None and (not isinstance(schedules, int) or schedules < 1))
+        or (seconds is not None and (not isinstance(seconds, int | float) or seconds <= 0))
+        or (schedules is None and seconds is None)
+        or others
+        or more
+    ):
+        raise pytest.UsageError("write @pytest.mark.schedules(500), or schedules(500, seconds=20), or (seconds=20)")
+    return schedules, seconds
+
+
+def _regressions(node: pytest.Item) -> list[str]:
+    marks = list(node.iter_markers("replay"))
+    # The nearest mark comes first; they are run as they are written, from the top.
+    ids = [each for mark in reversed(marks) for each in mark.args]
+    if any(mark.kwargs or not mark.args for mark in marks) or not all(isinstance(each, str) for each in ids):
+        raise pytest.UsageError("write @pytest.mark.replay('sg1:...'), with one id that a report printed, or several")
+    return ids
+
+
+def _has_followed(outcome: Outcome) -> bool:
+    return not outcome.ok or outcome.replay_is_faithful is not False

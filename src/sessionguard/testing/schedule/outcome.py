@@ -27,6 +27,8 @@ class Failure:
     """How often the small one failed again, and of how many times."""
     passing: Execution | None = None
     """The same without one of its interruptions, which goes well."""
+    options: str = ""
+    """What a command line must say beside the id, so that the same points are seen."""
 
     @property
     def history(self) -> History:

@@ -30,7 +30,7 @@ def render_html(failure: "Failure") -> str:
         "<p>Bars are operations from call to return, ticks are points, dashed red lines are preemptions, amber "
         "ticks move the clock. Green operations are the longest legal order, red ones fit nowhere after it.</p>",
         f"<pre>{escape(chr(10).join(table(failure.minimal, failure.verdict.message)))}</pre>",
-        f"<p>Repeat it: <code>{escape(reproduction(failure.replay_id))}</code></p>",
+        f"<p>Repeat it: <code>{escape(reproduction(failure.replay_id, failure.options))}</code></p>",
     ]
     if failure.passing is not None:
         parts.append("<p>Without one of its interruptions it goes well:</p>")

@@ -25,7 +25,7 @@ _PREEMPTED: Final = "~~~ preempted ~~~"
 def render(failure: "Failure") -> str:
     """Give the whole report."""
     lines = [heading(failure), *table(failure.minimal, failure.verdict.message)]
-    lines.append(f"  reproduce: {reproduction(failure.replay_id)}")
+    lines.append(f"  reproduce: {reproduction(failure.replay_id, failure.options)}")
     if failure.verdict.frames:
         lines += ["  raised here (most recent call last):", *(f"  {line}" for line in failure.verdict.frames)]
     verdict = failure.verdict.verdict
@@ -70,12 +70,13 @@ def table(execution: Execution, message: str = "") -> list[str]:
     return lines
 
 
-def reproduction(replay_id: str) -> str:
-    """Give the command that repeats the schedule."""
+def reproduction(replay_id: str, options: str = "") -> str:
+    """Give the command that repeats the schedule, with the further options that it needs."""
     # The variable is also seen by programs that a test starts; those are no tests.
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0] if "pytest" in sys.modules else ""
     quoted = "'" + replay_id.replace("'", "'\\''") + "'"
-    return f"pytest {_shell_quoted(test)} --sg-replay={quoted}" if test else f"replay={quoted}"
+    more = f" {options}" if options else ""
+    return f"pytest {_shell_quoted(test)} --sg-replay={quoted}{more}" if test else f"replay={quoted}"
 
 
 def _shell_quoted(test: str) -> str:
