@@ -1,11 +1,8 @@
 """One connection to PostgreSQL over a plain socket: logs in without a password and runs statements."""
 
-import socket
 import struct
-from types import TracebackType
-from typing import Self
 
-from sessionguard.testing.servers.ports import LOOPBACK
+from sessionguard.testing.servers.loopback_line import LoopbackLine
 
 ANSWER_SECONDS = 30.0
 _PROTOCOL_3 = 196_608
@@ -19,7 +16,7 @@ class PostgresReplyError(Exception):
         super().__init__(f"{sqlstate}: {message}")
 
 
-class PostgresLine:
+class PostgresLine(LoopbackLine):
     """A connection of `user` to `database` of the server on `port` of loopback.
 
     Raises:
@@ -28,29 +25,12 @@ class PostgresLine:
     """
 
     def __init__(self, port: int, user: str, database: str, seconds: float = ANSWER_SECONDS) -> None:
-        self._socket = socket.create_connection((LOOPBACK, port), timeout=seconds)
-        self._reader = self._socket.makefile("rb")
-        try:
+        super().__init__(port, seconds)
+        with self._signing_in():
             words = b"".join(word.encode() + b"\0" for word in ("user", user, "database", database))
             body = struct.pack("!i", _PROTOCOL_3) + words + b"\0"
-            self._socket.sendall(struct.pack("!i", len(body) + 4) + body)
+            self._send(struct.pack("!i", len(body) + 4) + body)
             self._rows()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """The connection is closed."""
-        self._reader.close()
-        self._socket.close()
 
     def execute(self, statements: str) -> list[tuple[str | None, ...]]:
         """Run one or more statements and give all the rows, each value as text.
@@ -60,7 +40,7 @@ class PostgresLine:
             OSError: the connection failed.
         """
         body = statements.encode() + b"\0"
-        self._socket.sendall(b"Q" + struct.pack("!i", len(body) + 4) + body)
+        self._send(b"Q" + struct.pack("!i", len(body) + 4) + body)
         return self._rows()
 
     def _rows(self) -> list[tuple[str | None, ...]]:
@@ -84,11 +64,9 @@ class PostgresLine:
                 return rows
 
     def _message(self) -> tuple[bytes, bytes]:
-        head = self._reader.read(5)
-        if len(head) < 5:
-            raise ConnectionResetError("the connection was closed")
+        head = self._read(5)
         (size,) = struct.unpack("!i", head[1:])
-        return head[:1], self._reader.read(size - 4)
+        return head[:1], self._read(size - 4)
 
 
 def _values(body: bytes) -> tuple[str | None, ...]:

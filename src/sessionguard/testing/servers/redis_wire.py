@@ -1,10 +1,8 @@
 """One connection to Redis over a plain socket: sends a command and reads its reply, no driver needed."""
 
-import socket
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from sessionguard.testing.servers.ports import LOOPBACK
+from sessionguard.testing.servers.loopback_line import LoopbackLine
 
 ANSWER_SECONDS = 10.0
 
@@ -13,31 +11,14 @@ class RedisReplyError(Exception):
     """The server answered with an error."""
 
 
-class RedisLine:
+class RedisLine(LoopbackLine):
     """A connection to the Redis on `port` of loopback."""
 
     def __init__(self, port: int, password: str | None = None, seconds: float = ANSWER_SECONDS) -> None:
-        self._socket = socket.create_connection((LOOPBACK, port), timeout=seconds)
-        self._reader = self._socket.makefile("rb")
+        super().__init__(port, seconds)
         if password is not None:
-            try:
+            with self._signing_in():
                 self.command("AUTH", password)
-            except BaseException:
-                self.close()
-                raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """The connection is closed."""
-        self._reader.close()
-        self._socket.close()
 
     def command(self, *words: str | bytes | int) -> Any:
         """Give the reply to one command: text, a number, a list or None.
@@ -47,14 +28,12 @@ class RedisLine:
             OSError: the connection failed.
         """
         parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        self._socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+        self._send(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
         return self._reply()
 
     def _reply(self) -> Any:
-        line = self._reader.readline()
-        if not line.endswith(b"\r\n"):
-            raise ConnectionResetError("the connection was closed")
-        kind, rest = line[:1], line[1:-2]
+        line = self._read_line()
+        kind, rest = line[:1], line[1:]
         match kind:
             case b"+":
                 return rest.decode()
@@ -64,7 +43,7 @@ class RedisLine:
                 raise RedisReplyError(rest.decode(errors="replace"))
             case b"$":
                 size = int(rest)
-                return None if size < 0 else self._reader.read(size + 2)[:-2].decode(errors="surrogateescape")
+                return None if size < 0 else self._read(size + 2)[:-2].decode(errors="surrogateescape")
             case b"*":
                 return None if rest == b"-1" else [self._reply() for _ in range(int(rest))]
         raise ConnectionError(f"not a reply of Redis: {line!r}")
