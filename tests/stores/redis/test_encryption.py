@@ -19,6 +19,8 @@ from sessionguard.core.driving import perform, run
 from sessionguard.errors import ConfigurationError, StoreUnavailableError
 from sessionguard.stores.redis import RedisStore, contact, open_redis
 from sessionguard.stores.redis.asking import Address
+from sessionguard.stores.redis.async_lines import AsyncLine
+from sessionguard.stores.redis.lines import Line
 from sessionguard.stores.redis.speech import spoken
 from sessionguard.testing.faults import TcpProxy
 from sessionguard.testing.servers import RedisServer, ServerStartError
@@ -59,9 +61,6 @@ def test_trusted(port: int, certificate: Path) -> None:
     deployment_id = store.identify(c.Identify())
     assert all(line.is_clean for pool in store.pools for line in pool.idle)
     assert store.identify(c.Identify()) == deployment_id
-    (line,) = store.pools[0].idle
-    # The limit of the first try to encrypt is none for what is asked afterwards.
-    assert line._connection._sock.gettimeout() > 2
 
     async def play() -> str:
         twin = store.as_async()
@@ -139,21 +138,37 @@ def test_how_an_encrypted_server_speaks(port: int) -> None:
     assert spoken(Address("127.0.0.1", port), 2.0) == "encrypted"
 
 
+def test_first_try_leaves_no_limit(port: int, certificate: Path) -> None:
+    """What is asked over an encrypted connection has the whole patience, not the time of the first try to encrypt."""
+    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(certificate)})
+    line = Line(store.settings, store.settings.addresses[0], None)
+    line.connect(time.monotonic() + 5)
+    assert line._connection._sock.gettimeout() == store.settings.patience_seconds
+    line.close()
+    store.close()
+
+
 def test_slow_to_encrypt(port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes longer than the first try is not given up: it has the rest of the patience."""
-    monkeypatch.setattr(contact, "_FIRST_TRY_SECONDS", 1e-6)
-    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(certificate)})
-    deployment_id = run(perform(c.Identify()), store)
+    monkeypatch.setattr(contact, "_FIRST_TRY_SECONDS", 0.01)
+    with TcpProxy("127.0.0.1", port) as proxy:
+        # The certificate alone takes fifty times as long as the first try.
+        proxy.bytes_per_second = 2_000.0
+        store = open_redis(f"rediss://127.0.0.1:{proxy.port}", {"ssl_ca_certs": str(certificate), "patience": "30"})
+        line = Line(store.settings, store.settings.addresses[0], None)
+        line.connect(time.monotonic() + 30)
+        assert line.is_clean
+        line.close()
 
-    async def play() -> str:
-        twin = store.as_async()
-        try:
-            return await asked(twin, c.Identify())
-        finally:
-            await twin.close()
+        async def play() -> bool:
+            line = AsyncLine(store.settings, store.settings.addresses[0], None)
+            await line.connect()
+            is_clean = await line.is_clean()
+            line.close()
+            return is_clean
 
-    assert asyncio.run(play()) == deployment_id
-    store.close()
+        assert asyncio.run(play())
+        store.close()
 
 
 def test_silent_encrypted_server(redis_server: RedisServer) -> None:

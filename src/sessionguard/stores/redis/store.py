@@ -42,7 +42,7 @@ class RedisStore:
     name = "redis"
     may_forget = True
     """Acknowledged changes are lost in a failover if the replica had not received them, and in a crash if they had not
-    been written to disk; see docs/how-to/redis.md."""
+    been written to disk."""
 
     def __init__(
         self,
