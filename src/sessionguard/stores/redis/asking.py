@@ -20,6 +20,8 @@ Words = tuple[bytes | str | int, ...]
 """One command as it is sent."""
 
 _numbers = itertools.count(secrets.randbits(48))
+# Nearly every word is shorter; formatting each size anew took a quarter of the packing.
+_SIZES: Final = tuple(b"$%d" % size for size in range(64))
 
 
 def next_nonce() -> bytes:
@@ -30,10 +32,13 @@ def next_nonce() -> bytes:
 def packed(words: Words) -> bytes:
     """Give a command as the bytes that go over the wire. No word ends before its length says so, whatever is in it."""
     parts = [b"*%d" % len(words)]
+    add = parts.append
     for word in words:
         text = word if type(word) is bytes else str(word).encode()
-        parts += (b"$%d" % len(text), text)
-    parts.append(b"")
+        size = len(text)
+        add(_SIZES[size] if size < len(_SIZES) else b"$%d" % size)
+        add(text)
+    add(b"")
     return b"\r\n".join(parts)
 
 
