@@ -33,7 +33,7 @@ async def cancel_sweep(
     check: Callable[[CancelPoint], Any] = lambda point: None,
     ways: tuple[CancelWay, ...] = CANCEL_WAYS,
     may_return: bool = False,
-    descriptors: bool = True,
+    descriptors: int | None = 0,
     patience_seconds: float = PATIENCE_SECONDS,
     settle_seconds: float = SETTLE_SECONDS,
     strict: bool = False,
@@ -45,8 +45,9 @@ async def cancel_sweep(
 
     * its task has ended as cancelled (`may_return`: see `cancel_everywhere`);
     * the others, asked one by one and then all at once, each get their own answer;
-    * `in_use()`, such as the connections that are lent, the descriptors of this process and the tasks of this loop are
-      no more than before, within `settle_seconds`;
+    * `in_use()`, such as the connections that are lent, the open descriptors of this process and the tasks of this loop
+      are no more than before, within `settle_seconds`. So many `descriptors` may be added in the whole sweep, for a
+      pool that fills up; None: they do not count;
     * `history`, in which the operation is recorded, is legal for `model`, with what was cancelled as unknown; with
       `strict`, a history too large to be judged is an error, too;
     * `check(point)`, which may be async, returns.
@@ -63,7 +64,7 @@ async def cancel_sweep(
     """
     if (history is None) != (model is None):
         raise MisuseError("give both history and model, or neither")
-    leaks = Leaks(in_use, settle_seconds, descriptors=descriptors)
+    leaks = Leaks(in_use, settle_seconds, descriptors)
     aftermath = _Aftermath(checked(others), patience_seconds)
     await operation()
     await aftermath.ask()

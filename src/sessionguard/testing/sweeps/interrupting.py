@@ -72,7 +72,7 @@ def interrupt_sweep(
     check: Callable[[InterruptPoint], Any] = lambda point: None,
     refusals: tuple[type[BaseException], ...] = (),
     error: type[BaseException] = Interruption,
-    descriptors: bool = True,
+    descriptors: int | None = 0,
     patience_seconds: float = PATIENCE_SECONDS,
     settle_seconds: float = SETTLE_SECONDS,
     strict: bool = False,
@@ -92,7 +92,7 @@ def interrupt_sweep(
     check_source(stops, for_interrupts=True)
     if (history is None) != (model is None):
         raise MisuseError("give both history and model, or neither")
-    leaks = Leaks(in_use, settle_seconds, descriptors=descriptors)
+    leaks = Leaks(in_use, settle_seconds, descriptors)
 
     def after(point: InterruptPoint) -> None:
         leaks.wait()

@@ -20,12 +20,14 @@ class LeakError(AssertionError):
 class Leaks:
     """Compares counts with what they were before anything was broken off; what is less counts as well."""
 
-    def __init__(self, in_use: Count | None, settle_seconds: float, *, descriptors: bool) -> None:
+    def __init__(self, in_use: Count | None, settle_seconds: float, descriptors: int | None) -> None:
         self._counts: dict[str, Count] = {}
+        self._spare: dict[str, int] = {}
         if in_use is not None:
             self._counts["in use"] = in_use
-        if descriptors and _DESCRIPTORS.is_dir():
+        if descriptors is not None and _DESCRIPTORS.is_dir():
             self._counts["open descriptors"] = _open_descriptors
+            self._spare["open descriptors"] = descriptors
         self._settle_seconds = settle_seconds
         self._before: dict[str, int] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -57,7 +59,7 @@ class Leaks:
         return [
             f"{name}: {now}, and {before} before"
             for name, before in self._before.items()
-            if (now := self._counts[name]()) > before
+            if (now := self._counts[name]()) > before + self._spare.get(name, 0)
         ]
 
     def _tasks_left(self) -> list[str]:
