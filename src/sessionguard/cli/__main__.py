@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import NoReturn, Protocol
 
 from sessionguard import __version__
-from sessionguard.cli import adopt, doctor, end, listing, migrate, show, stats, status, sweep
+from sessionguard.cli import adopt, contract, doctor, end, listing, migrate, replay, show, stats, status, sweep
 from sessionguard.cli.demo import command as demo
 from sessionguard.cli.demo.failure import DemoError
 from sessionguard.cli.failure import CommandError
@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[CommandModule, str]] = {
     "doctor": (doctor, "examine a store and its surroundings"),
     "migrate": (migrate, "bring the schema of a store up to date"),
     "adopt": (adopt, "let a table of PostgreSQL keep to one active session per slot"),
+    "contract": (contract, "put a store of your own to the contract kit, without writing a test"),
+    "replay": (replay, "run the schedule of a saved race again, and say whether it still fails"),
 }
 
 

@@ -128,4 +128,5 @@ def store_contract(request: pytest.FixtureRequest) -> "JudgeStore":
     """Put a store to the contract kit within one test, which fails with a report of all verdicts."""
     from sessionguard.testing.contracts.fixture import JudgeStore
 
-    return JudgeStore(request.getfixturevalue("tmp_path"), request.getfixturevalue("sg_profile"))
+    seed, replay = (request.config.getoption(name) for name in ("--sg-seed", "--sg-replay"))
+    return JudgeStore(request.getfixturevalue("tmp_path"), request.getfixturevalue("sg_profile"), seed, replay)

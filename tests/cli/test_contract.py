@@ -1,0 +1,201 @@
+"""`sessionguard contract`: a store is judged by the name of what makes it; what cannot be tried is told in one line."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from sessionguard.cli import contract, pytesting
+from sessionguard.cli.__main__ import main
+from sessionguard.testing import Capabilities, StoreContract
+from sessionguard.testing.contracts.catalogue import CASES
+
+STORES = """
+from sessionguard.stores.memory import MemoryStore
+from sessionguard.stores.offload import OffloadedStore
+from sessionguard.testing.mutants.endings import TheLastReasonWins
+from sessionguard.testing.mutants.shelf import ShelfStore
+
+def on_a_shelf(folder):
+    return ShelfStore(folder / "db")
+
+def offloaded():
+    return OffloadedStore(MemoryStore())
+
+def of_two(folder, name):
+    return None
+
+def broken(folder):
+    raise OSError("no disk")
+
+class Shop:
+    carts = on_a_shelf
+
+number = 5
+"""
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of somebody else, whose settings for pytest are of no use to the command."""
+    (tmp_path / "shop.py").write_text(STORES, encoding="utf-8")
+    (tmp_path / "ill.py").write_text("import no_such_package", encoding="utf-8")
+    (tmp_path / "bad.py").write_text("1 / 0", encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\nfilterwarnings = error\n", "utf-8")
+    (tmp_path / "conftest.py").write_text("raise RuntimeError('not to be loaded')", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def contract_of(project: Path) -> Run:
+    """The command in that project."""
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-W", "error", "-m", "sessionguard.cli.__main__", "contract", *arguments]
+        return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=100, check=False)
+
+    return run
+
+
+def status_of(arguments: list[str]) -> object:
+    """Run a command in this process and give its exit status."""
+    try:
+        return main(arguments)
+    except SystemExit as exit:
+        return exit.code
+
+
+def test_a_right_store_passes(contract_of: Run) -> None:
+    """A factory of a folder is put to the cases that were chosen, in processes too, and the status is 0."""
+    done = contract_of("shop:on_a_shelf", "-k", "one_end_is_the_first or sessions_outlive")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^  meetings +3 passed$", done.stdout, re.MULTILINE)
+    assert re.search(r"\n5 passed in [\d.]+ s\n$", done.stdout)
+    assert done.stderr == ""
+
+
+def test_a_wrong_store_is_told_what_it_does_not_show(contract_of: Run) -> None:
+    """Each failure has its behaviour, the values compared and the line of the kit; the status is 1."""
+    done = contract_of("shop:TheLastReasonWins", "--per-process", "-k", "first_reason")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FAILED  the_first_reason_stays [blocking]\n  Ending an ended session is refused" in done.stdout
+    assert re.search(r"At index 0 diff: <Outcome.DONE", done.stdout)
+    assert re.search(r"\(ending\.py:\d+\)", done.stdout)
+    assert "contract shop:TheLastReasonWins -k 'the_first_reason_stays and blocking' --traceback\n" in done.stdout
+    again = contract_of("shop:TheLastReasonWins", "--per-process", "-k", "first_reason and blocking", "--traceback")
+    assert "def the_first_reason_stays(s: Stage)" in again.stdout
+
+
+def test_machines_are_told_as_json_and_junit(contract_of: Run, tmp_path: Path) -> None:
+    """JSON holds each verdict with its behaviour, JUnit each case, and nothing else is printed."""
+    done = contract_of("shop:TheLastReasonWins", "--per-process", "-k", "first_reason", "--json", "--junit", "j.xml")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert (told["ok"], told["summary"]) == (False, "2 failed")
+    assert {case["status"] for case in told["cases"]} == {"fail"}
+    assert all(case["behaviour"] and case["reason"] and case["seconds"] > 0 for case in told["cases"])
+    suite = ElementTree.parse(tmp_path / "j.xml").getroot()[0]
+    assert (suite.get("name"), suite.get("failures"), suite.get("tests")) == ("contract", "2", "2")
+
+
+def test_an_async_store_is_recognised(contract_of: Run) -> None:
+    """A factory of an async store is played in the async modes."""
+    done = contract_of("shop:offloaded", "--per-process", "-k", "the_first_reason_stays", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {case["mode"]: case["status"] for case in json.loads(done.stdout)["cases"]} == {
+        "blocking": "skip",
+        "async": "ok",
+    }
+
+
+def test_what_is_lacking_is_declared(contract_of: Run) -> None:
+    """What a store is declared to lack is skipped, with that reason; what it has cannot be declared away."""
+    chosen = ("-k", "only_the_holder_releases or capabilities_are_true")
+    done = contract_of("shop:Shop.carts", "--without", "locks,processes", *chosen)
+    assert done.returncode == 1
+    assert "skipped 2: the store declares Capabilities(locks=False)" in done.stdout
+    assert "ShelfStore is a LockingStore; take locks=False out of its Capabilities" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["shop"], "factory = 'shop': give it as module:function"),
+        (["shop:nothing"], "shop has no 'nothing'; it has MemoryStore, OffloadedStore"),
+        (["nothing:store"], "there is no module 'nothing' in this folder"),
+        (["ill:store"], "importing it failed: No module named 'no_such_package'"),
+        (["bad:store"], "importing it failed: ZeroDivisionError"),
+        (["shop:number"], "something of type int, which cannot be called"),
+        (["shop:of_two"], "it wants the arguments folder, name"),
+        (["shop:broken"], "calling it raised OSError: no disk"),
+        (["shop:MemoryStore"], "--per-process"),
+        (["shop:MemoryStore", "--without", "speed"], "'speed' is no ability; there are asynchronous, shared"),
+    ],
+)
+def test_what_makes_no_store_is_told_in_one_line(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
+) -> None:
+    """Status 2, nothing on standard output, and one line that says what to do."""
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("shop", "ill", "bad"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    assert status_of(["contract", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert told in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["-k", "no_such_case"], "no case matches -k 'no_such_case'"),
+        (["-k", "sessions_outlive"], "every case that was chosen is skipped: the store declares"),
+        (["-k", "("], "pytest could not go on: Wrong expression passed to '-k'"),
+        (["--replay", "x"], "give an id that a report printed"),
+    ],
+)
+def test_a_run_that_shows_nothing_is_no_success(contract_of: Run, arguments: list[str], told: str) -> None:
+    """Where no case was played the status is 2, and one line says why."""
+    done = contract_of("shop:MemoryStore", "--per-process", *arguments)
+    assert done.returncode == 2
+    assert "passed" not in done.stdout
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_an_absent_package_is_told_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without pytest or Hypothesis both commands say what to install, with status 2."""
+    monkeypatch.setattr(pytesting, "find_spec", lambda name: None)
+    for command in (["contract", "shop:store"], ["replay", "race.json"]):
+        assert main(command) == 2
+        assert "pip install 'pytest' (or the extra [testing]" in capsys.readouterr().err
+
+
+def test_what_is_collected_is_the_kit(contract_of: Run) -> None:
+    """Nothing of the kit is left out: as many cases in as many modes as a subclass has, and its own checks."""
+    done = contract_of("shop:MemoryStore", "--per-process", "-k", "kit_is_whole")
+    assert done.returncode == 0
+    names: dict[str, Any] = {"__name__": "test_store"}
+    source = contract.TEST_FILE.format(
+        capabilities=Capabilities(locks=False), yields=None, kind="", factory="shop:MemoryStore"
+    )
+    exec(source, names)
+    assert issubclass(names["TestStore"], StoreContract)
+    assert names["TestStore"].capabilities == Capabilities(locks=False)
+    assert all(hasattr(names["TestStore"], f"test_{case}") for case in CASES)
