@@ -5,17 +5,19 @@ nothing but pytest until one of its fixtures or options is asked for.
 """
 
 from argparse import ArgumentTypeError
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from sessionguard.testing.contracts.fixture import JudgeStore
+    from sessionguard.testing.faults import CancelReport
     from sessionguard.testing.history.fixture import JudgedHistory
     from sessionguard.testing.profile import Profile
     from sessionguard.testing.schedule.clock import VirtualClock
     from sessionguard.testing.schedule.fixture import Interleave
+    from sessionguard.testing.sweeps import SweepReport
 
 pytest.register_assert_rewrite("sessionguard.testing.contracts")
 
@@ -130,3 +132,19 @@ def store_contract(request: pytest.FixtureRequest) -> "JudgeStore":
 
     seed, replay = (request.config.getoption(name) for name in ("--sg-seed", "--sg-replay"))
     return JudgeStore(request.getfixturevalue("tmp_path"), request.getfixturevalue("sg_profile"), seed, replay)
+
+
+@pytest.fixture
+def cancel_sweep(request: pytest.FixtureRequest) -> "Callable[..., Coroutine[Any, Any, CancelReport]]":
+    """Cancel an async operation at each of its awaits; a fault that is left behind fails the test, with its id."""
+    from sessionguard.testing.sweeps.fixture import cancel_sweep_from
+
+    return cancel_sweep_from(request.config, request.node.nodeid)
+
+
+@pytest.fixture
+def kill_sweep(request: pytest.FixtureRequest) -> "Callable[..., SweepReport]":
+    """Kill or stop an operation at each of its stops; what survivors cannot live with fails the test, with its id."""
+    from sessionguard.testing.sweeps.fixture import kill_sweep_from
+
+    return kill_sweep_from(request.config, request.node.nodeid)

@@ -1,0 +1,255 @@
+"""The plugin in projects of others: its fixtures work in tests of every kind, and who does not use it never notices."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sessionguard.testing import plugin
+
+STRICT = "[pytest]\naddopts = --strict-markers --strict-config\nfilterwarnings = error\nxfail_strict = true\n"
+
+ALONE = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest", "-p", "no:randomly")
+
+RACE = """
+import unittest
+import pytest
+from sessionguard.core.points import point
+
+def two_carts(s):
+    rows = []
+
+    def insert(me):
+        point("SELECT", "rows", "r")
+        if not rows:
+            point("INSERT", "rows", "w")
+            rows.append(me)
+
+    def one_row(history):
+        assert len(rows) <= 1, "two rows"
+
+    for name in "ab":
+        s.worker(name, lambda name=name: insert(name))
+    s.check(one_row)
+
+class TestInAClass:
+    def test_race(self, interleave):
+        interleave(two_carts)
+
+class OldStyle(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _ask(self, interleave):
+        self.interleave = interleave
+
+    def test_race(self):
+        self.interleave(two_carts)
+
+@pytest.mark.parametrize("shop", ["a", "b"])
+@pytest.mark.schedules(100)
+def test_param(interleave, shop):
+    interleave(two_carts)
+"""
+
+
+@pytest.fixture
+def foreign(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> pytest.Pytester:
+    """A strict project of somebody else's, where the plugin is loaded by its entry point."""
+    if request.config.pluginmanager.get_plugin("sessionguard") is not plugin:
+        pytest.skip("the entry point is there only where sessionguard is installed, from this folder")
+    pytester.makeini(STRICT)
+    return pytester
+
+
+def test_races_in_tests_of_every_kind(foreign: pytest.Pytester) -> None:
+    """Functions, classes, parameters and unittest cases fail with the report, and its command works in each."""
+    foreign.makepyfile(test_mine=RACE)
+    result = foreign.runpytest_inprocess(*ALONE)
+    result.assert_outcomes(failed=4)
+    commands = re.findall(r"reproduce: pytest ('[^']+'|\S+) --sg-replay='([^']+)'", result.stdout.str())
+    assert [test.strip("'").partition("::")[2] for test, _ in commands] == [
+        "TestInAClass::test_race",
+        "OldStyle::test_race",
+        "test_param[a]",
+        "test_param[b]",
+    ]
+    for test, replay in commands[1:3]:
+        again = foreign.runpytest_inprocess(*ALONE, test.strip("'"), f"--sg-replay={replay}")
+        again.assert_outcomes(failed=1)
+
+
+@pytest.mark.processes
+def test_races_in_several_processes(foreign: pytest.Pytester) -> None:
+    """With pytest-xdist every option reaches the processes that test, and each leaves its reports and its lines."""
+    pytest.importorskip("xdist")
+    foreign.makepyfile(test_mine=RACE)
+    options = ("--sg-artifacts=left", "--sg-outcomes=told.jsonl", "--sg-engine=declared", "--sg-seed=3")
+    result = foreign.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", *options)
+    result.assert_outcomes(failed=4)
+    assert len(list((foreign.path / "left").glob("*.json"))) == 4
+    assert len((foreign.path / "told.jsonl").read_text().splitlines()) == 4
+    assert "seed=3" in result.stdout.str()
+
+
+FIXTURES = """
+from sessionguard.testing import SessionModel, UnknownVerdictWarning, History
+from sessionguard.testing.history import Model
+
+class Register(Model):
+    def initial(self):
+        return None
+
+    def step(self, state, operation):
+        owner = state or operation.client
+        return [owner] if operation.result == owner else []
+
+def record(history, *answers):
+    for client, answer in zip("ab", answers):
+        with history.record(client, "open") as op:
+            op.ok(answer)
+
+def test_legal(history):
+    record(history, "a", "a")
+    assert history.require_legal(Register).is_legal
+
+def test_illegal(history):
+    record(history, "a", "b")
+    history.require_legal(Register)
+
+def test_clock(virtual_clock):
+    before = virtual_clock()
+    virtual_clock.advance(5)
+    assert (virtual_clock() - before).total_seconds() == 5
+
+def test_given_up(history):
+    from sessionguard.testing import CheckBudget
+    record(history, "a", "a")
+    history.require_legal(Register, CheckBudget(steps=0))
+"""
+
+
+def test_a_history_judges_its_test(foreign: pytest.Pytester) -> None:
+    """What no order explains fails the test and is left as a file; what was given up warns, and fails at `deep`."""
+    foreign.makepyfile(test_mine=FIXTURES)
+    result = foreign.runpytest_inprocess(*ALONE, "--sg-artifacts=left")
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(["*HistoryError*", "*UnknownVerdictWarning*"])
+    left = foreign.path / "left" / "test_mine.test_illegal.history.jsonl"
+    assert len(left.read_text().splitlines()) == 2
+    given_up = ("-k", "given_up", "-W", "ignore")
+    foreign.runpytest_inprocess(*ALONE, *given_up).assert_outcomes(passed=1, deselected=3)
+    deep = foreign.runpytest_inprocess(*ALONE, *given_up, "--sg-profile=deep")
+    deep.assert_outcomes(failed=1, deselected=3)
+
+
+SWEEPS = """
+import asyncio
+import pytest
+from sessionguard.testing.sweeps import Other
+
+class Client:
+    waiting = 0
+
+    async def get(self, key):
+        self.waiting += 1
+        await asyncio.sleep(0)
+        self.waiting -= 1
+        return key
+
+def sweep(cancel_sweep):
+    client = Client()
+    others = [Other(key, lambda key=key: client.get(key), key) for key in ("bea", "cy")]
+    return asyncio.run(cancel_sweep(lambda: client.get("ana"), others, in_use=lambda: client.waiting))
+
+def test_sweep(cancel_sweep):
+    sweep(cancel_sweep)
+
+def test_settings(cancel_sweep, kill_sweep, request):
+    for asked in (cancel_sweep, kill_sweep):
+        assert asked.keywords["strict"] is (request.config.getoption("--sg-profile") == "deep")
+        assert asked.keywords["only"] == (request.config.getoption("--sg-replay") or "sg1:").replace("sg1:", "") or None
+"""
+
+
+def test_sweeps_take_what_the_command_line_says(foreign: pytest.Pytester) -> None:
+    """A fault that is left behind fails the test with an id, which `--sg-replay` takes; `deep` is strict."""
+    foreign.makepyfile(test_mine=SWEEPS)
+    result = foreign.runpytest_inprocess(*ALONE, "-k", "test_sweep")
+    result.assert_outcomes(failed=1, deselected=1)
+    found = re.search(r"repeat only this one: only='([^']+)'", result.stdout.str())
+    assert found is not None, result.stdout.str()
+    again = foreign.runpytest_inprocess(*ALONE, "-k", "test_sweep", f"--sg-replay={found[1]}")
+    again.assert_outcomes(failed=1, deselected=1)
+    foreign.runpytest_inprocess(*ALONE, "-k", "settings", "--sg-profile=deep").assert_outcomes(passed=1, deselected=1)
+
+
+PLAIN = """
+import sys
+
+def test_plain():
+    loaded = sorted(name for name in sys.modules if name.startswith("sessionguard."))
+    assert loaded == ["sessionguard.testing", "sessionguard.testing.plugin"]
+"""
+
+USES_THE_SAME_NAMES = """
+import pytest
+
+@pytest.fixture
+def history():
+    return "mine"
+
+@pytest.fixture
+def virtual_clock():
+    return 5
+
+@pytest.mark.replay(speed=2)
+@pytest.mark.schedules("monday", "tuesday")
+def test_mine(history, virtual_clock):
+    assert (history, virtual_clock) == ("mine", 5)
+"""
+
+
+@pytest.mark.processes
+def test_who_does_not_use_it_never_notices(tmp_path: Path) -> None:
+    """A strict project without us loads the plugin and nothing else of ours, gets no warning, and keeps its own names.
+
+    Fixtures and marks of the same name mean there what that project says.
+    """
+    (tmp_path / "pytest.ini").write_text(STRICT, encoding="utf-8")
+    (tmp_path / "test_plain.py").write_text(PLAIN, encoding="utf-8")
+    (tmp_path / "test_names.py").write_text(USES_THE_SAME_NAMES, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning" not in done.stdout
+    assert re.search(r"^2 passed in ", done.stdout, re.MULTILINE)
+
+
+COST = """
+import sys
+from time import perf_counter
+import pytest, attr, typing_extensions
+begin = perf_counter()
+import {module}
+print(perf_counter() - begin, end="")
+"""
+
+
+@pytest.mark.timing
+def test_loading_the_plugin_costs_next_to_nothing() -> None:
+    """It takes a small part of the time that pytest itself takes to load, best of several fresh interpreters."""
+
+    def seconds(program: str) -> float:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+        return float(done.stdout)
+
+    ours = min(seconds(COST.format(module="sessionguard.testing.plugin")) for _ in range(5))
+    pytests = min(seconds(COST.replace("import pytest, ", "import ").format(module="pytest")) for _ in range(5))
+    assert ours < pytests / 2, f"our plugin {ours * 1000:.0f} ms, pytest {pytests * 1000:.0f} ms"
