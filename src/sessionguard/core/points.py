@@ -9,16 +9,21 @@ The call stands *before* the access; what follows, up to the next point, is one 
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from sessionguard.core.commands import Command
 from sessionguard.core.reaches import Part, reached
 from sessionguard.errors import InvalidArgumentError
 
-__all__ = ["Mode", "Part", "apoint", "areach", "installed", "point", "reach"]
+__all__ = ["ANSWERS", "Mode", "Part", "apoint", "apoint_of", "areach", "installed", "point", "point_of", "reach"]
+
+S = TypeVar("S")
 
 Mode = Literal["r", "w", "acq", "rel"]
 """Reads, writes, takes a lock, gives a lock back."""
+
+ANSWERS: Final = "answers"
+"""The resource of a point at which a server has done what was asked and its caller does not know it yet."""
 
 _MODES: Final = ("r", "w", "acq", "rel", "call", "try")
 """Those, and two of the harness itself: a recorded operation is called, a lock is taken if it is free."""
@@ -69,6 +74,18 @@ async def areach(label: str, place: Hashable, command: Command[Any], mode: Mode 
     if _async_hook is not None:
         resource, usual = reached(command, place)
         await _async_hook(label, resource, mode or usual)
+
+
+def point_of(access: Callable[[S], tuple[str, Hashable, Mode]], subject: S) -> None:
+    """Be at the point that `access` gives for `subject`, which is not asked unless somebody listens."""
+    if _hook is not None:
+        _hook(*access(subject))
+
+
+async def apoint_of(access: Callable[[S], tuple[str, Hashable, Mode]], subject: S) -> None:
+    """Be there in a coroutine."""
+    if _async_hook is not None:
+        await _async_hook(*access(subject))
 
 
 @contextmanager

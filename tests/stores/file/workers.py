@@ -56,13 +56,13 @@ def stand_half_way(pipe: Connection, path: str, command: c.Command[Any], steps: 
     """Play a command, and stop for a message when so many of its files are replaced; then go on."""
     plain, done = changeset.apply, list[str]()
 
-    def apply(folder: int, shard: str, changes: changeset.Changes, prepared: Mapping[str, str]) -> None:
+    def apply(folder: int, shard: str, changes: changeset.Changes, prepared: Mapping[str, str], place: str) -> None:
         for path, change in changes.items():
             if len(done) == steps:
                 pipe.send("half-way")
                 pipe.recv()
             done.append(path)
-            plain(folder, shard, {path: change}, prepared)
+            plain(folder, shard, {path: change}, prepared, place)
 
     changeset.apply = apply  # type: ignore[assignment]
     command.apply(FileStore(path))

@@ -10,6 +10,8 @@ from typing import Final
 
 from attrs import frozen
 
+from sessionguard.core.points import Part, point
+
 _HEAD: Final = struct.Struct("<BHI")
 _FILE, _LINK, _GONE = 1, 2, 3
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -106,12 +108,18 @@ def remove_leftovers(folder: int, shard: str) -> None:
     discard(folder, (f"{shard}/{name}" for name in names_in(folder, shard) if name.startswith(TEMPORARY)))
 
 
-def apply(folder: int, shard: str, changes: Changes, prepared: Mapping[str, str] = MappingProxyType({})) -> None:
+def apply(
+    folder: int, shard: str, changes: Changes, prepared: Mapping[str, str] = MappingProxyType({}), place: str = ""
+) -> None:
     """Make every path below `folder` what it is to be; doing it again changes nothing.
 
     The caller holds the lock of the shard, in which one temporary file is enough. Nothing is durable by this alone.
+    `place` names the folder at its points.
     """
+    part = Part(place, shard)
     for path, change in changes.items():
+        # One name for all of them: their order is that of ids, which are drawn at random.
+        point("carry out", part, "w")
         if change.is_gone:
             discard(folder, [path])
         elif change.is_file:

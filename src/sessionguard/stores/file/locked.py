@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from attrs import define, evolve, field
 
 from sessionguard import booting
+from sessionguard.core.points import Part, point
 from sessionguard.errors import MisuseError, StoreDataError
 from sessionguard.stores.file import changeset, journal
 from sessionguard.stores.file.journal import Header, OvertakenError
@@ -35,6 +36,7 @@ class LockedShard:
             return
         if self.pid != os.getpid():
             raise forked_in_a_call()
+        point("prepare", self._unseen, "w")
         # Before anything is decided: a full disk is noticed while nothing has happened yet.
         prepared = changeset.prepare(self._folder, self.desk.shard, changes)
         try:
@@ -57,10 +59,11 @@ class LockedShard:
                 return
             changes, tail = journal.everything(self.descriptor, self.header)
         self.header = evolve(self.header, tail=tail)
-        changeset.apply(self._folder, self.desk.shard, changes)
+        changeset.apply(self._folder, self.desk.shard, changes, {}, self.desk.folder.path)
         self._begin_anew(changes)
 
     def _decide(self, changes: changeset.Changes) -> None:
+        point("append", self._unseen, "w")
         try:
             decided = journal.append(self.descriptor, self.header, changes)
         except OSError:
@@ -69,10 +72,12 @@ class LockedShard:
             # A full disk: what the journal has taken so far is room enough for more.
             self._begin_anew(keep_prepared=True)
             decided = journal.append(self.descriptor, self.header, changes)
+        point("decide", self._part, "w")
         self.header = journal.write_header(self.descriptor, decided)
 
     def _carry_out(self, changes: changeset.Changes, prepared: Mapping[str, str]) -> None:
-        changeset.apply(self._folder, self.desk.shard, changes, prepared)
+        changeset.apply(self._folder, self.desk.shard, changes, prepared, self.desk.folder.path)
+        point("settle", self._part, "w")
         self.header = journal.write_header(self.descriptor, evolve(self.header, applied=self.header.tail))
         if self.header.tail > journal.LIMIT_BYTES or self.header.boot == booting.UNKNOWN_BOOT:
             try:
@@ -81,6 +86,7 @@ class LockedShard:
                 # What was asked for is done; this is for whoever looks after the store.
                 _log.error("%s: shard %s: %s", self.desk.folder.path, self.desk.shard, error)
 
+    # Without points: it is due now and then, after writes that another test made, so no schedule could be repeated.
     def _begin_anew(self, changes: changeset.Changes | None = None, *, keep_prepared: bool = False) -> None:
         if changes is None:
             with _told_as_damage():
@@ -97,6 +103,16 @@ class LockedShard:
     @property
     def _folder(self) -> int:
         return self.desk.folder.descriptor
+
+    @property
+    def _part(self) -> Part:
+        """What readers see."""
+        return Part(self.desk.folder.path, self.desk.shard)
+
+    @property
+    def _unseen(self) -> Part:
+        """What only who holds the lock sees."""
+        return Part(f"what nobody reads in {self.desk.folder.path}", self.desk.shard)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from attrs import define
 
 from sessionguard import booting
+from sessionguard.core.points import Part, point
 from sessionguard.errors import StoreError, StoreUnavailableError
 from sessionguard.forking import after_fork
 from sessionguard.stores.deadline import Deadline
@@ -143,13 +144,15 @@ class Shards:
         return None if found is None else found[0]
 
     def _try_to_read(self, folder: Folder, shard: str, work: Read[R]) -> tuple[R] | None:
+        part = Part(folder.path, shard)
+        point("look at the journal", part, "r")
         # First: while we look, another thread may be the first to meet the shard.
         known = folder.known.get(shard)
         try:
             descriptor = os.open(f"{shard}/journal", os.O_RDONLY | _JOURNAL_FLAGS, dir_fd=folder.descriptor)
         except FileNotFoundError:
             self._check(folder, shard, known, None)
-            return _try_to_read_nothing(folder, shard, work)
+            return _try_to_read_nothing(folder, part, work)
         try:
             header = journal.read_header(descriptor)
             self._check(folder, shard, known, header)
@@ -157,7 +160,9 @@ class Shards:
                 return None
             # Without a header it is being made, and nothing was decided yet.
             decided = {} if header is None or header.is_settled else journal.decided(descriptor, header)
+            point("read", part, "r")
             result = work(View(folder, shard, decided))
+            point("look again", part, "r")
             return (result,) if journal.read_header(descriptor) == header else None
         except OvertakenError:
             return None
@@ -189,10 +194,14 @@ class Shards:
         """
         deadline = deadline or self.deadline()
         folder = self.folder
+        locked: dict[str, LockedShard] = {}
         with ExitStack() as stack:
-            yield {
-                shard: stack.enter_context(self._lock(folder, shard, operation, deadline)) for shard in sorted(shards)
-            }
+            for shard in sorted(shards):
+                lock = Part(f"locks in {folder.path}", shard)
+                point("lock", lock, "acq")
+                stack.callback(point, "unlock", lock, "rel")
+                locked[shard] = stack.enter_context(self._lock(folder, shard, operation, deadline))
+            yield locked
 
     @contextmanager
     def _lock(self, folder: Folder, shard: str, operation: str, deadline: Deadline) -> Iterator[LockedShard]:
@@ -250,10 +259,12 @@ class Shards:
         return header
 
 
-def _try_to_read_nothing(folder: Folder, shard: str, work: Read[R]) -> tuple[R] | None:
-    result = work(View(folder, shard, {}))
+def _try_to_read_nothing(folder: Folder, part: Part, work: Read[R]) -> tuple[R] | None:
+    point("read", part, "r")
+    result = work(View(folder, part.name, {}))
+    point("look again", part, "r")
     try:
-        os.stat(f"{shard}/journal", dir_fd=folder.descriptor, follow_symlinks=False)
+        os.stat(f"{part.name}/journal", dir_fd=folder.descriptor, follow_symlinks=False)
     except FileNotFoundError:
         return (result,)
     return None

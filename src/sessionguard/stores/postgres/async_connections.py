@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
+from sessionguard.core.points import ANSWERS, apoint
 from sessionguard.errors import IdentityMismatchError, MisuseError
 from sessionguard.forking import after_fork
 from sessionguard.stores.postgres.connecting import AsyncConnection, AsyncLine
@@ -125,6 +126,7 @@ class AsyncConnections:
             # A first use may just have waited for a migration, for longer than a call may take.
             connection.answer_by = max(answer_by, connection.answer_by)
             rows = await connection.wait(exchange.ask(verb, parameters))
+            await apoint("answered", ANSWERS, "r")
             if not rows or rows[0][0] != parameters[0]:
                 raise IdentityMismatchError(NAME, verb, "echo")
         except (psycopg.Error, OverflowError) as error:

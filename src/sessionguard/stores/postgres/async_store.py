@@ -3,6 +3,7 @@
 from typing import Self, TypeVar
 
 from sessionguard.core import commands as c
+from sessionguard.core.points import areach
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.contract import Finding
 from sessionguard.stores.postgres import examination, questions, schema
@@ -57,6 +58,7 @@ class AsyncPostgresStore:
         self._connections = AsyncConnections(settings, wire_of(settings))
 
     async def _ask(self, question: Question[C, R], command: C) -> R:
+        await areach(question.verb, self.name, command)
         return question.reply(await self._connections.ask(question.verb, question.parameters(command)))
 
     # Opening

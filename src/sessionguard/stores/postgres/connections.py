@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
+from sessionguard.core.points import ANSWERS, point
 from sessionguard.errors import IdentityMismatchError, MisuseError
 from sessionguard.forking import after_fork
 from sessionguard.stores.postgres.connecting import BlockingConnection, Line
@@ -72,6 +73,7 @@ class Connections:
             # A first use may just have waited for a migration, for longer than a call may take.
             connection.answer_by = max(answer_by, connection.answer_by)
             rows = connection.wait(exchange.ask(verb, parameters))
+            point("answered", ANSWERS, "r")
             if not rows or rows[0][0] != parameters[0]:
                 raise IdentityMismatchError(NAME, verb, "echo")
         except (psycopg.Error, OverflowError) as error:

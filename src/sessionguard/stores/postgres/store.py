@@ -6,6 +6,7 @@ What a verb does is written in `migrations/`; what is sent and how the answer is
 from typing import TypeVar
 
 from sessionguard.core import commands as c
+from sessionguard.core.points import reach
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.contract import Finding
 from sessionguard.stores.postgres import examination, questions, schema
@@ -56,6 +57,7 @@ class PostgresStore:
         return AsyncPostgresStore.of(self.settings)
 
     def _ask(self, question: Question[C, R], command: C) -> R:
+        reach(question.verb, self.name, command)
         return question.reply(self._connections.ask(question.verb, question.parameters(command)))
 
     # Opening

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from attrs import frozen
 
+from sessionguard.core.points import Mode, Part
 from sessionguard.errors import IdentityMismatchError
 from sessionguard.stores.redis.scripts import Script
 
@@ -91,6 +92,15 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+# Scripts that change nothing.
+_READS: Final = frozenset({"get", "identify", "page", "page_of_owner", "records", "shards_of_owner"})
+
+
+def reaches(call: "Call") -> tuple[str, Part, Mode]:
+    """Give the point at which a script is about to be sent: what it does to which shard."""
+    return call.script.name, Part("redis", call.tag), "r" if call.script.name in _READS else "w"
 
 
 META: Final = "meta"

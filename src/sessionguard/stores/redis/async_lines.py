@@ -9,8 +9,19 @@ from redis import exceptions as driver
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 
+from sessionguard.core.points import ANSWERS, apoint, apoint_of
 from sessionguard.stores.redis import handshake
-from sessionguard.stores.redis.asking import Address, Call, Words, fenced, next_nonce, own_reply, packed, within_fence
+from sessionguard.stores.redis.asking import (
+    Address,
+    Call,
+    Words,
+    fenced,
+    next_nonce,
+    own_reply,
+    packed,
+    reaches,
+    within_fence,
+)
 from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.settings import Settings
 
@@ -75,16 +86,19 @@ class AsyncLine:
 
     async def evaluate(self, call: Call) -> Any:
         """Run a script and give its reply."""
+        await apoint_of(reaches, call)
         nonce = next_nonce()
         try:
             reply = await self._ask(call.by_digest(nonce))
         except driver.NoScriptError:
             nonce = next_nonce()
             reply = await self._ask(call.by_source(nonce))
+        await apoint("answered", ANSWERS, "r")
         return own_reply(reply, nonce, call.script.name)
 
     async def survey(self, commands: Sequence[Words]) -> list[Any]:
         """Give the replies to plain questions, sent at once."""
+        await apoint("survey", "redis", "r")
         nonce = next_nonce()
         return within_fence(await self._ask_all(fenced(commands, nonce)), nonce)
 

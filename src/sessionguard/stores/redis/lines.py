@@ -9,8 +9,19 @@ from redis import exceptions as driver
 from redis.connection import Connection, SSLConnection
 from redis.retry import Retry
 
+from sessionguard.core.points import ANSWERS, point, point_of
 from sessionguard.stores.redis import handshake
-from sessionguard.stores.redis.asking import Address, Call, Words, fenced, next_nonce, own_reply, packed, within_fence
+from sessionguard.stores.redis.asking import (
+    Address,
+    Call,
+    Words,
+    fenced,
+    next_nonce,
+    own_reply,
+    packed,
+    reaches,
+    within_fence,
+)
 from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.settings import Settings
 
@@ -155,6 +166,7 @@ class Line:
 
     def evaluate(self, call: Call, deadline: float) -> Any:
         """Run a script and give its reply."""
+        point_of(reaches, call)
         self._connection.timed.begin(deadline)
         nonce = next_nonce()
         try:
@@ -162,10 +174,12 @@ class Line:
         except driver.NoScriptError:
             nonce = next_nonce()
             reply = self._ask(call.by_source(nonce))
+        point("answered", ANSWERS, "r")
         return own_reply(reply, nonce, call.script.name)
 
     def survey(self, commands: Sequence[Words], deadline: float) -> list[Any]:
         """Give the replies to plain questions, sent at once."""
+        point("survey", "redis", "r")
         self._connection.timed.begin(deadline)
         nonce = next_nonce()
         return within_fence(self._ask_all(fenced(commands, nonce)), nonce)

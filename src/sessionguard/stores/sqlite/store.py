@@ -17,7 +17,7 @@ from sessionguard.stores.contract import Finding
 from sessionguard.stores.sqlite import changes, cleaning, examination, lock_rows, openings
 from sessionguard.stores.sqlite.connections import Connections
 from sessionguard.stores.sqlite.queries import read_page
-from sessionguard.stores.sqlite.transactions import Transactions, Work, in_transaction
+from sessionguard.stores.sqlite.transactions import Transactions, Work
 from sessionguard.stores.sqlite.translation import is_unwritable
 
 Change = TypeVar("Change", c.Save, c.Touch, c.Rotate, c.End)
@@ -112,7 +112,7 @@ class SQLiteStore:
             changed = attempt(connection, command)
             return judge(connection, command) if changed is None else c.Changed(Outcome.DONE, changed)
 
-        whole = in_transaction(decide)
+        whole = self._run.whole(decide)
 
         def change(connection: sqlite3.Connection, command: Change) -> c.Changed:
             changed = attempt(connection, command)

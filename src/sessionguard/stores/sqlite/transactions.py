@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sessionguard.core.commands import Command
+from sessionguard.core.points import Mode, point, reach
 from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.sqlite.connections import Connections
 from sessionguard.stores.sqlite.retrying import is_busy, until_free, wait_for
@@ -22,10 +23,12 @@ class Transactions:
     def __init__(self, connections: Connections, patience_seconds: float) -> None:
         self._connections = connections
         self._patience_seconds = patience_seconds
+        self._write_lock = f"write lock of {connections.path}"
 
     def read(self, work: Work[C, R], command: C) -> R:
         """Run `work`, which only reads; it waits for no writer."""
         connections = self._connections
+        reach("SELECT", connections.path, command, "r")
         try:
             connection = connections.take()
             try:
@@ -44,6 +47,7 @@ class Transactions:
     def read_at_once(self, work: Work[C, R | None], command: C) -> R | None:
         """Run `work`, which only reads; None if it would have to wait, or to open the file first."""
         connections = self._connections
+        reach("SELECT", connections.path, command, "r")
         try:
             connection = connections.take_idle()
             if connection is None:
@@ -62,6 +66,41 @@ class Transactions:
 
         While the database is busy it is run again from its beginning.
         """
+        return self._write(work, command, "write", "w")
+
+    def transact(self, work: Work[C, R], command: C) -> R:
+        """Run `work` with the write lock held from before its first statement until its last is durable."""
+        return self._write(self.whole(work), command, "BEGIN", "r")
+
+    def whole(self, work: Work[C, R]) -> Work[C, R]:
+        """Give work that runs `work` with the write lock held, and leaves nothing of it if it raises."""
+
+        def whole(connection: sqlite3.Connection, command: C) -> R:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                result = work(connection, command)
+                reach("COMMIT", self._connections.path, command)
+                connection.execute("COMMIT")
+            except BaseException:
+                # The pool closes a connection that cannot be rolled back; the error that came first says more.
+                try:  # noqa: SIM105 - a signal handler may raise as suppress() is called, with the write lock held
+                    connection.rollback()
+                except sqlite3.Error:
+                    pass
+                raise
+            return result
+
+        return whole
+
+    def _write(self, work: Work[C, R], command: C, label: str, mode: Mode) -> R:
+        # Outside of all that is to be released: at either point, nothing is held.
+        point("lock", self._write_lock, "acq")
+        try:
+            return self._write_in_turn(work, command, label, mode)
+        finally:
+            point("unlock", self._write_lock, "rel")
+
+    def _write_in_turn(self, work: Work[C, R], command: C, label: str, mode: Mode) -> R:
         connections, deadline = self._connections, Deadline(self._patience_seconds)
         turn = connections.writers_turn
         try:
@@ -69,6 +108,7 @@ class Transactions:
             connection = connections.take(deadline)
             connection.raised.clear()
             try:
+                reach(label, connections.path, command, mode)
                 return until_free(command.verb, lambda: work(connection.sqlite, command), deadline)
             except sqlite3.OperationalError:
                 connection.raise_what_a_function_raised()
@@ -82,27 +122,3 @@ class Transactions:
                 turn.release()
             except RuntimeError:
                 pass
-
-    def transact(self, work: Work[C, R], command: C) -> R:
-        """Run `work` with the write lock held from before its first statement until its last is durable."""
-        return self.write(in_transaction(work), command)
-
-
-def in_transaction(work: Work[C, R]) -> Work[C, R]:
-    """Give work that runs `work` with the write lock held, and leaves nothing of it if it raises."""
-
-    def whole(connection: sqlite3.Connection, command: C) -> R:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            result = work(connection, command)
-            connection.execute("COMMIT")
-        except BaseException:
-            # The pool closes a connection that cannot be rolled back; the error that came first says more.
-            try:  # noqa: SIM105 - a signal handler may raise as suppress() is called, with the write lock held
-                connection.rollback()
-            except sqlite3.Error:
-                pass
-            raise
-        return result
-
-    return whole

@@ -111,12 +111,21 @@ class EncounterCase(Case):
         seconds = profile.encounter_seconds if candidate.capabilities.shared else _SECONDS_IN_MEMORY
         budget = Budget(profile.encounter_schedules, seconds)
         with (task_ground if mode == "interleaved-async" else blocking_ground)(candidate) as ground:
+            if candidate.capabilities.shared:
+                self._rehearse(ground)
             interleaver = Interleaver(budget=budget, seed=candidate.seed, **ground.settings)
             return interleaver.run(partial(self._play, ground), replay=candidate.replay)
 
+    def _rehearse(self, ground: Ground) -> None:
+        """Play it once with no scheduler: what only a first use does, such as to connect, is no part of a schedule."""
+        scenario = Scenario()
+        self._play(ground, scenario)
+        ground.play(scenario)
+        for look in scenario.checks:
+            look(scenario.history)
+
     def _play(self, ground: Ground, scenario: Scenario) -> None:
-        deployment_id, owner, visitor = ground.begin(scenario)
-        meeting = Meeting(Stage(deployment_id), owner, visitor, scenario)
+        meeting = Meeting(*ground.begin(scenario), scenario)
         before = History(itertools.count(-1_000_000).__next__)
         subject = ground.ask(self.encounter.prepare(meeting), before)
         for name, parts in self.encounter.callers(meeting, subject).items():

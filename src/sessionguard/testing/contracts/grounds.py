@@ -1,7 +1,8 @@
 """The ground of encounters: connections to the store under test, made ready for one schedule after the other.
 
 A store of one object is made anew for each. Where the sessions outlive it, each schedule has owners of its own instead,
-and what it leaves is ended, so that the next one sweeps nothing of it.
+always of the same shards, so that each finds the same files and indexes; and what it leaves is ended, so that the next
+one sweeps nothing of it.
 """
 
 import asyncio
@@ -9,16 +10,20 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Final
 
 from sessionguard.core.commands import Identify
 from sessionguard.core.driving import Flow, perform, run, run_async
+from sessionguard.core.tokens import Mint, shard_tag
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.testing.contracts.candidate import Candidate
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.contracts.yielding import Called, Yields, declares_points, declares_points_async
 from sessionguard.testing.history import History, recorded, recorded_async
 from sessionguard.testing.schedule import Scenario
+
+_HOME, _AWAY = "a7", "3c"
+_NAMES_TO_TRY: Final = 100_000
 
 Part = Callable[[], Flow[Any]]
 
@@ -45,18 +50,22 @@ class Ground(ABC):
         """Settings of the interleaver that fit it."""
         return {"patience": self._yields.patience, "lines": self._yields.modules}
 
-    def begin(self, scenario: Scenario) -> tuple[str, str, str]:
-        """Make all ready for one schedule; give the deployment id, and two owners who have no session."""
+    def begin(self, scenario: Scenario) -> tuple[Stage, str, str]:
+        """Make all ready for one schedule; give what makes commands, and two owners who have no session."""
         self._scenario, self._callers = scenario, 0
         self._connect()
-        deployment_id = self._ask(perform(Identify()))
+        stage = Stage(self._ask(perform(Identify())), mint=Mint(_drawn))
         for owner in self._owners if self._is_shared else ():
             # The last schedule came to no end.
-            self._ask(perform(Stage(deployment_id).end_owner(owner)))
-        owner = f"ana-{secrets.token_hex(6)}"
-        (visitor,) = Stage(deployment_id).visitors(owner, 1)
-        self._owners = owner, visitor
-        return deployment_id, owner, visitor
+            self._ask(perform(stage.end_owner(owner)))
+        self._owners = self._new_owners(stage)
+        return stage, *self._owners
+
+    def _new_owners(self, stage: Stage) -> tuple[str, str]:
+        if self._is_shared:
+            return _found(_HOME, stage, _new_name), _found(_AWAY, stage, stage.mint.anonymous_owner)
+        owner = _new_name()
+        return owner, stage.visitors(owner, 1)[0]
 
     def settle(self) -> None:
         """Take note that nothing is left of this schedule."""
@@ -65,6 +74,15 @@ class Ground(ABC):
     def ask(self, flow: Flow[Any], history: History) -> Any:
         """Play a flow before the callers come or after they have gone; what it asks is recorded."""
         return self._ask(flow, history)
+
+    def play(self, scenario: Scenario) -> None:
+        """Play the callers of a scenario one after the other, with nobody deciding anything."""
+
+        async def all_of_them() -> None:
+            for worker in scenario.workers:
+                await worker.play_async()
+
+        asyncio.run(all_of_them())
 
     @abstractmethod
     def add(self, name: str, parts: Sequence[Part]) -> None:
@@ -93,9 +111,6 @@ class _OfBlocking(Ground):
         self._stores = [self._candidate.blocking() for _ in range(2 if self._is_shared else 1)]
         for store in self._stores:
             self._open.callback(store.close)
-            if self._is_shared:
-                # What only a first use does, such as to connect, is no part of any schedule.
-                declares_points(store)
 
     def _store_of(self, caller: int) -> Any:
         return self._stores[caller % len(self._stores)]
@@ -140,8 +155,8 @@ class _TasksWithSockets(Ground):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """A real loop, because there are real sockets."""
-        return {"loop": "asyncio"}
+        """A real loop, because there are real sockets; what they do is not decided, so nothing is proved."""
+        return {"loop": "asyncio", "strategy": "random"}
 
     def _connect(self) -> None:
         self._store = self._candidate.asynchronous()
@@ -196,3 +211,19 @@ def _yields_of(candidate: Candidate) -> Yields:
         return Yields("declared" if declares_points(store) else "ops")
     finally:
         store.close()
+
+
+def _new_name() -> str:
+    return f"ana-{secrets.token_hex(6)}"
+
+
+def _drawn(count: int) -> bytes:
+    # Where the answer to an operation is kept may depend on how its id begins.
+    return b"\x5e" + secrets.token_bytes(count - 1)
+
+
+def _found(shard: str, stage: Stage, draw: Callable[[], str]) -> str:
+    """Give an owner whose sessions are of this shard."""
+    drawn = (draw() for _ in range(_NAMES_TO_TRY))
+    # Past the cache of it: these are never asked for again.
+    return next(name for name in drawn if shard_tag.__wrapped__(stage.deployment_id, name) == shard)

@@ -122,7 +122,7 @@ class Called:
 def declares_points(store: Any) -> bool:
     """Tell whether a blocking store comes to any point of its own."""
     with _listening() as heard:
-        run(_a_little_of_all(), store)
+        run(a_little_of_all("nobody in particular"), store)
     return bool(heard)
 
 
@@ -132,7 +132,7 @@ def declares_points_async(make_store: Callable[[], Any]) -> bool:
     async def ask() -> None:
         store = make_store()
         try:
-            await run_async(_a_little_of_all(), store)
+            await run_async(a_little_of_all("nobody in particular"), store)
         finally:
             await store.close()
 
@@ -141,9 +141,10 @@ def declares_points_async(make_store: Callable[[], Any]) -> bool:
     return bool(heard)
 
 
-def _a_little_of_all() -> Flow[None]:
+def a_little_of_all(owner: str) -> Flow[None]:
+    """Open a session, read it and end it."""
     stage = Stage((yield from perform(Identify())))
-    opened = yield from perform(stage.get_or_create("nobody in particular"))
+    opened = yield from perform(stage.get_or_create(owner))
     yield from perform(stage.get(opened.record))
     yield from perform(stage.end(opened.record))
 

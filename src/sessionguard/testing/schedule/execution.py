@@ -8,7 +8,7 @@ from attrs import define, field
 from sessionguard.errors import MisuseError
 from sessionguard.testing.history import History, Illegal, Unknown
 from sessionguard.testing.schedule.accesses import is_declared
-from sessionguard.testing.schedule.engines import Engines, Run
+from sessionguard.testing.schedule.engines import VIRTUAL, Engines, Run
 from sessionguard.testing.schedule.scenario import Removal, Scenario, ScenarioFunction, Worker
 from sessionguard.testing.schedule.track import NOBODY, Choice, EndlessError, Step, Track
 from sessionguard.testing.schedule.violations import (
@@ -75,6 +75,11 @@ class Stage:
 
     def __init__(self, scenario: ScenarioFunction, engines: Engines, seed: int = 0) -> None:
         self._scenario, self._engines, self._seed = scenario, engines, seed
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the same choices lead to the same steps: on a real loop answers come when they come."""
+        return self._engines.setting.loop == VIRTUAL
 
     def run(self, choice: Choice, without: frozenset[Removal] = frozenset()) -> Execution:
         """Run one schedule as `choice` decides, and judge it.

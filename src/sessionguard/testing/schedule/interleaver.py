@@ -78,7 +78,7 @@ class Interleaver:
         )
 
     def _failure(self, stage: Stage, found: Execution, schedules: int, found_by: str) -> Failure:
-        if not found.has_blocked:
+        if stage.is_decided and not found.has_blocked:
             repeat(stage, found)
         minimal = Shrinker(stage, found, self.shrink_seconds, self.seed).shrink()
         name = replay_id(minimal.execution.track, minimal.without, self.seed)
@@ -114,7 +114,7 @@ class Interleaver:
 def _check_determinism(stage: Stage) -> Execution:
     """Run the first schedule twice, and give it."""
     execution = run_once(stage, Replay(()))
-    if not execution.has_blocked:
+    if stage.is_decided and not execution.has_blocked:
         repeat(stage, execution)
     return execution
 
