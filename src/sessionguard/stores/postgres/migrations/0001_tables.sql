@@ -35,14 +35,18 @@ CREATE TABLE sg_session (
 
 -- The judge: at most one active session per slot and seat, whatever any program does.
 CREATE UNIQUE INDEX sg_slot ON sg_session (owner, scope, external_id, seat) WHERE active AND seat IS NOT NULL;
+-- Two indexes hold the ended ones, too. They are of the owner in another collation, which is the same order but another
+-- name to the planner: it would look into them for who is in a slot, and read all of an owner's history. Who wants history
+-- asks for owner COLLATE "POSIX".
 -- No generation of a slot is given out twice.
-CREATE UNIQUE INDEX sg_generation ON sg_session (owner, scope, external_id, generation) WHERE seat IS NOT NULL;
+CREATE UNIQUE INDEX sg_generation ON sg_session (owner COLLATE "POSIX", scope, external_id, generation)
+  WHERE seat IS NOT NULL;
+CREATE INDEX sg_owner ON sg_session (owner COLLATE "POSIX", created_us DESC, id);
 CREATE UNIQUE INDEX sg_token ON sg_session (token_hash);
 CREATE INDEX sg_previous ON sg_session (previous_hash) WHERE previous_hash IS NOT NULL;
 CREATE INDEX sg_due ON sg_session (expires_us) WHERE active;
 CREATE INDEX sg_ended ON sg_session (ended_us) WHERE NOT active;
 CREATE INDEX sg_forget ON sg_session ((ended_us + retention_us)) WHERE NOT active;
-CREATE INDEX sg_owner ON sg_session (owner, created_us DESC, id);
 
 CREATE TABLE sg_lock (
   session_id       text     COLLATE "C" NOT NULL,

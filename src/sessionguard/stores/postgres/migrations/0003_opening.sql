@@ -28,7 +28,8 @@ BEGIN
              (SELECT generation_floor FROM sg_store),
              -- Not max(): for a slot of which it knows nothing the planner would read all its history.
              (SELECT generation FROM sg_session
-               WHERE owner = p_owner AND scope = p_scope AND external_id = p_external_id AND seat IS NOT NULL
+               WHERE owner COLLATE "POSIX" = p_owner AND scope = p_scope AND external_id = p_external_id
+                 AND seat IS NOT NULL
                ORDER BY generation DESC LIMIT 1)) END,
          p_token, p_idle, p_touch, p_retention, p_keeps, p_data
   ON CONFLICT DO NOTHING
@@ -51,8 +52,8 @@ CREATE FUNCTION sg_opened_before(
   (SELECT r.* FROM sg_session AS s, sg_answer(p_echo, 'opened', NULL, s, NULL) AS r WHERE s.id = p_id)
   UNION ALL
   (SELECT r.* FROM sg_session AS s, sg_answer(p_echo, 'ended', NULL, s, NULL) AS r
-    WHERE s.owner = p_owner AND s.scope = p_scope AND s.external_id = p_external_id AND s.seat IS NOT NULL
-      AND NOT s.active AND p_operation = ANY (s.operations) AND EXISTS (SELECT FROM sg_session WHERE id = p_id)
+    WHERE s.owner COLLATE "POSIX" = p_owner AND s.scope = p_scope AND s.external_id = p_external_id
+      AND s.seat IS NOT NULL AND NOT s.active AND p_operation = ANY (s.operations) AND EXISTS (SELECT FROM sg_session WHERE id = p_id)
     ORDER BY s.generation)
 $$;
 

@@ -72,7 +72,7 @@ BEGIN
      ORDER BY id LIMIT p_limit;
   ELSE
     RETURN QUERY SELECT * FROM sg_session
-     WHERE owner = p_owner AND created_us <= p_created AND (created_us < p_created OR id > p_after_id)
+     WHERE owner COLLATE "POSIX" = p_owner AND created_us <= p_created AND (created_us < p_created OR id > p_after_id)
        AND (p_scope IS NULL OR scope = p_scope)
        AND (p_status IS NULL OR (p_status = 'active') = (active AND expires_us > now_us))
      ORDER BY created_us DESC, id LIMIT p_limit;
