@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -126,7 +127,16 @@ def _play(order: Order, clock: SharedClock, stopped: list[Fork]) -> Ended:
     ended = child.wait(order.patience_seconds, until_stopped=is_to_stop)
     if ended.how == "stopped":
         stopped.append(child)
-    return ended
+    _import_all(ended.modules)
+    return evolve(ended, modules=())
+
+
+def _import_all(modules: Iterable[str]) -> None:
+    """What one child had to import, the next ones have already."""
+    for name in modules:
+        # Some are made by the import of others, and cannot be imported by their names.
+        with suppress(Exception):
+            import_module(name)
 
 
 class _Body:
@@ -142,12 +152,15 @@ class _Body:
         self._tell = tell
         order = self._order
         with self._clock.as_wall_clock() if order.wall_clock else nullcontext():
+            before = set(sys.modules)
             if not order.counts:
-                return Ended("returned", order.function(self._run))
+                value = order.function(self._run)
+                return Ended("returned", value, modules=tuple(set(sys.modules) - before))
             stops = Stops(order.stops, self._on_stop)
             value = stops.play(self._operate)
             stops.end()
-            return Ended("returned", value, stops=stops.count, fork=self._fork)
+            imported = tuple(set(sys.modules) - before)
+            return Ended("returned", value, stops=stops.count, fork=self._fork, modules=imported)
 
     def _operate(self) -> Any:
         return self._order.function(self._run)

@@ -37,6 +37,8 @@ class Ended:
     """How many stops it came to, as far as that is known."""
     fork: "Ended | None" = None
     """How its forked child ended, if it was forked."""
+    modules: tuple[str, ...] = field(default=(), repr=False)
+    """What it imported."""
 
     def raised(self, *kinds: type[BaseException]) -> bool:
         """Whether it raised one of these."""

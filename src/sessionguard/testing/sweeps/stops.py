@@ -1,9 +1,10 @@
 """Stops: the numbered places of an operation at which something is done to it, and where they come from.
 
 * `declared`: the points that code declares (`sessionguard.core.points`);
-* `io`: every call of this interpreter that changes a file, a lock, a socket or an SQLite database;
-* `calls:<module>,...`: every call of something written in C by these modules and the modules below them;
-* `lines:<module>,...`: every line of these modules and of those below them, and what they declare.
+* `io`: every call of this interpreter that changes a file, a lock, a socket or an SQLite database; or, as
+  `io:<module>,...`, every such call by these modules and the modules below them;
+* `calls:<module>,...`: every call of anything that is written in C, by them;
+* `lines:<module>,...`: every line of theirs, and what they declare.
 
 All but the first see Python: a driver written in C is one stop, or none.
 """
@@ -12,8 +13,10 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
 from types import FrameType
 from typing import Any, Final
 
@@ -25,8 +28,8 @@ from sessionguard.testing.schedule.lines import Lines
 
 DECLARED: Final = "declared"
 IO: Final = "io"
-_CALLS_OF: Final = "calls:"
-_LINES: Final = "lines:"
+_CALLS: Final = "calls"
+_LINES: Final = "lines"
 END: Final = "end"
 """The label of the last stop of every operation: it has returned, and nothing came after."""
 
@@ -35,8 +38,8 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_CALLS: Final = _names(
-    "open write writev pwrite pwritev close fsync fdatasync rename replace link symlink unlink remove mkdir rmdir "
+_FUNCTIONS: Final = _names(
+    "open write writev pwrite pwritev fsync fdatasync rename replace link symlink unlink remove mkdir rmdir "
     "truncate ftruncate posix_fallocate chmod fchmod sendfile copy_file_range flock lockf"
 )
 _METHODS: Final = {
@@ -45,6 +48,8 @@ _METHODS: Final = {
     "_ssl": _names("read write shutdown do_handshake"),
     "sqlite3": _names("execute executemany executescript commit rollback close __exit__"),
 }
+_HARNESS: Final = str(Path(__file__).parents[1])
+"""What the harness itself writes, such as journals, is no part of the operation."""
 _IN_MEMORY: Final = frozenset({"BytesIO", "StringIO"})
 
 
@@ -84,26 +89,25 @@ class Stops:
 
     def __init__(self, source: str, on_stop: OnStop, *, for_interrupts: bool = False) -> None:
         check_source(source)
-        self._source, self._on_stop = source, on_stop
+        self._on_stop = on_stop
         self._thread = threading.get_ident() if for_interrupts else None
         self._event = "c_return" if for_interrupts else "c_call"
-        self._files: frozenset[str] | None = None
+        self._kind, _, modules = source.partition(":")
+        self._modules = modules.split(",") if modules else []
+        self._files: frozenset[str] = frozenset()
         self._mutex = threading.Lock()
         self._labels: Counter[str] = Counter()
         self.count = 0
 
     def play(self, body: Callable[[], Any]) -> Any:
         """Give what `body()` returns; its stops are counted in this thread and in those that it starts."""
-        if self._source == DECLARED:
+        if self._kind == _LINES:
+            return self._play_lines(body)
+        if self._kind == DECLARED:
             with self._declared():
                 return body()
-        if self._source == IO:
-            return self._play_calls(body)
-        if self._source.startswith(_CALLS_OF):
-            modules = modules_below(self._source.removeprefix(_CALLS_OF).split(","))
-            self._files = frozenset(str(sys.modules[name].__file__) for name in modules)
-            return self._play_calls(body)
-        return self._play_lines(body)
+        self._files = frozenset(str(sys.modules[name].__file__) for name in modules_below(self._modules))
+        return self._play_calls(body)
 
     def end(self) -> None:
         """It has returned: that is the last stop."""
@@ -136,7 +140,7 @@ class Stops:
     # Lines
 
     def _play_lines(self, body: Callable[[], Any]) -> Any:
-        lines = Lines(modules_below(self._source.removeprefix(_LINES).split(",")))
+        lines = Lines(modules_below(self._modules))
         results: list[Any] = []
         with self._declared(), lines.watching():
             lines.around(lambda: results.append(body()))()
@@ -157,7 +161,10 @@ class Stops:
     def _at_event(self, frame: FrameType, event: str, called: Any) -> None:
         if event != self._event:
             return
-        if reaches_out(called) if self._files is None else frame.f_code.co_filename in self._files:
+        file = frame.f_code.co_filename
+        if file.startswith(_HARNESS) or (self._files and file not in self._files):
+            return
+        if self._kind == _CALLS or reaches_out(called):
             where = f"({frame.f_code.co_qualname}:{frame.f_lineno})"
             self.reach(called.__name__, where, is_after=event == "c_return")
 
@@ -167,7 +174,7 @@ def reaches_out(function: Any) -> bool:
     owner = getattr(function, "__self__", None)
     name = getattr(function, "__name__", "")
     if owner is None or isinstance(owner, type(sys)):
-        return name in _CALLS and getattr(function, "__module__", "") in ("posix", "nt", "fcntl", "_io", "io")
+        return name in _FUNCTIONS and getattr(function, "__module__", "") in ("posix", "nt", "fcntl", "_io", "io")
     kind = type(owner)
     if kind.__name__ in _IN_MEMORY:
         return False
@@ -177,17 +184,24 @@ def reaches_out(function: Any) -> bool:
 def check_source(source: str, *, for_interrupts: bool = False) -> None:
     """Raise `InvalidArgumentError` if there is no such source of stops."""
     kind, _, modules = source.partition(":")
-    if for_interrupts and kind == "lines":
+    if for_interrupts and kind == _LINES:
         remedy = "no signal interrupts between two lines, but after calls: use calls:<module>, io or declared"
         raise InvalidArgumentError("stops", source, remedy)
-    if source not in (DECLARED, IO) and not (f"{kind}:" in (_CALLS_OF, _LINES) and modules):
-        raise InvalidArgumentError("stops", source, "use declared, io, calls:<module>,<module> or lines:<module>")
+    if source not in (DECLARED, IO) and not (kind in (IO, _CALLS, _LINES) and modules):
+        remedy = "use declared, io, io:<module>,<module>, calls:<module>,<module> or lines:<module>,<module>"
+        raise InvalidArgumentError("stops", source, remedy)
 
 
 def modules_below(names: list[str]) -> list[str]:
-    """Give the imported modules of these names and below them that have a file; each named one is imported first."""
+    """Give the imported modules of these names and below them that have a file.
+
+    Each named one is imported first, and with a package all that lies in it: else what it imports late is not seen.
+    """
     for name in names:
-        import_module(name)
+        package = import_module(name)
+        for found in walk_packages(getattr(package, "__path__", ()), f"{name}."):
+            with suppress(ImportError):
+                import_module(found.name)
     return [
         module
         for module, loaded in sorted(sys.modules.items())
