@@ -251,8 +251,8 @@ def test_a_replay_that_is_not_followed_warns(run: Run) -> None:
 
 def test_every_search_can_leave_a_line(run: Run) -> None:
     """`--sg-outcomes` gets one line of JSON for each search, and a passing test says with -rP what was done."""
-    result = run("--sg-outcomes=told.jsonl", "-rP", "-W", "ignore")
-    lines = [json.loads(line) for line in (run.pytester.path / "told.jsonl").read_text().splitlines()]
+    result = run("--sg-outcomes=left/told.jsonl", "-rP", "-W", "ignore")
+    lines = [json.loads(line) for line in (run.pytester.path / "left" / "told.jsonl").read_text().splitlines()]
     told = {line["test"].partition("::")[2]: line for line in lines}
     assert set(told) == {"test_race", "test_twin", "test_unknown", "test_no_proof"}
     assert [told["test_race"]["ok"], told["test_race"]["judge"]] == [False, "one_row"]

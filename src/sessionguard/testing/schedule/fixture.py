@@ -101,6 +101,7 @@ class Interleave:
 
     def _add_to_outcomes(self, outcome: Outcome) -> None:
         if self.outcomes is not None:
+            self.outcomes.parent.mkdir(parents=True, exist_ok=True)
             # One write at the end of the file, so that the lines of several processes do not mix.
             with self.outcomes.open("a", encoding="utf-8") as file:
                 file.write(outcome_line(self.test, outcome))
