@@ -24,6 +24,8 @@ from sessionguard.testing.sweeps.stops import Stop, Stops
 
 _SLACK_SECONDS: Final = 30.0
 """The first order imports what it plays, and a late child is shown before it is killed."""
+_STACKS_SECONDS: Final = 1.0
+"""For showing where a late child of the child stands."""
 
 
 class Nursery:
@@ -38,7 +40,7 @@ class Nursery:
 
     def play(self, order: Order) -> Ended:
         """Give how a part ended, or that it was stopped."""
-        return self._ask(order, order.patience_seconds)
+        return self._ask(order, order.patience_seconds * 2)
 
     def wake(self, patience_seconds: float) -> Ended:
         """Let what was stopped go on, and give how it ended."""
@@ -124,7 +126,10 @@ def _end_all(stopped: list[Fork]) -> None:
 def _play(order: Order, clock: SharedClock, stopped: list[Fork]) -> Ended:
     is_to_stop = order.strike is not None and order.strike.fault == "pause"
     child = fork(_Body(order, clock))
-    ended = child.wait(order.patience_seconds, until_stopped=is_to_stop)
+    # Who is forked waits for its child, which may take all of its time.
+    is_to_fork = order.strike is not None and order.strike.fault == "fork"
+    patience_seconds = order.patience_seconds * 2 + _STACKS_SECONDS if is_to_fork else order.patience_seconds
+    ended = child.wait(patience_seconds, until_stopped=is_to_stop)
     if ended.how == "stopped":
         stopped.append(child)
     _import_all(ended.modules)

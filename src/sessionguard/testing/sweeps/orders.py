@@ -74,7 +74,10 @@ class Strike:
     @property
     def kind(self) -> str:
         """The fault, with the seconds of a jump."""
-        return f"{self.fault}{self.by.total_seconds():+g}" if self.fault == "jump" else self.fault
+        if self.fault != "jump":
+            return self.fault
+        # To the microsecond: what happens at an instant and a tick before it may differ.
+        return "jump" + f"{self.by.total_seconds():+.6f}".rstrip("0").rstrip(".")
 
     @classmethod
     def parse(cls, text: str) -> "Strike":

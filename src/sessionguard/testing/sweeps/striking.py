@@ -62,10 +62,13 @@ class Plan:
         check_source(self.stops)
         if self.patience_seconds <= 0:
             raise InvalidArgumentError("patience_seconds", self.patience_seconds, "give more than 0")
+        only = None if self.only is None else Strike.parse(self.only)
+        if only is not None and only.fault not in {strike.fault for strike in strikes}:
+            raise MisuseError(f"{self.only!r} is the id of another sweep: this one has no {only.fault!r}")
         with self._folder() as folder, a_nursery() as nursery:
             sweep = _Sweep(self, nursery, folder)
-            if self.only is not None:
-                return sweep.play_only(Strike.parse(self.only))
+            if only is not None:
+                return sweep.play_only(only)
             sweep.play_unstruck()
             return SweepReport({strike.kind: tuple(sweep.play_all(strike)) for strike in strikes})
 
