@@ -183,6 +183,8 @@ class _Judged:
         self.verdicts: list[Verdict] = []
         self.listener = Listener(self._hear)
         self._seconds: list[float] = []
+        # Kept, for while pytest runs what it prints goes elsewhere.
+        self._out = sys.stdout
         self._has_traceback, self._is_shown = has_traceback, is_shown
         self._subject: list[Verdict] = []
 
@@ -213,7 +215,8 @@ class _Judged:
         from sessionguard.testing.contracts.reporting import summary
 
         if self._subject and self._is_shown:
-            print(f"  {_subject_of(self._subject[-1]):<12}{summary(self._subject)}", flush=True)
+            line = f"  {_subject_of(self._subject[-1]):<12}{summary(self._subject)}"
+            print(line, file=self._out, flush=True)
         self._subject = []
 
     def advise(self, factory: str) -> None:
