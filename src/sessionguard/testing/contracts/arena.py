@@ -6,7 +6,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from attrs import field, frozen
 
@@ -15,8 +15,21 @@ from sessionguard.testing.contracts.candidate import Candidate
 from sessionguard.testing.contracts.cases import Case, Steps, register, sentence
 from sessionguard.testing.contracts.crew import Crew
 from sessionguard.testing.contracts.stage import Stage
-from sessionguard.testing.contracts.team import Team
+from sessionguard.testing.contracts.team import Played, Team
+from sessionguard.testing.history import (
+    Budget,
+    History,
+    HistoryError,
+    Illegal,
+    SessionModel,
+    check,
+    recorded,
+    recorded_async,
+)
 from sessionguard.testing.profile import Profile
+
+_JUDGING: Final = Budget(seconds=1.0)
+"""A storm of callers may be too much to be judged as a history; what the race itself asserts holds all the same."""
 
 
 @frozen
@@ -29,7 +42,10 @@ class Counts:
 
 
 class Race(ABC):
-    """One question about callers that meet. Its docstring is the answer that must hold, in every round."""
+    """One question about callers that meet. Its docstring is the answer that must hold, in every round.
+
+    Besides, everything that was asked in a round must be what a store could answer that does one thing at a time.
+    """
 
     needs: ClassVar[str] = ""
 
@@ -73,7 +89,7 @@ class RaceCase(Case):
     def _play_threads(self, candidate: Candidate, counts: Counts, patience: float) -> None:
         with candidate.connected() as (store, stage), Team([store, stage.other], counts.callers, patience) as team:
 
-            def meet(subject: Any) -> list[Any]:
+            def meet(subject: Any) -> list[Played]:
                 return team.play([partial(self.race.caller, stage, subject, n) for n in range(counts.callers)])
 
             for _ in range(counts.rounds):
@@ -86,24 +102,38 @@ class RaceCase(Case):
             for _ in range(counts.rounds):
                 self._round(stage, store, counts.processes * counts.callers, crew.play)
 
-    def _round(self, stage: Stage, store: Any, callers: int, meet: Callable[[Any], list[Any]]) -> None:
-        subject = run(self.race.prepare(stage, callers), store)
-        run(self.race.judge(stage, subject, meet(subject)), store)
+    def _round(self, stage: Stage, store: Any, callers: int, meet: Callable[[Any], list[Played]]) -> None:
+        around = History()
+        asked = recorded(store, around, "before and after")
+        subject = run(self.race.prepare(stage, callers), asked)
+        played = meet(subject)
+        run(self.race.judge(stage, subject, [each.result for each in played]), asked)
+        _judge_history([around, *played])
 
     async def _play_tasks(self, candidate: Candidate, counts: Counts, patience: float) -> None:
         async with candidate.connected_async() as (store, stage):
             for _ in range(counts.rounds):
-                subject = await run_async(self.race.prepare(stage, counts.callers), store)
+                history = History()
+                asked = recorded_async(store, history, "before and after")
+                subject = await run_async(self.race.prepare(stage, counts.callers), asked)
                 start = asyncio.Barrier(counts.callers)
 
-                async def call(number: int, subject: Any, start: asyncio.Barrier) -> Any:
+                async def call(number: int, subject: Any, start: asyncio.Barrier, history: History) -> Any:
+                    connection = recorded_async(stage.other if number % 2 else store, history, f"caller {number}")
                     await start.wait()
-                    connection = stage.other if number % 2 else store
                     return await run_async(self.race.caller(stage, subject, number), connection)
 
                 async with asyncio.timeout(patience):
-                    seen = await asyncio.gather(*(call(number, subject, start) for number in range(counts.callers)))
-                await run_async(self.race.judge(stage, subject, seen), store)
+                    calls = (call(number, subject, start, history) for number in range(counts.callers))
+                    seen = await asyncio.gather(*calls)
+                await run_async(self.race.judge(stage, subject, seen), asked)
+                _judge_history([history])
+
+
+def _judge_history(parts: Sequence[History | Played]) -> None:
+    verdict = check([operation for part in parts for operation in part.operations], SessionModel, _JUDGING)
+    if isinstance(verdict, Illegal):
+        raise HistoryError(verdict)
 
 
 RaceClass = TypeVar("RaceClass", bound=type[Race])

@@ -100,7 +100,7 @@ def serve(pipe: Connection, start: threading.Barrier, order: bytes, number: int,
         store = make_store()
         try:
             stage = Stage(run(perform(Identify()), store), store)
-            with Team([store], callers, patience) as team:
+            with Team([store], callers, patience, number * callers) as team:
                 while (message := pipe.recv()) is not None:
                     start.wait(patience)
                     pipe.send(

@@ -10,6 +10,7 @@ from typing import Any, Self
 from attrs import frozen
 
 from sessionguard.core.driving import Flow, run
+from sessionguard.testing.history import History, Operation, recorded
 
 
 @frozen
@@ -18,6 +19,14 @@ class Trouble:
 
     caller: str
     traceback: str
+
+
+@frozen
+class Played:
+    """What a caller has come to, and everything it has asked, by the clock that all processes of the machine share."""
+
+    result: Any
+    operations: tuple[Operation, ...]
 
 
 class RaceError(AssertionError):
@@ -33,7 +42,9 @@ class RaceError(AssertionError):
 class Team:
     """A fixed number of threads, each of which plays one flow a round; all start together."""
 
-    def __init__(self, stores: Sequence[Any], size: int, patience: float) -> None:
+    def __init__(self, stores: Sequence[Any], size: int, patience: float, first: int = 0) -> None:
+        """`first` is the number of the first of them, among all callers of the race."""
+        self._first = first
         self._patience = patience
         self._size = size
         self._start = threading.Barrier(size)
@@ -58,8 +69,8 @@ class Team:
         for thread in self._threads:
             thread.join(timeout=1.0)
 
-    def play(self, flows: Sequence[Callable[[], Flow[Any]]]) -> list[Any]:
-        """Play one flow a thread, all at once, and give their results in order.
+    def play(self, flows: Sequence[Callable[[], Flow[Any]]]) -> list[Played]:
+        """Play one flow a thread, all at once, and give what they have played in order.
 
         Raises:
             RaceError: a flow raised, or was not done in time.
@@ -82,8 +93,10 @@ class Team:
         while (make_flow := self._jobs[number].get()) is not None:
             result: Any
             try:
+                history = History()
+                asked = recorded(store, history, f"caller {self._first + number}")
                 self._start.wait(self._patience)
-                result = run(make_flow(), store)
+                result = Played(run(make_flow(), asked), history.operations)
             except BaseException:
                 result = Trouble(f"caller {number}", traceback.format_exc())
             self._results.put((number, result))

@@ -1,23 +1,25 @@
 """Encounters while time passes: sweeps and leases, with the clock as one more of those who meet."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sessionguard.core.commands import Fence
 from sessionguard.core.driving import Flow, perform
 from sessionguard.testing.contracts.encounters import Encounter, Meeting, Part, encounter
 from sessionguard.testing.contracts.stage import IDLE, SECOND
 
+_LONG_AGO: Final = SECOND - IDLE
 
-class _WhileTimePasses(Encounter):
-    clock_steps = (IDLE,)
+
+class _AtTheLastSecond(Encounter):
+    clock_steps = (SECOND,)
 
     def prepare(self, m: Meeting) -> Flow[Any]:
-        return (yield from perform(m.s.get_or_create(m.owner))).record
+        return (yield from perform(m.s.get_or_create(m.owner, at=_LONG_AGO))).record
 
 
 @encounter
-class ATouchMeetsASweep(_WhileTimePasses):
+class ATouchMeetsASweep(_AtTheLastSecond):
     """A session whose time is running out is extended or swept, and is never swept once it was extended."""
 
     def callers(self, m: Meeting, subject: Any) -> Mapping[str, Sequence[Part]]:
@@ -28,7 +30,7 @@ class ATouchMeetsASweep(_WhileTimePasses):
 
 
 @encounter
-class ALoadMeetsASweep(_WhileTimePasses):
+class ALoadMeetsASweep(_AtTheLastSecond):
     """A load at the last moment extends the session, or is told that it is over, as every sweep finds it."""
 
     def callers(self, m: Meeting, subject: Any) -> Mapping[str, Sequence[Part]]:
@@ -39,7 +41,7 @@ class ALoadMeetsASweep(_WhileTimePasses):
 
 
 @encounter
-class AnOpeningMeetsASweep(_WhileTimePasses):
+class AnOpeningMeetsASweep(_AtTheLastSecond):
     """A slot whose session expires is opened anew by one caller, and the sweep takes only the former session."""
 
     def callers(self, m: Meeting, subject: Any) -> Mapping[str, Sequence[Part]]:
@@ -50,11 +52,11 @@ class AnOpeningMeetsASweep(_WhileTimePasses):
 
 
 @encounter
-class SweepsMeetSweeps(_WhileTimePasses):
+class SweepsMeetSweeps(_AtTheLastSecond):
     """Sweeps that meet end each expired session once between them."""
 
     def prepare(self, m: Meeting) -> Flow[Any]:
-        yield from perform(m.s.create(m.owner))
+        yield from perform(m.s.create(m.owner, at=_LONG_AGO))
         return (yield from super().prepare(m))
 
     def callers(self, m: Meeting, subject: Any) -> Mapping[str, Sequence[Part]]:
@@ -64,12 +66,17 @@ class SweepsMeetSweeps(_WhileTimePasses):
         }
 
 
-@encounter
-class TwoWantALock(_WhileTimePasses):
-    """A lock has one holder at a time: until that gives it back or its lease is over, and with a higher fence then."""
-
+class _WhileALeaseRunsOut(Encounter):
     needs = "locks"
     clock_steps = (SECOND,)
+
+    def prepare(self, m: Meeting) -> Flow[Any]:
+        return (yield from perform(m.s.create(m.owner))).record
+
+
+@encounter
+class TwoWantALock(_WhileALeaseRunsOut):
+    """A lock has one holder at a time: until that gives it back or its lease is over, and with a higher fence then."""
 
     def callers(self, m: Meeting, subject: Any) -> Mapping[str, Sequence[Part]]:
         return {
@@ -86,11 +93,8 @@ class TwoWantALock(_WhileTimePasses):
 
 
 @encounter
-class AStaleHolderMeetsANewOne(_WhileTimePasses):
+class AStaleHolderMeetsANewOne(_WhileALeaseRunsOut):
     """Once a lock was taken over, a save under its former fence is refused, even when the lock is free again."""
-
-    needs = "locks"
-    clock_steps = (SECOND,)
 
     def callers(self, m: Meeting, subject: Any) -> Mapping[str, Sequence[Part]]:
         fence = Fence("door", 1)
