@@ -38,12 +38,21 @@ from sessionguard.testing.contracts.stage import (
     Stage,
 )
 from sessionguard.testing.profile import Profile
-from sessionguard.testing.strategies import data, external_ids, field_names, lifetimes, names
+from sessionguard.testing.strategies import data, external_ids, field_names, lifetimes, names, twins
 
 _DEADLINES: Final = (GRACE, TOUCH, IDLE)
 _LEAPS: Final = (TICK, SECOND, -SECOND, *_DEADLINES, *(d - TICK for d in _DEADLINES), ABSOLUTE, RETENTION)
 _PICK: Final = st.integers(0, 30)
+_LAST_KNOWN: Final = 26
+"""Picks beyond are of sessions that nobody knows."""
 _REPEATABLE: Final = 5
+_FAMILIES: Final = (
+    ("ab", "AB", "a", "a*", "a_"),
+    ("jose\u0301", "jos\u00e9", "JOS\u00c9", "jos", "jos*"),
+    ("a\u030ab", "\u00e5b", "\u00c5B", "\u00e5", "\u00e5?"),
+    ("x" * 256 + "e\u0301", "x" * 256 + "\u00e9", "x" * 256 + "\u00c9", "x" * 256, "x*"),
+)
+"""Owners that are one to a store that folds case, normalises, cuts, or takes a name for a prefix or a pattern."""
 _OPENING: Final = c.Create | c.GetOrCreate | c.Replace
 _examples = itertools.count()
 
@@ -76,10 +85,15 @@ class SessionMachine(RuleBasedStateMachine):
         self.scope = f"trace {next(_examples)}"
 
     def ask_store(self, command: c.Command[Any]) -> Any:
-        """Ask the store alone."""
-        if self.runner is not None:
-            return self.runner.run(run_async(perform(command), self.store))
-        return run(perform(command), self.store)
+        """Ask the store alone; what it was given is changed afterwards, and belongs to nobody any more."""
+        changes = dict(command.changes) if isinstance(command, c.Save) else {}
+        handed = evolve(command, changes=changes) if isinstance(command, c.Save) else command
+        try:
+            if self.runner is not None:
+                return self.runner.run(run_async(perform(handed), self.store))
+            return run(perform(handed), self.store)
+        finally:
+            changes |= dict.fromkeys((*changes, "a"), '"changed after use"')
 
     def ask(self, command: c.Command[Any]) -> Any:
         """Ask both, compare, and give the store's reply."""
@@ -93,19 +107,28 @@ class SessionMachine(RuleBasedStateMachine):
 
     def known(self, pick: int) -> tuple[NewSession, bytes]:
         """Give a session that was opened, or now and then one that nobody knows, and one of its tokens."""
-        if pick >= len(self.tokens):
+        if pick > _LAST_KNOWN or not self.tokens:
             stranger = self.stage.new(self.names[0], scope=self.scope)
             return stranger, stranger.token_hash
-        return self.tokens[pick]
+        return self.tokens[pick % len(self.tokens)]
 
-    @initialize(owners=st.lists(names(), min_size=2, max_size=4, unique=True))
-    def choose_names(self, owners: list[str]) -> None:
-        self.names = owners
+    @initialize(family=st.sampled_from(_FAMILIES), others=st.just(()) | twins() | st.tuples(names()))
+    def choose_names(self, family: tuple[str, ...], others: tuple[str, ...]) -> None:
+        self.names = list(dict.fromkeys((*family, *others)))
 
     @rule(leap=st.sampled_from(_LEAPS))
     def time_passes(self, leap: timedelta) -> None:
         self.at += leap
         self.latest = max(self.latest, self.at)
+
+    @rule(pick=_PICK, before=st.sampled_from((START, TICK)))
+    def a_deadline_comes(self, pick: int, before: timedelta) -> None:
+        """The very instant at which a session is over, or the last one at which it is not."""
+        entry = self.model.entries.get(self.known(pick)[0].id)
+        if entry is not None and entry.record.reason is None:
+            since_start = timedelta(microseconds=entry.record.expires_us - self.stage.us(START))
+            self.at = since_start - before
+            self.latest = max(self.latest, self.at)
 
     # Opening
 
@@ -118,7 +141,16 @@ class SessionMachine(RuleBasedStateMachine):
     def opens(self, verb: Any, owner: int, details: dict[str, Any], elsewhere: bool) -> None:
         scope = self.scope + (" b" if elsewhere else "")
         new = self.stage.new(self.names[owner % len(self.names)], scope=scope, **details)
-        opened = self.ask(verb(new, self.stage.instant(self.at), self.stage.operation()))
+        self.remember(new, self.ask(verb(new, self.stage.instant(self.at), self.stage.operation())))
+
+    @rule(owner=_PICK)
+    def arrives(self, owner: int) -> None:
+        """A plain first request, so that sessions of look-alikes meet in one scope."""
+        new = self.stage.new(self.names[owner % len(self.names)], scope=self.scope)
+        self.remember(new, self.ask(c.GetOrCreate(new, self.stage.instant(self.at), self.stage.operation())))
+
+    def remember(self, new: NewSession, opened: c.Opened) -> None:
+        """Let a session that was opened be known to the steps that follow."""
         record = opened.record
         if record.token_hash == new.token_hash:
             self.tokens.insert(0, (new, new.token_hash))
@@ -185,10 +217,17 @@ class SessionMachine(RuleBasedStateMachine):
         if number is not None and self.capabilities.locks:
             command = evolve(command, fence=c.Fence("door", number))
         self.ask(command)
+        # Read at once, while what the store was given has been changed by its caller.
+        self.ask(self.stage.get(session, at=self.at))
 
     @rule(pick=_PICK)
     def touches(self, pick: int) -> None:
         self.ask(self.stage.touch(self.known(pick)[0], at=self.at))
+
+    @rule(pick=_PICK, behind=st.sampled_from((TICK, SECOND, GRACE)))
+    def touches_late(self, pick: int, behind: timedelta) -> None:
+        """A host whose clock is behind touches, too."""
+        self.ask(self.stage.touch(self.known(pick)[0], at=self.at - behind))
 
     @rule(pick=_PICK, grace=st.sampled_from((START, GRACE)), owner=st.none() | _PICK)
     def rotates(self, pick: int, grace: timedelta, owner: int | None) -> None:
