@@ -166,7 +166,8 @@ class Stops:
             return
         if self._kind == _CALLS or reaches_out(called):
             where = f"({frame.f_code.co_qualname}:{frame.f_lineno})"
-            self.reach(called.__name__, where, is_after=event == "c_return")
+            label = "close" if called.__name__ == "__exit__" else called.__name__
+            self.reach(label, where, is_after=event == "c_return")
 
 
 def reaches_out(function: Any) -> bool:
