@@ -6,7 +6,7 @@ of its own, too, so that other callers can come between the commands of one call
 
 import inspect
 from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -38,6 +38,8 @@ class Trap:
         """The commands of the call that were answered, with their replies."""
         self.begun: Any = None
         """The command under way."""
+        self.is_open = False
+        """Whether others may come between at the points that the store itself declares."""
 
     @contextmanager
     def set_at(self, place: int, *, points_too: bool) -> Iterator[None]:
@@ -97,10 +99,16 @@ class Breakable:
             return self._asking(name, found, _STORE)
         return self._asking(name, found, "(files)") if name in _FILE_VERBS else found
 
+    def _in_one_step(self) -> AbstractContextManager[None]:
+        # No other worker runs until this one comes to its next point, so that the hook is missed by nobody.
+        is_whole = not self._trap.is_open and not self._trap.is_set
+        return points.installed(None, None) if is_whole else nullcontext()
+
     def _asking(self, verb: str, ask: Any, resource: str) -> Any:
         async def answered(reply: Awaitable[Any], command: Any) -> Any:
             await apoint(verb, resource, "w")
-            told = await reply
+            with self._in_one_step():
+                told = await reply
             self._trap.finish(command, told)
             return told
 
@@ -109,7 +117,8 @@ class Breakable:
             if inspect.iscoroutinefunction(ask):
                 return answered(ask(command, *rest), command)
             point(verb, resource, "w")
-            reply = ask(command, *rest)
+            with self._in_one_step():
+                reply = ask(command, *rest)
             if inspect.isawaitable(reply):
                 return answered(reply, command)
             self._trap.finish(command, reply)

@@ -84,6 +84,8 @@ class Concurrency:
     make_guard: MakeGuard
     schedules: int = 50
     seconds: float = 20.0
+    is_open: bool = False
+    """Whether others come between at the points that the store declares, too, and not only between its commands."""
     patience: Patience = field(factory=partial(Patience, 2.0, 20.0))
 
     def search(self, past: Sequence[Any], lists: Lists, seed: int) -> None:
@@ -105,6 +107,9 @@ class Concurrency:
         for step in past:
             step.again(play)
         play.hand.open_all()
+        play.hand.trap.is_open = self.is_open
+        if self.is_open:
+            s.adopt(*play.place.kept)
         _add_workers(s, play, lists)
         s.check(partial(_judge, play))
 

@@ -58,11 +58,17 @@ class SessionGuardMachine(RuleBasedStateMachine):
     """
 
     owners: ClassVar[st.SearchStrategy[str]] = strategies.owners()
-    """Who has sessions."""
+    """Who has sessions, besides twins."""
+    twins: ClassVar[st.SearchStrategy[tuple[str, str]]] = strategies.twins()
+    """Two owners whom a careless store takes for one."""
     scopes: ClassVar[Sequence[str]] = ("default", "other")
     """Scopes that the policy has."""
     schedules: ClassVar[int] = 50
     """In how many orders each burst of concurrent calls is played."""
+    between_points: ClassVar[bool] = False
+    """Whether in a burst others come between at the points that the store declares, too, and not only between its
+    commands. For a store in the memory of the process, made by `place.once`: its locks are seen, and its resources are
+    called the same in every place."""
     bursts: ClassVar[int] = 1
     """How many bursts a trace may have; each is played with all of its past in every order."""
 
@@ -89,7 +95,7 @@ class SessionGuardMachine(RuleBasedStateMachine):
         return sketch.filled_in(self.play.hand, self.names, self.scopes)
 
     @initialize(
-        twins=strategies.twins(),
+        twins=st.runner().flatmap(lambda self: self.twins),
         others=st.runner().flatmap(lambda self: st.lists(self.owners, max_size=2)),
         opened=st.lists(drawing.OPENS, max_size=6),
     )
@@ -278,7 +284,7 @@ class SessionGuardMachine(RuleBasedStateMachine):
         """A few callers at the same time, in many orders."""
         self._bursts += 1
         steps = [[self.fill_in(sketch) for sketch in one] for one in lists]
-        concurrency = Concurrency(self.make_guard, self.schedules)
+        concurrency = Concurrency(self.make_guard, self.schedules, is_open=self.between_points)
         concurrency.search(self.play.trace, steps, seed)
         race(self.play, steps, seed, concurrency.patience)
         self._is_swept = False

@@ -45,6 +45,11 @@ class Place:
         kept: T = self._kept[make]
         return kept
 
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """What `once` has made."""
+        return tuple(self._kept.values())
+
     def close(self) -> None:
         """Close what is kept, and remove the folder."""
         kept, self._kept = list(self._kept.values()), {}
