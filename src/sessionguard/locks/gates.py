@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Hashable
 
+from sessionguard.core.points import Mode, Part, point_of
 from sessionguard.forking import after_fork
 
 
@@ -20,6 +21,7 @@ class Gates:
 
     def enter(self, key: Hashable, timeout_seconds: float) -> bool:
         """Wait for the gate of `key`; False if it stayed closed for the whole time."""
+        point_of(self._entering, key)
         with self._mutex:
             gate, count = self._gates.get(key, (threading.Lock(), 0))
             self._gates[key] = (gate, count + 1)
@@ -29,6 +31,7 @@ class Gates:
         finally:
             if not entered:
                 self._forget(key)
+                point_of(self._leaving, key)
         return entered
 
     def leave(self, key: Hashable) -> None:
@@ -37,6 +40,17 @@ class Gates:
             gate, _ = self._gates[key]
         self._forget(key)
         gate.release()
+        point_of(self._leaving, key)
+
+    def _entering(self, key: Hashable) -> tuple[str, Part, Mode]:
+        return "enter", self._place(key), "acq"
+
+    def _leaving(self, key: Hashable) -> tuple[str, Part, Mode]:
+        return "leave", self._place(key), "rel"
+
+    def _place(self, key: Hashable) -> Part:
+        # Another guard has other gates, and is kept apart from this one by the store alone.
+        return Part("gates", f"{key} of {id(self):x}")
 
     def _forget(self, key: Hashable) -> None:
         with self._mutex:

@@ -27,7 +27,9 @@ from sessionguard.workspaces.layout import (
     is_session_id,
     shard_of,
 )
-from sessionguard.workspaces.leases import lock_exclusive, take_exclusive
+from sessionguard.workspaces.leases import let_go_exclusive, lock_exclusive, take_exclusive
+from sessionguard.workspaces.reaches import FILES as FILES_OF_SESSIONS
+from sessionguard.workspaces.reaches import MARKS, reach
 from sessionguard.workspaces.tree import FileTree
 
 _log = logging.getLogger("sessionguard.workspaces")
@@ -75,6 +77,7 @@ class Cleanup:
 
     def is_pending(self, session_id: str) -> bool:
         """Tell whether the directory of this session is to be removed when its lease ends."""
+        reach("look for a mark", MARKS, session_id, "r")
         with self._deployment.opened(PENDING) as pending:
             return pending is not None and look(session_id, pending) is not None
 
@@ -122,7 +125,7 @@ class Cleanup:
                 os.utime(session)
                 self._move(session_id, shard, QUARANTINE)
             finally:
-                os.close(session)
+                let_go_exclusive(session_id, session)
         return True
 
     def empty_quarantine(self, limit: int) -> None:
@@ -138,6 +141,7 @@ class Cleanup:
         """Give the directory of a session, which is held, a name of its own in `folder`, durably."""
         name = f"{session_id}.{secrets.token_hex(8)}"
         with self._deployment.made(folder) as target:
+            reach("move away", FILES_OF_SESSIONS, session_id, "w")
             os.rename(session_id, name, src_dir_fd=shard, dst_dir_fd=target)
             os.fsync(target)
             os.fsync(shard)
@@ -174,9 +178,10 @@ class Cleanup:
             try:
                 name = self._move(session_id, shard, TRASH)
                 with self._deployment.made(TRASH) as trash:
+                    reach("delete", FILES_OF_SESSIONS, session_id, "w")
                     return _delete(name, trash, session)
             finally:
-                os.close(session)
+                let_go_exclusive(session_id, session)
 
     def _finish(self, name: str, trash: int) -> Removal:
         try:
@@ -191,12 +196,14 @@ class Cleanup:
             os.close(directory)
 
     def _mark(self, session_id: str) -> None:
+        reach("mark", MARKS, session_id, "w")
         with self._deployment.made(PENDING) as pending:
             with suppress(FileExistsError):
                 os.close(make_file(session_id, pending))
             os.fsync(pending)
 
     def _unmark(self, session_id: str) -> None:
+        reach("unmark", MARKS, session_id, "w")
         with self._deployment.opened(PENDING) as pending:
             if pending is not None and look(session_id, pending) is not None:
                 with suppress(FileNotFoundError):

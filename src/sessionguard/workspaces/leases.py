@@ -12,6 +12,7 @@ from sessionguard.errors import LeaseLostError, MisuseError, PathEscapeError
 from sessionguard.workspaces.deployment import Deployment
 from sessionguard.workspaces.descriptors import is_same_inode, is_still_named, make_directory, open_directory
 from sessionguard.workspaces.layout import FILES, PRIVATE, shard_of
+from sessionguard.workspaces.reaches import LEASES, give_back, reach, take, taken
 
 # A removal holds a directory that still has its name only while it renames it.
 _PATIENCE_SECONDS = 10.0
@@ -110,6 +111,7 @@ class Lease:
         """Let go, once calls in progress have ended; True for the one call that did it, in the process that took it."""
         if not self.is_ours:
             return False
+        reach("let go", LEASES, self.session_id, "r")
         with self._changed:
             if self._is_released:
                 return False
@@ -187,10 +189,13 @@ def _check_device(session_id: str, name: str, descriptor: int, session: int) -> 
 
 def _wait_for_shared(session_id: str, session: int, shard: int) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not lock_shared(session):
-        if not is_still_named(session_id, shard, session) or time.monotonic() > deadline:
-            raise LeaseLostError(session_id, "its directory is being removed")
-        time.sleep(_PAUSE_SECONDS)
+    # No longer than to pass by whoever removes it; who else holds it shared does not matter.
+    with taken(LEASES, session_id):
+        reach("hold shared", LEASES, session_id, "r")
+        while not lock_shared(session):
+            if not is_still_named(session_id, shard, session) or time.monotonic() > deadline:
+                raise LeaseLostError(session_id, "its directory is being removed")
+            time.sleep(_PAUSE_SECONDS)
     # Only now: a removal may have renamed the directory between our opening and our locking it, and
     # what is written into it would vanish. It is not made anew either: the session has ended.
     if not is_still_named(session_id, shard, session):
@@ -198,7 +203,7 @@ def _wait_for_shared(session_id: str, session: int, shard: int) -> None:
 
 
 def take_exclusive(session_id: str, shard: int) -> int | None:
-    """Give a descriptor that holds the directory of a session exclusively; close it. None while it is in use.
+    """Give a descriptor that holds the directory of a session exclusively; let it go. None while it is in use.
 
     Raises:
         FileNotFoundError: there is no such directory, or someone else is removing it.
@@ -208,11 +213,23 @@ def take_exclusive(session_id: str, shard: int) -> int | None:
         session = open_directory(session_id, shard)
     except NotADirectoryError:
         raise PathEscapeError(session_id, session_id, "its directory is a link or not a directory") from None
-    if not lock_exclusive(session):
-        os.close(session)
+    try:
+        take(LEASES, session_id)
+        reach("hold alone", LEASES, session_id, "w")
+        is_held = lock_exclusive(session)
+        # The lock may have been free because another removal has renamed the directory meanwhile.
+        if is_held and not is_still_named(session_id, shard, session):
+            raise FileNotFoundError(session_id)
+    except BaseException:
+        let_go_exclusive(session_id, session)
+        raise
+    if not is_held:
+        let_go_exclusive(session_id, session)
         return None
-    # The lock may have been free because another removal has renamed the directory meanwhile.
-    if not is_still_named(session_id, shard, session):
-        os.close(session)
-        raise FileNotFoundError(session_id)
     return session
+
+
+def let_go_exclusive(session_id: str, session: int) -> None:
+    """Close the descriptor that holds a directory exclusively."""
+    os.close(session)
+    give_back(LEASES, session_id)

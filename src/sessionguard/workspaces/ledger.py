@@ -15,6 +15,7 @@ from sessionguard.workspaces.descriptors import FILE_MODE, is_still_named, look,
 from sessionguard.workspaces.layout import LEDGER, TEMPORARY_PREFIX
 from sessionguard.workspaces.leases import Lease
 from sessionguard.workspaces.quota import STEP_BYTES, Book, Claim, Quota, Usage
+from sessionguard.workspaces.reaches import BOOKS, FILES, reach, taken
 from sessionguard.workspaces.tree import FileTree
 
 # The longest holder recounts a large tree; one that was stopped must not stop all others for ever.
@@ -47,7 +48,8 @@ class Ledger:
 
     @contextmanager
     def _entered(self) -> Iterator[Book]:
-        with self._lease.using(), self._locked() as descriptor:
+        session_id = self._lease.session_id
+        with self._lease.using(), taken(BOOKS, session_id), self._locked() as descriptor:
             before = os.pread(descriptor, _LARGEST_BOOK_BYTES, 0)
             book = Book.read(before, booting.this_boot().hex())
             if book is None:
@@ -58,6 +60,7 @@ class Ledger:
             finally:
                 text = book.text()
                 if text != before:
+                    reach("write the book", BOOKS, session_id, "w")
                     # One write, then the cut: whoever is killed between them leaves a whole first line.
                     os.pwrite(descriptor, text, 0)
                     os.ftruncate(descriptor, len(text))
@@ -163,12 +166,14 @@ class Ledger:
     def _make_unfinished(self, name: str) -> int:
         from filelock import lock_descriptor  # here, because it loads much
 
+        reach("make", FILES, self._lease.session_id, "w")
         descriptor = make_file(name, self._lease.private_descriptor)
         # Held until the writer ends, however it ends: this is how a recount tells a dead writer.
         lock_descriptor(descriptor, blocking=False)
         return descriptor
 
     def _unlink(self, name: str) -> None:
+        reach("unlink", FILES, self._lease.session_id, "w")
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._lease.private_descriptor)
 

@@ -14,6 +14,7 @@ from sessionguard.workspaces.leases import Lease
 from sessionguard.workspaces.ledger import Ledger
 from sessionguard.workspaces.names import parse_name
 from sessionguard.workspaces.quota import Quota, Usage
+from sessionguard.workspaces.reaches import FILES, reach
 from sessionguard.workspaces.tree import FileTree
 from sessionguard.workspaces.writing import FileWriter, TextWriter
 
@@ -104,6 +105,7 @@ class Workspace:
     def list(self) -> list[str]:
         """Give the sorted names of all files that `open` would give, nested ones as "a/b.csv"."""
         with self._lease.using():
+            reach("list", FILES, self.session_id, "r")
             found = ["/".join(parts) for parts, state in self._tree.files() if self._tree.is_plain(state)]
         return sorted(name for name in found if self._is_acceptable(name))
 
@@ -120,6 +122,7 @@ class Workspace:
                 with self._tree.parents(parts) as parents:
                     if self._tree.find(parts, parents[-1]) is None:
                         return False
+                    reach("unlink", FILES, self.session_id, "w")
                     os.unlink(parts[-1], dir_fd=parents[-1])
                     os.fsync(parents[-1])
                     _remove_if_empty(parts[:-1], parents)
@@ -139,6 +142,7 @@ class Workspace:
     def _open_for_reading(self, name: str, kind: str, encoding: str, newline: str | None) -> IO[Any]:
         parts = parse_name(self.session_id, name)
         with self._lease.using():
+            reach("open", FILES, self.session_id, "r")
             descriptor = self._tree.open_file(parts)
         if kind == "rb":
             return os.fdopen(descriptor, "rb")

@@ -13,6 +13,7 @@ from sessionguard.errors import MisuseError, WorkspaceError
 from sessionguard.workspaces.leases import Lease
 from sessionguard.workspaces.ledger import Ledger
 from sessionguard.workspaces.quota import Usage
+from sessionguard.workspaces.reaches import FILES, reach
 from sessionguard.workspaces.tree import FileTree, Parts
 
 
@@ -122,6 +123,7 @@ class FileWriter(io.BufferedIOBase):
             self._close_descriptor()
 
     def _publish(self, descriptor: int) -> None:
+        reach("fsync", FILES, self._lease.session_id, "r")
         os.fsync(descriptor)
         with self._ledger.opened() as book:
             # Under the ledger, so that no two writers judge names or count files at the same time.
@@ -132,6 +134,7 @@ class FileWriter(io.BufferedIOBase):
             directory = self._rename()
             book.settle(self._temporary, Usage(self._size, 1 if is_new else 0))
         try:
+            reach("fsync the folder", FILES, self._lease.session_id, "r")
             # Outside the ledger: this is the slow part, and the order of two publications is decided.
             os.fsync(directory)
         finally:
@@ -149,6 +152,7 @@ class FileWriter(io.BufferedIOBase):
         with self._tree.parents(self._parts, create=True) as parents:
             directory = os.dup(parents[-1])
         try:
+            reach("rename", FILES, self._lease.session_id, "w")
             # Rename last: a reader sees the old file or the whole new one, never half.
             os.rename(self._temporary, self._parts[-1], src_dir_fd=self._lease.private_descriptor, dst_dir_fd=directory)
         except BaseException:

@@ -5,7 +5,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from attrs import evolve
+
 from sessionguard.core.points import point
+from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.schedule.participant import Participant
 
 
@@ -78,3 +82,15 @@ def tell_ids(me: Participant) -> None:
     """Draw an id."""
     with me.history.record(me.name, "id") as op:
         op.ok(str(me.uuid()))
+
+
+def save_twice(me: Participant, database: Path, session_id: str) -> None:
+    """Save a field of a session twice, with the store's own points."""
+    store, stage = SQLiteStore(database), Stage("0" * 32)
+    try:
+        for turn in (1, 2):
+            with me.history.record(me.name, "save") as op:
+                command = evolve(stage.save(stage.new()), session_id=session_id, changes={me.name: str(turn)})
+                op.ok(store.save(command).outcome.value)
+    finally:
+        store.close()

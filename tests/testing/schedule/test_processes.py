@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from sessionguard.core.commands import Identify
+from sessionguard.core.driving import perform, run
 from sessionguard.errors import MisuseError
+from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.history import History
 from sessionguard.testing.schedule import Budget, Interleaver, Patience, Scenario
 from sessionguard.testing.schedule.participant import RemotePart
@@ -159,3 +163,28 @@ def test_only_processes_are_killed() -> None:
 
     with pytest.raises(MisuseError, match="only processes"):
         Interleaver().run(scenario)
+
+
+def test_who_is_killed_in_the_write_lock_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Killed at any point of a store, also with its lock, a process leaves the other one able to save all it wants."""
+    database = tmp_path / "sessions.db"
+    store = SQLiteStore(database)
+    stage = Stage(run(perform(Identify()), store))
+    session = store.create(stage.create()).record
+
+    def scenario(s: Scenario) -> None:
+        for name in ("victim", "survivor"):
+            s.process(name, partial(shared_files.save_twice, database=database, session_id=session.id))
+        s.kill("victim")
+        s.check(survives)
+
+    def survives(history: History) -> None:
+        told = [operation.result for operation in history.operations if operation.client == "survivor"]
+        assert told == ["done", "done"]
+
+    try:
+        outcome = Interleaver("dpor", Budget(60, 20.0), patience=Patience(5.0, 10.0)).run(scenario)
+    finally:
+        store.close()
+    assert outcome.ok, outcome.failure and outcome.failure.render()
+    assert outcome.schedules > 5

@@ -106,7 +106,7 @@ class ProcessRun:
             child.kill()
             self._under_way.discard(victim)
             self._stopped.pop(victim, None)
-            self._track.pending[victim] = None
+            self._track.lose(victim)
             del self._children[victim]
             return
         child.signal(SIGNALS[step.fault])

@@ -99,6 +99,12 @@ class Track:
         if self.holders.pop(resource, None) is not None:
             self.note(Point("free", resource, "rel"))
 
+    def lose(self, worker: int) -> None:
+        """Note, in the step under way, that a worker is dead: the system frees the locks that it had."""
+        self.pending[worker] = None
+        for resource in [resource for resource, holder in self.holders.items() if holder == worker]:
+            self.let_go(resource)
+
     def enabled(self) -> list[int]:
         """Give the workers that stand before a point and need not wait for a lock."""
         holders = self.holders
