@@ -129,6 +129,18 @@ def _count_at_once(run: Run) -> None:
         w.count_under_a_lease(run)
 
 
+def test_what_was_acknowledged_and_is_gone_is_found_by_the_history() -> None:
+    """A writer that says "done" before it is, is found by the model; what was under way may have happened or not."""
+    kill_sweep(w.write_number, w.read_number, model=w.Register, strict=True)
+    with pytest.raises(SweepError, match=r"(?s)killed at stop 2 \(before write late#1 .*the history is not legal"):
+        kill_sweep(partial(w.write_number, is_early=True), w.read_number, model=w.Register)
+
+
+def test_the_wall_clock_can_be_that_of_the_run() -> None:
+    """With `wall_clock`, what asks the system for the time sees the clock of the run, after the lease, too."""
+    kill_sweep(w.see_the_clock, w.see_the_clock, wall_clock=True, lease=w.LEASE, faults=["kill"])
+
+
 def test_what_does_not_work_without_a_fault_proves_nothing() -> None:
     """A broken preparation, operation or survivor, and an operation without stops, are told as that."""
     with pytest.raises(SweepError, match=r"(?s)without any fault, the operation raised.*FileNotFoundError"):

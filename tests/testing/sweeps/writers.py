@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+import time
 from datetime import timedelta
 from pathlib import Path
 
 from sessionguard.core.points import point
+from sessionguard.testing.history import Model, Operation
 from sessionguard.testing.sweeps import Run
 
 LEASE = timedelta(seconds=30)
@@ -210,3 +212,45 @@ def open_session_healing(run: Run) -> None:
 def row_and_index_agree(run: Run) -> None:
     """What is in one is in the other."""
     assert os.listdir(run.folder / "rows") == os.listdir(run.folder / "index")
+
+
+# A register whose calls are written down
+
+
+class Register(Model[int]):
+    """One number: written, and read as it was written last."""
+
+    def initial(self) -> int:
+        """Give what is there before anything was written."""
+        return 0
+
+    def step(self, state: int, operation: Operation) -> list[int]:
+        """A write that nobody knows the end of may have happened; a read gives what is there."""
+        if operation.name == "write":
+            return [operation.args["number"]]
+        return [state] if operation.outcome == "info" or operation.result == state else []
+
+
+def write_number(run: Run, *, is_early: bool = False) -> None:
+    """Write a number; as `is_early`, say so before it is there."""
+    with run.history().record("writer", "write", number=1) as recording:
+        point("write", "number", "w")
+        if is_early:
+            recording.ok()
+            point("write late", "number", "w")
+        (run.folder / "number").write_text("1")
+        recording.ok()
+
+
+def read_number(run: Run) -> None:
+    """Read it, and write that down."""
+    with run.history().record("reader", "read") as recording:
+        path = run.folder / "number"
+        recording.ok(int(path.read_text()) if path.exists() else 0)
+
+
+def see_the_clock(run: Run) -> None:
+    """The wall clock is the clock of the run."""
+    point("look", "clock", "r")
+    assert time.time() == run.clock.us() / 1e6
+    assert time.time_ns() == run.clock.us() * 1000
