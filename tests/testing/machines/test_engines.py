@@ -15,8 +15,8 @@ from sessionguard.testing import (
 from tests.testing.machines.places import made_on, on_url
 
 # A burst plays its whole past in every order, each in a place of its own, which a database takes long to make.
-_SCHEDULES: Final = {"memory": 20, "sqlite": 4, "file": 4, "postgres": 2, "redis": 4}
-_SHARE: Final = {"memory": 0.6, "sqlite": 0.3, "file": 0.3, "postgres": 0.2, "redis": 0.2}
+_SCHEDULES: Final = {"memory": 6, "sqlite": 3, "file": 3, "postgres": 2, "redis": 4}
+_SHARE: Final = {"memory": 0.4, "sqlite": 0.2, "file": 0.2, "postgres": 0.2, "redis": 0.2}
 
 
 def play(engine: str, make_guard: Any, profile: Profile) -> None:

@@ -72,7 +72,7 @@ def test_a_trace_finds_data_that_sessions_share(monkeypatch: pytest.MonkeyPatch)
         run_guard_machine(make_guard, SETTINGS, bursts=0)
 
 
-def with_points(store: type) -> type:
+def with_points(store: Any) -> Any:
     """Give the planted bug with a declared point where it lets others in, instead of a wait."""
 
     class WithPoint(store):  # type: ignore[misc]  # whichever it is
