@@ -98,6 +98,28 @@ def test_a_failure_of_one_worker_alone_comes_down_to_it() -> None:
     assert not failure.render().startswith("RACE")
 
 
+def test_the_last_two_parts_are_not_both_left_out() -> None:
+    """A failure that takes two calls of one worker comes down to these, and never to a scenario without workers."""
+
+    def scenario(s: Scenario) -> None:
+        calls: list[str] = []
+
+        def call(name: str) -> None:
+            point("call", "x", "w")
+            calls.append(name)
+
+        def nobody_calls_twice(history: History) -> None:
+            assert len(calls) == len(set(calls))
+
+        for name in ("a", "b"):
+            s.worker(name, partial(call, name), partial(call, name))
+        s.check(nobody_calls_twice)
+
+    failure = Interleaver().run(scenario).failure
+    assert failure is not None
+    assert [(worker.name, len(worker.parts)) for worker in failure.minimal.workers] in ([("a", 2)], [("b", 2)])
+
+
 def test_as_few_preemptions_as_there_can_be() -> None:
     """A failure that needs two interruptions keeps two, however many the search found it with."""
 

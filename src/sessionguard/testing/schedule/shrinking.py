@@ -91,6 +91,8 @@ class Shrinker:
 
     def _fails_without(self, removals: Iterable[Removal]) -> bool:
         without = self._without.union(removals)
+        if not self._leaves_somebody(without):
+            return False
         for strategy, schedules in self._deciders():
             found = self._find(strategy, without, schedules)
             if found is not None:
@@ -99,6 +101,11 @@ class Shrinker:
                 self._best, self._without = found, without
                 return True
         return False
+
+    def _leaves_somebody(self, without: frozenset[Removal]) -> bool:
+        """Whether any part of any worker would still be played."""
+        parts = ((worker.name, number) for worker in self._workers for number in worker.numbers)
+        return any((name, None) not in without and (name, number) not in without for name, number in parts)
 
     def _goes_as_well(self, without: frozenset[Removal]) -> bool:
         """Whether the rest passes without a preemption wherever the whole does: always, or in some order."""
