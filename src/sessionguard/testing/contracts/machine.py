@@ -112,9 +112,16 @@ class SessionMachine(RuleBasedStateMachine):
             return stranger, stranger.token_hash
         return self.tokens[pick % len(self.tokens)]
 
-    @initialize(family=st.sampled_from(_FAMILIES), others=st.just(()) | twins() | st.tuples(names()))
-    def choose_names(self, family: tuple[str, ...], others: tuple[str, ...]) -> None:
+    @initialize(
+        family=st.sampled_from(_FAMILIES),
+        others=st.just(()) | twins() | st.tuples(names()),
+        have_arrived=st.booleans(),
+    )
+    def choose_names(self, family: tuple[str, ...], others: tuple[str, ...], have_arrived: bool) -> None:
         self.names = list(dict.fromkeys((*family, *others)))
+        for number in range(len(self.names) if have_arrived else 0):
+            self.arrives(number, beside=False)
+            self.arrives(number, beside=True)
 
     @rule(leap=st.sampled_from(_LEAPS))
     def time_passes(self, leap: timedelta) -> None:
@@ -143,11 +150,12 @@ class SessionMachine(RuleBasedStateMachine):
         new = self.stage.new(self.names[owner % len(self.names)], scope=scope, **details)
         self.remember(new, self.ask(verb(new, self.stage.instant(self.at), self.stage.operation())))
 
-    @rule(owner=_PICK)
-    def arrives(self, owner: int) -> None:
-        """A plain first request, so that sessions of look-alikes meet in one scope."""
+    @rule(owner=_PICK, beside=st.booleans())
+    def arrives(self, owner: int, beside: bool) -> None:
+        """A plain request for the session of an owner, or for one beside it; those of look-alikes meet in one scope."""
         new = self.stage.new(self.names[owner % len(self.names)], scope=self.scope)
-        self.remember(new, self.ask(c.GetOrCreate(new, self.stage.instant(self.at), self.stage.operation())))
+        verb = c.Create if beside else c.GetOrCreate
+        self.remember(new, self.ask(verb(new, self.stage.instant(self.at), self.stage.operation())))
 
     def remember(self, new: NewSession, opened: c.Opened) -> None:
         """Let a session that was opened be known to the steps that follow."""
