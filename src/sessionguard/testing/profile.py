@@ -35,6 +35,12 @@ class Profile:
     """How many processes are killed while they write."""
     storms: int
     """How many histories of unscheduled clients are recorded and checked, on each engine."""
+    mutant_seeds: int
+    """With how many seeds each planted bug must be caught by each layer that is there for it."""
+    twin_schedules: int
+    """Random schedules in which no right implementation may be called wrong, of all of them together."""
+    replays: int
+    """How often the id of a failure must repeat it."""
     live_rows: int
     """How many sessions a store holds when the cost of asking for a few of them is measured."""
     seconds: float
@@ -58,6 +64,9 @@ CI: Final = Profile(
     programs=40,
     kills=5,
     storms=3,
+    mutant_seeds=2,
+    twin_schedules=4_000,
+    replays=5,
     live_rows=5_000,
     seconds=1.0,
     patience=60.0,
@@ -77,6 +86,9 @@ DEEP: Final = Profile(
     programs=1_500,
     kills=100,
     storms=30,
+    mutant_seeds=100,
+    twin_schedules=100_000,
+    replays=100,
     live_rows=100_000,
     seconds=15.0,
     patience=600.0,
