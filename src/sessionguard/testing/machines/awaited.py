@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Awaitable, Coroutine, Iterator
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -21,7 +22,8 @@ class Loops:
         me = threading.get_ident()
         if me not in self._runners:
             self._runners[me] = asyncio.Runner()
-        return self._runners[me].run(coroutine)
+        # The context of now: a runner would go on with that of its first use.
+        return self._runners[me].run(coroutine, context=copy_context())
 
     def close(self) -> None:
         """Close all loops; none is running."""

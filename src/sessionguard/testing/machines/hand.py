@@ -133,6 +133,10 @@ class Hand:
         known = self.known[number]
         return known.first if first else known.last
 
+    def has(self, session: Session) -> bool:
+        """Tell whether a caller has this very object."""
+        return session is self.stranger or any(session is known.first or session is known.last for known in self.known)
+
     def token(self, number: int, *, first: bool = False) -> str:
         """Give a token of the session with this number, if any caller has one; else the stranger's."""
         tokens = self.known[number].tokens if 0 <= number < len(self.known) else []

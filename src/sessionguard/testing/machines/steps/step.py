@@ -47,7 +47,9 @@ class Step:
                 value = self.ask(hand, about)
             except _TOLD as error:
                 failure = error
-        shown = _seen_and_spoilt(value) if isinstance(value, Session) else None
+        # Who gets back the very object that he passed has seen and changed what is inside before.
+        is_fresh = isinstance(value, Session) and not hand.has(value)
+        shown = _seen_and_spoilt(value) if is_fresh and isinstance(value, Session) else None
         return Told(_instant(asked, now_us), about, self.answer(value, asked), failure, data=shown)
 
     def answer(self, value: Any, asked: Replies) -> Any:
