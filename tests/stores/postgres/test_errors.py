@@ -118,7 +118,7 @@ def test_a_schema_that_changed_under_a_connection(line: Line, schema_name: str) 
     connection.execute(f"ALTER TABLE {schema_name}.changing ADD b int".encode())
     with pytest.raises(psycopg.errors.FeatureNotSupported) as caught:
         connection.execute("EXECUTE one")
-    error = translated("save", caught.value, settings, connection)
+    error = translated("save", caught.value, settings, None)
     assert isinstance(error, StoreUnavailableError)
     assert "migrated under an open connection" in str(error)
     assert error.transient
@@ -205,7 +205,7 @@ def test_every_state_has_a_meaning(
     line: Line, state: str, kind: type[Exception], transient: bool | None, remedy: str
 ) -> None:
     """Each SQLSTATE is told by its class of error, whether repeating helps, and what does."""
-    error = translated("save", psycopg.errors.lookup(state)("the server's words"), *line)
+    error = translated("save", psycopg.errors.lookup(state)("the server's words"), line[0], None)
     assert type(error) is kind
     assert "the server's words" in str(error)
     assert remedy in str(error)

@@ -15,12 +15,12 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from sessionguard.core.points import ANSWERS, apoint
-from sessionguard.errors import IdentityMismatchError, MisuseError
+from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
 from sessionguard.stores.postgres.connecting import AsyncConnection, AsyncLine
 from sessionguard.stores.postgres.playing import play_async
 from sessionguard.stores.postgres.rows import Rows
-from sessionguard.stores.postgres.schema import LONGEST_SECONDS, Script, due_at_first_use, migrated
+from sessionguard.stores.postgres.schema import LONGEST_SECONDS, Script, due_at_first_use, migrated, role_of
 from sessionguard.stores.postgres.settings import SECONDS_AFTER_ONE_TOO_MANY, SLACK_SECONDS, Settings
 from sessionguard.stores.postgres.translation import NAME, busy, is_gone, is_lost, is_one_too_many, refused, translated
 from sessionguard.stores.postgres.wire import Wire
@@ -130,8 +130,7 @@ class AsyncConnections:
             if not rows or rows[0][0] != parameters[0]:
                 raise IdentityMismatchError(NAME, verb, "echo")
         except (psycopg.Error, OverflowError) as error:
-            self._settle(pool, line, error)
-            raise translated(verb, error, self._settings, connection) from error
+            raise (await self._told(pool, line, verb, error)) from error
         except BaseException:
             # Cancelled: the answer may still be under way, and the next task must not be given it.
             pool.close(line)
@@ -149,6 +148,19 @@ class AsyncConnections:
             raise refused(error) from error
         finally:
             line.close()
+
+    async def _told(
+        self, pool: _Pool, line: AsyncLine, verb: str, error: psycopg.Error | OverflowError
+    ) -> SessionGuardError:
+        """Give our error, and then the line back: till then nobody else may use or close it."""
+        assert line.connection is not None
+        try:
+            told = await _translated(verb, error, self._settings, line.connection)
+        except BaseException:
+            pool.close(line)
+            raise
+        self._settle(pool, line, error)
+        return told
 
     def _settle(self, pool: _Pool, line: AsyncLine, error: psycopg.Error | OverflowError) -> None:
         if is_lost(error):
@@ -268,4 +280,14 @@ async def _played(
     try:
         return await play_async(script, connection, seconds)
     except psycopg.Error as error:
-        raise translated(operation, error, settings, connection) from error
+        raise (await _translated(operation, error, settings, connection)) from error
+
+
+async def _translated(
+    operation: str, error: psycopg.Error | OverflowError, settings: Settings, connection: AsyncConnection
+) -> SessionGuardError:
+    role: str | None = None
+    # Whoever cannot even be asked has lost the connection; the first error is the one to be told.
+    with contextlib.suppress(psycopg.Error):
+        role = await play_async(role_of(error), connection, SLACK_SECONDS)
+    return translated(operation, error, settings, role)

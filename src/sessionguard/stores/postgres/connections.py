@@ -17,12 +17,12 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from sessionguard.core.points import ANSWERS, point
-from sessionguard.errors import IdentityMismatchError, MisuseError
+from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
 from sessionguard.stores.postgres.connecting import BlockingConnection, Line
 from sessionguard.stores.postgres.playing import play
 from sessionguard.stores.postgres.rows import Rows
-from sessionguard.stores.postgres.schema import LONGEST_SECONDS, Script, due_at_first_use, migrated
+from sessionguard.stores.postgres.schema import LONGEST_SECONDS, Script, due_at_first_use, migrated, role_of
 from sessionguard.stores.postgres.settings import SECONDS_AFTER_ONE_TOO_MANY, SLACK_SECONDS, Settings
 from sessionguard.stores.postgres.translation import NAME, busy, is_gone, is_lost, is_one_too_many, refused, translated
 from sessionguard.stores.postgres.wire import Wire
@@ -77,8 +77,7 @@ class Connections:
             if not rows or rows[0][0] != parameters[0]:
                 raise IdentityMismatchError(NAME, verb, "echo")
         except (psycopg.Error, OverflowError) as error:
-            self._settle(line, error)
-            raise translated(verb, error, self._settings, connection) from error
+            raise self._told(line, verb, error) from error
         except BaseException:
             # Interrupted: the answer may still be under way, and the next caller must not be given it.
             self._close(line)
@@ -96,6 +95,17 @@ class Connections:
             raise refused(error) from error
         finally:
             line.close()
+
+    def _told(self, line: Line, verb: str, error: psycopg.Error | OverflowError) -> SessionGuardError:
+        """Give our error, and then the line back: till then nobody else may use or close it."""
+        assert line.connection is not None
+        try:
+            told = _translated(verb, error, self._settings, line.connection)
+        except BaseException:
+            self._close(line)
+            raise
+        self._settle(line, error)
+        return told
 
     def _settle(self, line: Line, error: psycopg.Error | OverflowError) -> None:
         if is_lost(error):
@@ -264,4 +274,14 @@ def _played(operation: str, script: Script[R], connection: BlockingConnection, s
     try:
         return play(script, connection, seconds)
     except psycopg.Error as error:
-        raise translated(operation, error, settings, connection) from error
+        raise _translated(operation, error, settings, connection) from error
+
+
+def _translated(
+    operation: str, error: psycopg.Error | OverflowError, settings: Settings, connection: BlockingConnection
+) -> SessionGuardError:
+    role: str | None = None
+    # Whoever cannot even be asked has lost the connection; the first error is the one to be told.
+    with contextlib.suppress(psycopg.Error):
+        role = play(role_of(error), connection, SLACK_SECONDS)
+    return translated(operation, error, settings, role)

@@ -83,6 +83,16 @@ def require_primary(operation: str) -> Script[None]:
         raise StoreUnavailableError(NAME, operation, f"this server is a standby; {remedy}", transient=True)
 
 
+def role_of(error: Exception) -> Script[str | None]:
+    """Give whose rights did not suffice, after a statement that failed; None if it failed for another reason."""
+    if not isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return None
+    yield "ROLLBACK", None
+    # Not who signed in: a role may be set to act as another.
+    ((role,),) = yield "SELECT current_user::text", None
+    return str(role)
+
+
 def migrated(schema: str) -> Script[list[str]]:
     """Apply what is due, in one transaction, and name it; several processes may try at once."""
     yield from require_primary("migrate")

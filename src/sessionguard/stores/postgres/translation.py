@@ -4,7 +4,7 @@
 deadlock. Messages of the server are shown by their first line, which names objects and never values.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from attrs import frozen
@@ -106,9 +106,9 @@ _GONE: Final = (
 
 
 def translated(
-    operation: str, error: psycopg.Error | OverflowError, settings: Settings, connection: "psycopg.BaseConnection[Any]"
+    operation: str, error: psycopg.Error | OverflowError, settings: Settings, role: str | None
 ) -> SessionGuardError:
-    """Give our error for one that psycopg raised while the server was asked on `connection`."""
+    """Give our error for one that psycopg raised while the server was asked; `role`: whose rights did not suffice."""
     if isinstance(error, NoAnswerError):
         return StoreUnavailableError(
             NAME, operation, f"{error}; see that it is well and can be reached", transient=True
@@ -122,8 +122,9 @@ def translated(
     if state.startswith(_UNREADABLE):
         return StoreDataError(NAME, operation, f"{_message(error)} ({state})")
     if state == "42501":
-        # The connection is well, so it knows whose it is.
-        remedy = f"let the owner of the schema run: {grants(settings.schema, connection.info.user)}"
+        remedy = "let the owner of the schema grant this role the use of it; `sessionguard doctor` says how"
+        if role is not None:
+            remedy = f"let the owner of the schema run: {grants(settings.schema, role)}"
         return StoreUnavailableError(NAME, operation, f"{_message(error)}; {remedy}")
     return _unavailable(operation, _message(error), _unsupported(error) if state == "0A000" else state)
 
