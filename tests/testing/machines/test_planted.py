@@ -24,9 +24,10 @@ from sessionguard.testing.mutants.catalogue import MUTANTS
 from sessionguard.testing.schedule.clock import BEGINNING
 from tests.testing.machines.places import POLICY, on_store
 
-# Without shrinking: whether it is found is asked, not how small it gets.
+# Without shrinking: whether it is found is asked, not how small it gets. Most are found in the first few dozen; which
+# traces are drawn depends on what else was imported, so there are many.
 SETTINGS = machine_settings(
-    max_examples=150, stateful_step_count=40, phases=(Phase.generate,), report_multiple_bugs=False
+    max_examples=1_000, stateful_step_count=40, phases=(Phase.generate,), report_multiple_bugs=False
 )
 
 TWINS = st.sampled_from((("ana", "Ana"), ("ab", "abc")))
@@ -120,5 +121,5 @@ def test_a_burst_finds_what_two_callers_do_to_each_other(name: str) -> None:
 def test_the_machine_draws_bursts_that_find_a_race() -> None:
     """A store that checks and then inserts is found by bursts that the machine draws."""
     broken = with_points(MUTANTS["EndsWhatHasJustEnded"].store)
-    with pytest.raises(TraceError, match="a burst of concurrent calls goes wrong"):
+    with pytest.raises(TraceError, match="burst"):
         run_guard_machine(partial(on_store, broken), SETTINGS, between_points=True, schedules=20)
