@@ -1,13 +1,17 @@
 """Repeating what a store could not answer for the moment: which errors, for how long, what is reported in the end."""
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from sessionguard.core.commands import Get, Identify, Pause, RemoveWorkspace
-from sessionguard.core.driving import Flow, run, run_async
+from sessionguard.core.driving import Flow, perform, run, run_async
 from sessionguard.core.repeating import Patience, Repetitions
 from sessionguard.errors import (
     IdentityMismatchError,
@@ -309,3 +313,49 @@ def test_who_is_told_is_told_before_the_wait() -> None:
     run(recorded(GET).flow(), ScriptedStore(outage(), record()), None, lambda _: order.append("waited"), patience)
     assert order == ["told", "waited"]
     assert repetitions.pause_after(outage()) == 0.0
+
+
+class Held:
+    """Stands for what a store has in hand while it asks, such as a connection."""
+
+
+def forget_blocking(store: ScriptedStore, time: Time) -> None:
+    """Run a flow, and forget what it raised."""
+    with contextlib.suppress(StoreError):
+        run(perform(GET), store, None, time.pass_by, time.patience)
+
+
+def forget_awaited(store: ScriptedStore, time: Time) -> None:
+    """The same in a loop, which would keep what leaves it."""
+
+    async def pause(seconds: float) -> None:
+        time.pass_by(seconds)
+
+    async def scene() -> None:
+        with contextlib.suppress(StoreError):
+            await run_async(perform(GET), AsyncScriptedStore(*store.script), None, pause, time.patience)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("forget", [forget_blocking, forget_awaited], ids=["blocking", "async"])
+@pytest.mark.parametrize("ending", ["answered", "in vain", "hindered"])
+def test_errors_keep_nothing_alive(forget: Drive, ending: str) -> None:
+    """Once the caller has forgotten the error of a call, whatever the store had in hand is gone, without collection."""
+    time, held = Time(seconds=1.0), []
+
+    def fail(_: Any, error: type[StoreError] | None = None) -> Any:
+        connection = Held()
+        held.append(weakref.ref(connection))
+        raise outage() if error is None else error("scripted", "get", "busy")
+
+    endings = {"answered": None, "in vain": fail, "hindered": partial(fail, error=StoreTimeoutError)}
+    script = [fail, fail, endings[ending]] if ending != "in vain" else [fail] * 100
+    gc.disable()
+    try:
+        forget(ScriptedStore(*script), time)
+        time.told.clear()
+        assert len(held) > 1
+        assert [one for one in held if one() is not None] == []
+    finally:
+        gc.enable()

@@ -35,7 +35,6 @@ def run(
 
     With `patience`, which needs `pause`, commands are repeated while the store is unavailable.
     """
-    began = 0.0
     try:
         command = next(flow)
         while True:
@@ -45,14 +44,10 @@ def run(
                 elif isinstance(command, Pause):
                     reply = pause and pause(command.seconds)
                 else:
-                    if patience is not None:
-                        began = patience.monotonic()
-                    try:
+                    if patience is None or pause is None:
                         reply = command.apply(store)
-                    except StoreUnavailableError as error:
-                        if patience is None or pause is None:
-                            raise
-                        reply = _asked_again(Repetitions(patience, began, command, error), store, pause)
+                    else:
+                        reply = _patiently(command, store, pause, patience)
                     command.verify(reply, store.name)
             except BaseException as error:
                 command = flow.throw(error)
@@ -68,14 +63,22 @@ def run(
         flow.close()
 
 
-def _asked_again(repetitions: Repetitions, store: Any, pause: Callable[[float], object]) -> Any:
-    error: SessionGuardError = repetitions.first
-    while True:
-        pause(repetitions.pause_after(error))
-        try:
-            return repetitions.command.apply(store)
-        except SessionGuardError as again:
-            error = again
+def _patiently(command: Command[Any], store: Any, pause: Callable[[float], object], patience: Patience) -> Any:
+    began = patience.monotonic()
+    error: SessionGuardError
+    try:
+        return command.apply(store)
+    except StoreUnavailableError as first:
+        error, repetitions = first, Repetitions(patience, began, command, first)
+    try:
+        while True:
+            pause(repetitions.pause_after(error))
+            try:
+                return command.apply(store)
+            except SessionGuardError as again:
+                error = again
+    finally:
+        del error, repetitions  # As in `pause_after`.
 
 
 async def run_async(
@@ -89,7 +92,6 @@ async def run_async(
 
     With `patience`, which needs `pause`, commands are repeated while the store is unavailable.
     """
-    began = 0.0
     try:
         command = next(flow)
         while True:
@@ -99,14 +101,10 @@ async def run_async(
                 elif isinstance(command, Pause):
                     reply = pause and await pause(command.seconds)
                 else:
-                    if patience is not None:
-                        began = patience.monotonic()
-                    try:
+                    if patience is None or pause is None:
                         reply = await command.apply(store)
-                    except StoreUnavailableError as error:
-                        if patience is None or pause is None:
-                            raise
-                        reply = await _asked_again_async(Repetitions(patience, began, command, error), store, pause)
+                    else:
+                        reply = await _patiently_async(command, store, pause, patience)
                     command.verify(reply, store.name)
             except BaseException as error:
                 command = flow.throw(error)
@@ -122,11 +120,21 @@ async def run_async(
         flow.close()
 
 
-async def _asked_again_async(repetitions: Repetitions, store: Any, pause: Callable[[float], Awaitable[object]]) -> Any:
-    error: SessionGuardError = repetitions.first
-    while True:
-        await pause(repetitions.pause_after(error))
-        try:
-            return await repetitions.command.apply(store)
-        except SessionGuardError as again:
-            error = again
+async def _patiently_async(
+    command: Command[Any], store: Any, pause: Callable[[float], Awaitable[object]], patience: Patience
+) -> Any:
+    began = patience.monotonic()
+    error: SessionGuardError
+    try:
+        return await command.apply(store)
+    except StoreUnavailableError as first:
+        error, repetitions = first, Repetitions(patience, began, command, first)
+    try:
+        while True:
+            await pause(repetitions.pause_after(error))
+            try:
+                return await command.apply(store)
+            except SessionGuardError as again:
+                error = again
+    finally:
+        del error, repetitions  # As in `pause_after`.

@@ -41,15 +41,20 @@ class Repetitions:
 
     def pause_after(self, error: SessionGuardError) -> float:
         """Give the seconds to wait before asking again, or raise what the caller is to hear."""
-        if isinstance(error, IdentityMismatchError):
-            raise error
-        if not isinstance(error, StoreUnavailableError):
-            # Whatever hindered the repetition, a closed store too: what the first time did is as unknown as before.
-            raise self.first from error
-        if not error.transient:
-            raise error
-        delay = next(self._delays)
-        if self._patience.monotonic() + delay >= self._began + self._patience.seconds:
-            raise error
-        self._patience.tell(self.command, error)
-        return delay
+        try:
+            if isinstance(error, IdentityMismatchError):
+                raise error
+            if not isinstance(error, StoreUnavailableError):
+                # Whatever hindered the repetition, a closed store too: what the first time did is as unknown as before.
+                raise self.first from error
+            if not error.transient:
+                raise error
+            delay = next(self._delays)
+            if self._patience.monotonic() + delay >= self._began + self._patience.seconds:
+                raise error
+            self._patience.tell(self.command, error)
+            return delay
+        finally:
+            # An error keeps the frames that it came through. If these keep the error, all of them live on until garbage
+            # is collected, and with them what they had in hand, such as a connection.
+            del self, error
