@@ -93,7 +93,7 @@ def test_rows_in_use(url: str, table: str, postgres_server: PostgresServer, caps
     with psycopg.connect(postgres_server.url) as other:
         other.execute(f"SELECT FROM {table} FOR UPDATE".encode())
         assert main([*ADOPT, "--store", url, "--table", table, "--dry-run"]) == 0
-    assert "1 row of them in use by others just now: not tried there" in capsys.readouterr().out
+    assert "1 row of them not tried: in use by others" in capsys.readouterr().out
 
 
 def test_a_wrong_end_is_told_by_the_dry_run(url: str, table: str, capsys: pytest.CaptureFixture[str]) -> None:

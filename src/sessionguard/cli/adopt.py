@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="what is written to end a row, such as status=ended or ended_at=now(); may be repeated",
     )
     parser.add_argument("--repair", action="store_true", help="instead: mend sessionguard's own table and its indexes")
-    parser.add_argument("--dry-run", action="store_true", help="only list what would be ended, and try it")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be ended, and try a few rows")
     add_store_arguments(parser)
 
 
@@ -75,7 +75,7 @@ def _tell(adopted: "Adopted", active: str) -> None:
         print_table((f"SLOT ({would}ended)", "ENDED", "STAYS"), rows)
     print(f"{counted(len(adopted.ended), 'row')} {would}ended")
     if adopted.untried_count:
-        print(f"{counted(adopted.untried_count, 'row')} of them in use by others just now: not tried there")
+        print(f"{counted(adopted.untried_count, 'row')} of them not tried: in use by others, or beyond the first 100")
     if adopted.without_slot:
         print(f"{counted(adopted.without_slot, 'active row')} without a slot, unguarded: make its columns NOT NULL")
     for name in adopted.indexes:

@@ -10,7 +10,7 @@ from sessionguard.errors import ConfigurationError, StoreTimeoutError
 from sessionguard.stores.postgres import PostgresStore
 from sessionguard.stores.postgres.adopting import adopt
 from sessionguard.stores.postgres.adoption import Adoption
-from sessionguard.stores.postgres.duplicates import ending
+from sessionguard.stores.postgres.duplicates import condition, duplicates, ending_statement, newest_first
 from sessionguard.stores.postgres.repairing import repair
 from sessionguard.testing.contracts.stage import SECOND, Stage
 from sessionguard.testing.servers import PostgresServer
@@ -83,6 +83,31 @@ def test_no_duplicate_slips_in(store: PostgresStore, bots: psycopg.Connection[tu
     assert bots.execute("SELECT count(*) FROM bot.session WHERE user_id = 'bea' AND status = 'active'").fetchone() == (
         1,
     )
+
+
+def test_two_at_once(store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Both wait for the same writer; then one adopts the table and the other finds it adopted."""
+    told: list[int] = []
+    with psycopg.connect(bots.info.dsn, user=bots.info.user) as writer:
+        writer.execute("UPDATE bot.session SET kind = 'x' WHERE id = 1")
+        threads = [threading.Thread(target=lambda: told.append(len(adopt(store.settings, BOTS).ended))) for _ in "ab"]
+        for thread in threads:
+            thread.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'bot.session'::regclass"
+        while bots.execute(waiting).fetchone() != (2,):
+            assert all(thread.is_alive() for thread in threads)
+        writer.commit()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(told) == [0, 4]
+
+
+def test_rows_that_stay_are_not_fetched(bots: psycopg.Connection[tuple[object, ...]]) -> None:
+    """What is read grows with the duplicates, and not with the active rows."""
+    order = [newest_first(BOTS.newest)]
+    script = duplicates(sql.Identifier("bot", "session"), condition(BOTS.active), BOTS.slot, order, ["id"])
+    statement, _ = next(script)
+    assert len(bots.execute(statement.encode()).fetchall()) == 4
 
 
 def test_it_waits_for_others_only_so_long(
@@ -249,7 +274,9 @@ def test_many_rows_with_a_key_of_several_columns(
         ANALYZE bot.pairs""")
     pairs = Adoption("bot.pairs", ("u",), ("st", "active"), "a", {"st": "ended"})
     planned = adopt(store.settings, pairs, dry_run=True)
-    statement = ending(sql.Identifier("bot", "pairs"), pairs.end, planned.ended)
+    statement = ending_statement(
+        sql.Identifier("bot", "pairs"), {"a": "integer", "b": "text"}, pairs.end, planned.ended
+    )
     plan = "\n".join(str(row[0]) for row in bots.execute(f"EXPLAIN {statement}".encode()))
     assert "Join" in plan
     assert "Nested" not in plan

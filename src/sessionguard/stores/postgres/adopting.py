@@ -1,8 +1,8 @@
 """Making an application's own table of sessions keep to one active row per slot.
 
 All in one transaction, under a lock that lets others read but not write: of each slot the newest active row stays, the
-others are ended, and a partial unique index sees to it that there are never two again. A dry run does the same without
-that lock and without the index, on the rows that nobody else has locked, and takes it back.
+others are ended, and a partial unique index sees to it that there are never two again. A dry run reads the same without
+that lock, tries to end a few rows that nobody else has locked, and takes that back.
 """
 
 from contextlib import closing
@@ -17,18 +17,25 @@ from sessionguard.stores.postgres.connections import Connections
 from sessionguard.stores.postgres.duplicates import (
     condition,
     counted,
+    counted_active,
     duplicates,
-    ending,
-    indexing,
+    ending_statement,
     locked_at_once,
     newest_first,
     text,
 )
 from sessionguard.stores.postgres.fitting import Table, require_fit, table_of, unfit, unpermitted
-from sessionguard.stores.postgres.holding import kept_locked
+from sessionguard.stores.postgres.holding import rolled_back
+from sessionguard.stores.postgres.judging import index_is_there, make_index
 from sessionguard.stores.postgres.schema import LONGEST_SECONDS, Script, require_primary
-from sessionguard.stores.postgres.settings import Settings
+from sessionguard.stores.postgres.settings import Settings, with_own_search_path
 from sessionguard.stores.postgres.wire import wire_of
+
+TRIED_AT_MOST: Final = 100
+"""On how many rows a dry run tries to end them."""
+
+_TRIAL_LIMITS: Final = "SET LOCAL lock_timeout = 100; SET LOCAL statement_timeout = 1000"
+"""Milliseconds. A trial keeps rows of the application locked, so it gives up soon."""
 
 
 def adopt(settings: Settings, adoption: Adoption, *, dry_run: bool = False) -> Adopted:
@@ -38,7 +45,8 @@ def adopt(settings: Settings, adoption: Adoption, *, dry_run: bool = False) -> A
         ConfigurationError: the table is not as `adoption` says, or does not let rows be ended so; nothing was done.
         StoreTimeoutError: others kept it locked for the patience of `settings`; nothing was done.
     """
-    with closing(Connections(settings, wire_of(settings))) as connections:
+    own = with_own_search_path(settings)
+    with closing(Connections(own, wire_of(own))) as connections:
         return connections.play("adopt", _adopted(adoption, settings, dry_run), LONGEST_SECONDS)
 
 
@@ -54,13 +62,12 @@ def begun(settings: Settings, operation: str, *, read_only: bool = False) -> Scr
 
 def _adopted(adoption: Adoption, settings: Settings, dry_run: bool) -> Script[Adopted]:
     yield from begun(settings, "adopt")
-    yield "SET LOCAL search_path = public", None
     try:
         table = yield from table_of(adoption.table)
         try:
             adopted = yield from _done(table, adoption, dry_run)
         except psycopg.errors.LockNotAvailable as error:
-            raise (yield from kept_locked("adopt", table.relation, settings)) from error
+            raise (yield from rolled_back("adopt", table.relation, settings)) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise unpermitted(adoption.table, error) from error
     yield "ROLLBACK" if dry_run else "COMMIT", None
@@ -68,28 +75,44 @@ def _adopted(adoption: Adoption, settings: Settings, dry_run: bool) -> Script[Ad
 
 
 def _done(table: Table, adoption: Adoption, dry_run: bool) -> Script[Adopted]:
-    yield from require_fit(table, adoption)
     if not dry_run:
+        # Before any weaker lock is had: of two adoptions at once, one waits for the other here.
         yield text(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table.relation)), None
+    # Taken back, for the locks of what is only looked at would be kept while all rows are read.
+    yield "SAVEPOINT sg_looked", None
+    yield from require_fit(table, adoption)
+    is_there = yield from index_is_there(table, adoption)
+    yield "ROLLBACK TO SAVEPOINT sg_looked", None
     active = condition(adoption.active)
     rows, active_rows, without_slot = yield from counted(table.relation, active, adoption.slot)
-    order = [newest_first(adoption.newest)]
-    found = yield from duplicates(table.relation, active, adoption.slot, order, table.key)
-    is_there = yield from _has_index(table, adoption, active)
-    tried = found
-    if found and dry_run:
-        tried = yield from locked_at_once(table.relation, found)
-    if tried:
-        yield from _end(table, adoption, tried)
-    if not dry_run and not is_there:
-        yield indexing(adoption.index, table.relation, adoption.slot, active), None
+    found = yield from duplicates(table.relation, active, adoption.slot, [newest_first(adoption.newest)], table.key)
     made = () if is_there else (adoption.index,)
-    return Adopted(rows, active_rows, found, without_slot, len(found) - len(tried), made, dry_run)
+    untried_count = 0
+    if dry_run:
+        untried_count = len(found) - (yield from _tried(table, adoption, found[:TRIED_AT_MOST]))
+    else:
+        yield from _end_rows(table, adoption, found)
+        if made:
+            yield from make_index(table, adoption)
+    return Adopted(rows, active_rows, found, without_slot, untried_count, made, dry_run)
 
 
-def _end(table: Table, adoption: Adoption, rows: tuple[Duplicate, ...]) -> Script[None]:
+def _tried(table: Table, adoption: Adoption, rows: tuple[Duplicate, ...]) -> Script[int]:
+    """Try to end rows, and tell on how many that was tried; all that may follow is a rollback."""
+    yield _TRIAL_LIMITS, None
     try:
-        yield ending(table.relation, adoption.end, rows), None
+        free = (yield from locked_at_once(table.relation, table.key, rows)) if rows else ()
+        yield from _end_rows(table, adoption, free)
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+        return 0
+    return len(free)
+
+
+def _end_rows(table: Table, adoption: Adoption, rows: tuple[Duplicate, ...]) -> Script[None]:
+    if not rows:
+        return
+    try:
+        yield ending_statement(table.relation, table.key, adoption.end, rows), None
         # What is put off to the end of the transaction is judged here, in a dry run, too.
         yield "SET CONSTRAINTS ALL IMMEDIATE", None
     except psycopg.Error as error:
@@ -97,38 +120,7 @@ def _end(table: Table, adoption: Adoption, rows: tuple[Duplicate, ...]) -> Scrip
         if told is None:
             raise
         raise told from error
-
-
-def _has_index(table: Table, adoption: Adoption, active: sql.Composable) -> Script[bool]:
-    """Tell whether the index is there.
-
-    Raises:
-        ConfigurationError: another one has its name, or it is to be made and this role cannot.
-    """
-    name = adoption.index
-    rows = yield _SHAPE, [text(table.relation), name]
-    if not rows:
-        if not table.is_ours:
-            remedy = f"only its owner can make an index of it: name the role {table.owner} in the store URL"
-            raise ConfigurationError("table", table.name, remedy)
-        return False
-    # The server writes conditions in its own words: it is asked for the same about an index that is right.
-    probe = sql.Identifier("pg_temp", "sg_probe")
-    yield text(sql.SQL("CREATE TEMPORARY TABLE sg_probe (LIKE {}) ON COMMIT DROP").format(table.relation)), None
-    yield indexing("sg_probe_index", probe, adoption.slot, active), None
-    right = yield _SHAPE, [text(probe), "sg_probe_index"]
-    if rows != right:
-        raise ConfigurationError(
-            "index", name, f"it is there, but no valid unique index on {', '.join(adoption.slot)} of the active rows; "
-            "drop it first"
-        )  # fmt: skip
-    return True
-
-
-_SHAPE: Final = (
-    "SELECT i.indisvalid, i.indisunique, pg_get_expr(i.indpred, i.indrelid), "
-    "ARRAY(SELECT pg_get_indexdef(i.indexrelid, n, false) FROM generate_series(1, i.indnkeyatts) AS n ORDER BY 1) "
-    "FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid "
-    "WHERE i.indrelid = %s::regclass AND c.relname = %s"
-)
-"""What makes an index the judge: valid, unique, over which rows, on which columns."""
+    left = yield from counted_active(table.relation, condition(adoption.active), table.key, rows)
+    if left:
+        remedy = f"{left} of {len(rows)} rows are active after it, too: the value is the same, or a trigger undoes it"
+        raise ConfigurationError("end", adoption.ends, remedy)

@@ -68,6 +68,11 @@ class Adoption:
         return {"slot": self.slot, "newest": (self.newest,), "active": (self.active[0],), "end": tuple(self.end)}
 
     @property
+    def ends(self) -> str:
+        """What is written to end a row, as it is to be shown."""
+        return ", ".join(f"{name}={value}" for name, value in self.end.items())
+
+    @property
     def index(self) -> str:
         """The name of the unique index: of this table and this slot, however long their names are."""
         schema, _, name = self.table.rpartition(".")
@@ -98,7 +103,7 @@ class Adopted:
     without_slot: int
     """Active rows with NULL in a column of the slot: the index does not look at them, and they stay as they are."""
     untried_count: int
-    """Rows to be ended on which a dry run could not try that, for others had them locked."""
+    """Rows to be ended on which a dry run did not try that: there were too many, or others had them locked."""
     indexes: tuple[str, ...]
-    """The unique indexes that were made."""
+    """The unique indexes that were made, or with `dry_run` would be."""
     dry_run: bool

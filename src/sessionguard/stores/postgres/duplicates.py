@@ -1,4 +1,4 @@
-"""The SQL about rows that are active beside a newer one of their slot: finding them, ending them, forbidding them."""
+"""The SQL about rows that are active beside a newer one of their slot: finding them and ending them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -37,9 +37,10 @@ def duplicates(
     active: sql.Composable,
     slot: Sequence[str],
     order: Sequence[sql.Composable],
-    key: Sequence[str],
+    key: Iterable[str],
 ) -> Script[tuple[Duplicate, ...]]:
-    """Find them; `order` puts the row that stays first, and of equal ones the highest key does."""
+    """Find them; `order` puts the row that stays first, and of equal ones the highest primary `key` does."""
+    key = list(key)
     by_key = [sql.SQL("{} DESC").format(sql.Identifier(name)) for name in key]
     shown = [sql.SQL("{}::text").format(sql.Identifier(name)) for name in (*key, *slot)]
     kept = [sql.SQL("first_value({}::text) OVER newest_first").format(sql.Identifier(name)) for name in key]
@@ -51,8 +52,13 @@ def duplicates(
         _listed([*shown, *kept]), relation, active, filled, _listed(map(sql.Identifier, slot)),
         _listed([*order, *by_key]),
     )  # fmt: skip
-    rows = yield text(ranked), None
-    return tuple(_duplicate(row[1:], key, slot) for row in rows if row[0] > 1)
+    # Chosen by the server: the rows that stay may be many more than fit into memory here.
+    names = [sql.Identifier(f"sg_{number}") for number in range(1 + len(shown) + len(kept))]
+    chosen = sql.SQL("SELECT {} FROM ({}) AS ranked ({}) WHERE sg_0 > 1").format(
+        _listed(names[1:]), ranked, _listed(names)
+    )
+    rows = yield text(chosen), None
+    return tuple(_duplicate(row, key, slot) for row in rows)
 
 
 def _duplicate(values: tuple[Any, ...], key: Sequence[str], slot: Sequence[str]) -> Duplicate:
@@ -64,22 +70,35 @@ def _duplicate(values: tuple[Any, ...], key: Sequence[str], slot: Sequence[str])
     )
 
 
-def locked_at_once(relation: sql.Composable, rows: Sequence[Duplicate]) -> Script[tuple[Duplicate, ...]]:
-    """Lock those that nobody else has locked, without waiting, and give them."""
-    key = list(rows[0].key)
+def locked_at_once(
+    relation: sql.Composable, key: Mapping[str, str], rows: Sequence[Duplicate]
+) -> Script[tuple[Duplicate, ...]]:
+    """Lock those that nobody else has locked, without waiting, and give them; `key`: column -> type."""
     shown = _listed(sql.SQL("one.{}::text").format(sql.Identifier(name)) for name in key)
     locking = sql.SQL("SELECT {} FROM {} AS one, {} FOR UPDATE OF one SKIP LOCKED").format(
-        shown, relation, _joined(rows)
+        shown, relation, _joined(key, rows)
     )
     free = yield text(locking), None
     keys = set(free)
     return tuple(row for row in rows if tuple(row.key.values()) in keys)
 
 
-def ending(relation: sql.Composable, end: Mapping[str, str], rows: Sequence[Duplicate]) -> str:
-    """Give the statement that ends these rows."""
+def ending_statement(
+    relation: sql.Composable, key: Mapping[str, str], end: Mapping[str, str], rows: Sequence[Duplicate]
+) -> str:
+    """Give what ends these rows; `key`: column -> type."""
     changes = _listed(change(name, value) for name, value in end.items())
-    return text(sql.SQL("UPDATE {} AS one SET {} FROM {}").format(relation, changes, _joined(rows)))
+    return text(sql.SQL("UPDATE {} AS one SET {} FROM {}").format(relation, changes, _joined(key, rows)))
+
+
+def counted_active(
+    relation: sql.Composable, active: sql.Composable, key: Mapping[str, str], rows: Sequence[Duplicate]
+) -> Script[int]:
+    """Count those of these rows that are active; `key`: column -> type."""
+    # The condition names columns without their table, so nothing else may stand beside that.
+    living = sql.SQL("(SELECT * FROM {} WHERE {})").format(relation, active)
+    ((count,),) = yield text(sql.SQL("SELECT count(*) FROM {} AS one, {}").format(living, _joined(key, rows))), None
+    return int(count)
 
 
 def change(column: str, value: str) -> sql.Composable:
@@ -88,24 +107,17 @@ def change(column: str, value: str) -> sql.Composable:
     return sql.SQL("{} = {}").format(sql.Identifier(column), written)
 
 
-def _joined(rows: Sequence[Duplicate]) -> sql.Composable:
-    # Joined, for a list of rows is searched from its beginning for each row of the table.
-    names = {f"key_{number}": name for number, name in enumerate(rows[0].key)}
+def _joined(key: Mapping[str, str], rows: Sequence[Duplicate]) -> sql.Composable:
+    # Joined, for a list of rows is searched from its beginning for each row of the table. In the types of the key, so
+    # that a few rows are found by its index.
+    names = {f"key_{number}": name for number, name in enumerate(key)}
     values = [sql.SQL("{}::text[]").format(sql.Literal([row.key[name] for row in rows])) for name in names.values()]
     same = [
-        sql.SQL("one.{}::text = gone.{}").format(sql.Identifier(name), sql.Identifier(place))
+        sql.SQL("one.{} = gone.{}::{}").format(sql.Identifier(name), sql.Identifier(place), sql.SQL(key[name]))
         for place, name in names.items()
     ]
     return sql.SQL("unnest({}) AS gone ({}) WHERE {}").format(
         _listed(values), _listed(map(sql.Identifier, names)), sql.SQL(" AND ").join(same)
-    )
-
-
-def indexing(name: str, relation: sql.Composable, slot: Sequence[str], active: sql.Composable) -> str:
-    """Give the statement that makes the unique index."""
-    columns = _listed(map(sql.Identifier, slot))
-    return text(
-        sql.SQL("CREATE UNIQUE INDEX {} ON {} ({}) WHERE {}").format(sql.Identifier(name), relation, columns, active)
     )
 
 

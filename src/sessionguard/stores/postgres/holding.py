@@ -1,4 +1,4 @@
-"""Who keeps a table locked, as far as the server tells: by process, never by the values in a statement."""
+"""Who keeps a table locked, as far as the server tells: by process and command, never by the values in a statement."""
 
 import re
 from typing import Any, Final
@@ -12,9 +12,15 @@ from sessionguard.stores.postgres.settings import Settings
 from sessionguard.stores.postgres.translation import NAME
 
 _MOST: Final = 3
-_LONGEST: Final = 80
-# Where a value may begin, or a comment, in which there may be one.
-_VALUE: Final = re.compile(r"""['$]|(?<![\w$])\d|--|/\*""")
+_NAME: Final = r'(?:\w+|"[^"]*")'
+_WITH_TABLE: Final = re.compile(
+    rf"\s*(INSERT INTO|DELETE FROM|UPDATE|MERGE INTO|LOCK TABLE|ALTER TABLE|TRUNCATE TABLE)\s+({_NAME}(?:\.{_NAME})?)",
+    re.IGNORECASE,
+)
+_ALONE: Final = re.compile(
+    r"\s*(SELECT|WITH|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|SET|EXECUTE|FETCH|COPY|CREATE|DROP|CALL|DO|VACUUM|ANALYZE)\b",
+    re.IGNORECASE,
+)
 
 _HOLDERS: Final = (
     "SELECT l.pid, max(a.application_name), max(a.state), "
@@ -27,8 +33,8 @@ _HOLDERS: Final = (
 )
 
 
-def kept_locked(operation: str, relation: sql.Composable, settings: Settings) -> Script[StoreTimeoutError]:
-    """Give the error for a table that stayed locked, after a statement that waited in vain; nothing was done."""
+def rolled_back(operation: str, relation: sql.Composable, settings: Settings) -> Script[StoreTimeoutError]:
+    """Roll back after a statement that waited in vain for a lock, and give the error that tells who is in the way."""
     yield "ROLLBACK", None
     yield "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog", None
     rows = yield _HOLDERS, [text(relation)]
@@ -49,11 +55,11 @@ def _told(pid: int | None, name: str | None, state: str | None, seconds: Any, qu
         return f"process {pid}, of which this role may not see more (GRANT pg_read_all_stats TO it)"
     since = "" if seconds is None else f" for {seconds} s"
     application = f" of {name}" if name else ""
-    return f"process {pid}{application}, {state}{since}, last statement: {without_values(query or '')}"
+    return f"process {pid}{application}, {state}{since}, last command: {command_of(query or '')}"
 
 
-def without_values(query: str) -> str:
-    """Give a statement up to its first value: others' data are not ours to show."""
-    whole = "".join(letter if letter.isprintable() else " " for letter in query)
-    shown = " ".join(_VALUE.split(whole, maxsplit=1)[0].split())[:_LONGEST]
-    return shown if shown == query else f"{shown} ..."
+def command_of(query: str) -> str:
+    """Give what kind of statement it is, and its table if that is the next word: others' data are not ours to show."""
+    found = _WITH_TABLE.match(query) or _ALONE.match(query)
+    shown = " ".join(found.groups()) if found else "not known"
+    return "".join(letter if letter.isprintable() else " " for letter in shown)

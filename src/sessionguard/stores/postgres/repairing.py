@@ -11,7 +11,7 @@ from sessionguard.stores.postgres.adopting import begun
 from sessionguard.stores.postgres.adoption import Adopted
 from sessionguard.stores.postgres.connections import Connections
 from sessionguard.stores.postgres.duplicates import counted, duplicates, text
-from sessionguard.stores.postgres.holding import kept_locked
+from sessionguard.stores.postgres.holding import rolled_back
 from sessionguard.stores.postgres.schema import LONGEST_SECONDS, MIGRATIONS, Script
 from sessionguard.stores.postgres.settings import Settings
 from sessionguard.stores.postgres.wire import wire_of
@@ -35,14 +35,14 @@ def _repaired(settings: Settings, dry_run: bool) -> Script[Adopted]:
     yield from begun(settings, "repair", read_only=dry_run)
     yield f'SET LOCAL search_path = "{settings.schema}", pg_temp', None
     try:
-        repaired = yield from _done(relation, dry_run)
+        repaired = yield from _mended(relation, dry_run)
     except psycopg.errors.LockNotAvailable as error:
-        raise (yield from kept_locked("repair", relation, settings)) from error
+        raise (yield from rolled_back("repair", relation, settings)) from error
     yield "ROLLBACK" if dry_run else "COMMIT", None
     return repaired
 
 
-def _done(relation: sql.Composable, dry_run: bool) -> Script[Adopted]:
+def _mended(relation: sql.Composable, dry_run: bool) -> Script[Adopted]:
     if not dry_run:
         yield text(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(relation)), None
     active = sql.SQL("active AND seat IS NOT NULL")

@@ -5,7 +5,7 @@ import re
 from typing import Any, Final
 
 import psycopg
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from psycopg.conninfo import conninfo_to_dict
 
 from sessionguard.errors import ConfigurationError
@@ -65,6 +65,12 @@ def settings_of(
     if prepare:
         settings.parameters["options"] = f"{given.get('options') or ''} {_server_settings(settings)}".strip()
     return settings
+
+
+def with_own_search_path(settings: Settings) -> Settings:
+    """Give settings whose connections have the search path of their role: what an application's triggers rely on."""
+    options = (settings.parameters.get("options") or "").replace("-c search_path=pg_catalog", "")
+    return evolve(settings, parameters=settings.parameters | {"options": options})
 
 
 def _defaults(settings: Settings) -> dict[str, Any]:
