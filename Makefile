@@ -1,6 +1,7 @@
 # Each target sets up what it needs in .venv and does nothing again when nothing changed.
 #   make test PYTHON=python3.13      another interpreter
 #   make test ARGS="-k rotate -x"    arguments for the tool behind the target
+#   make test ARGS="-n0 --pdb"       in one process instead of one for each of up to four cores
 
 PYTHON ?= python3
 ARGS ?=
@@ -23,6 +24,8 @@ else
 .PHONY: help demo test test-deep check bench docs clean FORCE
 
 BIN := .venv/bin
+# More processes than four would mostly start servers.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses=4 --dist worksteal
 # Twice quiet: errors are shown, warnings about the caller's own pip settings are not.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
@@ -33,10 +36,10 @@ demo: .venv/.demo  ## watch incident A happen, and not happen
 	@$(BIN)/sessionguard demo $(ARGS)
 
 test: .venv/.dev  ## every case, fewer rounds
-	@$(BIN)/python -m pytest --sg-profile=ci $(ARGS)
+	@$(PYTEST) --sg-profile=ci $(ARGS)
 
 test-deep: .venv/.dev  ## every case, as many rounds as the promises name
-	@$(BIN)/python -m pytest --sg-profile=deep $(ARGS)
+	@$(PYTEST) --sg-profile=deep $(ARGS)
 
 check: .venv/.dev  ## ruff, mypy --strict, the import rules
 	@$(BIN)/ruff check
