@@ -11,7 +11,7 @@
     │  ├─ SessionConflictError             expected, found
     │  ├─ SessionTooLargeError             limit_bytes, size_bytes
     │  └─ SessionLimitError                limit
-    ├─ StoreError                          store, operation, retryable
+    ├─ StoreError                          store, operation, message, retryable
     │  ├─ StoreUnavailableError            the outcome is unknown; safe to repeat: transient
     │  ├─ StoreTimeoutError (TimeoutError) nothing was done in the time allowed
     │  ├─ StoreDataError                   what the store holds cannot be read
@@ -221,6 +221,7 @@ class StoreError(SessionGuardError):
     def __init__(self, store: str, operation: str, message: str) -> None:
         self.store = store
         self.operation = operation
+        self.message = message
         super().__init__(f"{store} store, {operation}: {message}")
 
 

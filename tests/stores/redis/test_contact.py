@@ -1,6 +1,10 @@
 """First contact with the wrong server, the wrong setting or nobody: which it is, what to do, and no waiting in vain."""
 
 import asyncio
+import contextlib
+import socket
+import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +17,7 @@ from sessionguard.core.driving import perform, run
 from sessionguard.errors import SessionGuardError, StoreError, StoreUnavailableError
 from sessionguard.stores.redis import RedisStore, translation
 from sessionguard.stores.redis.asking import Address
-from sessionguard.stores.redis.speech import spoken
+from sessionguard.stores.redis.speech import speaks
 from sessionguard.testing.faults import TcpProxy
 from sessionguard.testing.servers import RedisCluster, RedisSentinel, RedisServer
 from tests.stores.redis.asking import asked
@@ -246,17 +250,149 @@ def test_doctor_says_the_same(sentinel: RedisSentinel, redis_cluster: RedisClust
 
 def test_how_servers_speak(redis_server: RedisServer) -> None:
     """A server that is there speaks plain; of nobody, and of one that stays silent, nothing is said."""
-    assert spoken(Address("127.0.0.1", redis_server.port), 2.0) == "plain"
-    assert spoken(Address("127.0.0.1", redis_server.port), 0.0) is None
-    assert spoken(Address("127.0.0.1", 1), 2.0) is None
+    assert speaks(Address("127.0.0.1", redis_server.port), "plain")
+    assert not speaks(Address("127.0.0.1", redis_server.port), "encrypted")
+    assert not speaks(Address("127.0.0.1", 1), "plain")
     with TcpProxy("127.0.0.1", redis_server.port) as proxy:
         proxy.half_open()
-        assert spoken(Address("127.0.0.1", proxy.port), 0.2) is None
+        assert not speaks(Address("127.0.0.1", proxy.port), "plain")
+
+
+class _HangsUp:
+    """Where connections are accepted and closed without a word, and counted."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                line, _ = self._listener.accept()
+                self.connections += 1
+                line.close()
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def hangs_up() -> Iterator[_HangsUp]:
+    """Such a place."""
+    place = _HangsUp()
+    yield place
+    place.close()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_who_hangs_up_is_asked_once_why(scheme: str, hangs_up: _HangsUp) -> None:
+    """A failed contact is one connection, and one more the first time, blocking and async."""
+    store = RedisStore(f"{scheme}://127.0.0.1:{hangs_up.port}")
+    for _ in range(3):
+        with pytest.raises(StoreUnavailableError) as caught:
+            store.identify(c.Identify())
+        assert caught.value.transient
+    assert hangs_up.connections == 3 + 1
+
+    async def play() -> None:
+        twin = store.as_async()
+        for _ in range(3):
+            with pytest.raises(StoreUnavailableError):
+                await twin.identify(c.Identify())
+        await twin.close()
+
+    asyncio.run(play())
+    assert hangs_up.connections == 2 * (3 + 1)
+    store.close()
+
+
+def _of_another_host() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = 10, "certificate of the payment service has expired"
+    return error
+
+
+@pytest.mark.parametrize(
+    "handled",
+    [_of_another_host(), ConnectionRefusedError(111, "Connection refused"), socket.gaierror(-2, "Name not known")],
+    ids=["certificate", "refused", "unknown host"],
+)
+def test_what_the_caller_handles_is_no_reason(handled: Exception, hangs_up: _HangsUp) -> None:
+    """A call from within an except block is explained by its own failure alone, blocking and async."""
+    store = RedisStore(f"rediss://127.0.0.1:{hangs_up.port}")
+
+    async def play() -> None:
+        twin = store.as_async()
+        try:
+            raise handled
+        except Exception:
+            await twin.identify(c.Identify())
+        finally:
+            await twin.close()
+
+    def ask() -> None:
+        try:
+            raise handled
+        except Exception:
+            store.identify(c.Identify())
+
+    for fail in (ask, lambda: asyncio.run(play())):
+        with pytest.raises(StoreUnavailableError, match=r"the connection to .* failed") as caught:
+            fail()
+        assert caught.value.transient
+        assert "payment" not in str(caught.value)
+    store.close()
+
+
+def test_connections_outlive_a_wrong_password() -> None:
+    """A connection that may not sign in costs none of those that could, blocking and async."""
+    with RedisServer(appendonly="no", password="right") as server:
+        store = RedisStore(server.url)
+        store.identify(c.Identify())
+        twin = store.as_async()
+
+        async def play() -> None:
+            await twin.identify(c.Identify())
+            (pool,) = twin.pools
+            line = await pool.take()
+            server.command("CONFIG", "SET", "requirepass", "another")
+            with pytest.raises(StoreUnavailableError, match="refused the user or the password"):
+                await twin.identify(c.Identify())
+            pool.give_back(line)
+            assert pool.idle == (line,)
+            await twin.close()
+
+        (pool,) = store.pools
+        line = pool.take(time.monotonic() + 5)
+        asyncio.run(play())
+        with pytest.raises(StoreUnavailableError, match="refused the user or the password"):
+            store.identify(c.Identify())
+        pool.give_back(line)
+        assert pool.idle == (line,)
+        store.close()
 
 
 def test_other_connections_are_dropped_with_a_failed_one() -> None:
-    """Whatever made a connection fail, permanent or not, the others to that server are not trusted either."""
+    """What the network did to one connection it may have done to the others; where they lead is found out anew."""
     for is_transient in (False, True):
         error = StoreUnavailableError("redis", "connect", "it failed", transient=is_transient)
-        assert translation.leads_elsewhere(error)
+        assert translation.leads_elsewhere(error) is is_transient
+        assert translation.may_lead_elsewhere(error)
     assert not translation.leads_elsewhere(StoreError("redis", "connect", "no such database"))
+
+
+def test_sentinels_that_know_nothing_while_one_is_down(sentinel: RedisSentinel) -> None:
+    """If some sentinels know no such service and another is down, both are told, and it may pass."""
+    here = f"127.0.0.1:{sentinel.port}"
+    store = RedisStore(f"redis+sentinel://{here},127.0.0.1:1/nosuch/0", patience_seconds=0.4)
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.identify(c.Identify())
+    store.close()
+    assert caught.value.transient
+    for words in (f"{here} knew no service 'nosuch'", "sentinel monitor", "nothing listens at 127.0.0.1:1"):
+        assert words in str(caught.value)
+    assert str(caught.value).count("redis store") == 1

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,14 +15,18 @@ from typing import Any
 
 import pytest
 
+from sessionguard import SessionGuard
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
 from sessionguard.errors import ConfigurationError, StoreUnavailableError
-from sessionguard.stores.redis import RedisStore, contact, open_redis
+from sessionguard.stores.redis import RedisStore, open_redis
 from sessionguard.stores.redis.asking import Address
 from sessionguard.stores.redis.async_lines import AsyncLine
+from sessionguard.stores.redis.contact import Contact
+from sessionguard.stores.redis.failures import Failure
+from sessionguard.stores.redis.handshake import Notices
 from sessionguard.stores.redis.lines import Line
-from sessionguard.stores.redis.speech import spoken
+from sessionguard.stores.redis.speech import speaks
 from sessionguard.testing.faults import TcpProxy
 from sessionguard.testing.servers import RedisServer, ServerStartError
 from sessionguard.testing.servers.ports import free_port
@@ -125,60 +130,112 @@ def test_plain_to_an_encrypted_port(port: int) -> None:
 
 @pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster", "rediss+sentinel"])
 def test_encrypted_to_a_plain_port(redis_server: RedisServer, scheme: str) -> None:
-    """And the reverse: the server does not answer at all, and yet no patience is spent on it."""
+    """And the reverse: the server does not answer at all, and that costs the patience once and is not repeated."""
     service = "/mymaster" if scheme.endswith("sentinel") else ""
-    for error, seconds in _failed(f"{scheme}://127.0.0.1:{redis_server.port}{service}", {}):
+    url = f"{scheme}://127.0.0.1:{redis_server.port}{service}"
+    for error, seconds in _failed(url, {"patience": "0.4"}):
         assert not error.transient
         assert f"127.0.0.1:{redis_server.port} speaks no TLS" in str(error)
-        assert seconds < AT_ONCE_SECONDS
+        assert seconds < 0.4 + AT_ONCE_SECONDS / 2
 
 
 def test_how_an_encrypted_server_speaks(port: int) -> None:
     """A server that speaks TLS is known as such, whatever its certificate is."""
-    assert spoken(Address("127.0.0.1", port), 2.0) == "encrypted"
+    assert speaks(Address("127.0.0.1", port), "encrypted")
+    assert not speaks(Address("127.0.0.1", port), "plain")
 
 
-def test_first_try_leaves_no_limit(port: int, certificate: Path) -> None:
-    """What is asked over an encrypted connection has the whole patience, not the time of the first try to encrypt."""
+def _contact(store: RedisStore) -> Contact:
+    return Contact(store.settings, store.settings.addresses[0], Notices())
+
+
+def test_handshake_leaves_no_limit(port: int, certificate: Path) -> None:
+    """What is asked over an encrypted connection has the whole patience, not what the handshake had of it."""
     store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(certificate)})
-    line = Line(store.settings, store.settings.addresses[0], None)
-    line.connect(time.monotonic() + 5)
+    line = Line(_contact(store), None)
+    line.connect(time.monotonic() + 1)
     assert line._connection._sock.gettimeout() == store.settings.patience_seconds
     line.close()
     store.close()
 
 
-def test_slow_to_encrypt(port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that takes longer than the first try is not given up: it has the rest of the patience."""
-    monkeypatch.setattr(contact, "_FIRST_TRY_SECONDS", 0.01)
-    with TcpProxy("127.0.0.1", port) as proxy:
-        # The certificate alone takes fifty times as long as the first try.
-        proxy.bytes_per_second = 2_000.0
-        store = open_redis(f"rediss://127.0.0.1:{proxy.port}", {"ssl_ca_certs": str(certificate), "patience": "30"})
-        line = Line(store.settings, store.settings.addresses[0], None)
-        line.connect(time.monotonic() + 30)
-        assert line.is_clean
+def _connect_blocking(store: RedisStore) -> None:
+    line = Line(_contact(store), None)
+    try:
+        line.connect(time.monotonic() + store.settings.patience_seconds)
+    finally:
         line.close()
 
-        async def play() -> bool:
-            line = AsyncLine(store.settings, store.settings.addresses[0], None)
-            await line.connect()
-            is_clean = await line.is_clean()
-            line.close()
-            return is_clean
 
-        assert asyncio.run(play())
+def _connect_async(store: RedisStore) -> None:
+    async def play() -> None:
+        line = AsyncLine(_contact(store), None)
+        try:
+            async with asyncio.timeout(store.settings.patience_seconds):
+                await line.connect()
+        finally:
+            line.close()
+
+    asyncio.run(play())
+
+
+CONNECTS = pytest.mark.parametrize("connect", [_connect_blocking, _connect_async], ids=["blocking", "async"])
+
+
+@CONNECTS
+def test_slow_to_encrypt(port: int, certificate: Path, connect: Callable[[RedisStore], None]) -> None:
+    """A handshake may take as much of the patience as it needs, over the connection on which it began."""
+    with TcpProxy("127.0.0.1", port) as proxy:
+        proxy.delay_seconds = 0.6
+        store = open_redis(f"rediss://127.0.0.1:{proxy.port}", {"ssl_ca_certs": str(certificate), "patience": "2.2"})
+        connect(store)
+        assert proxy.connections == 1
+        store.close()
+
+
+def test_handshake_ends_with_the_patience(port: int, certificate: Path) -> None:
+    """A handshake that trickles in is given up when the patience is over, not when nothing more comes."""
+    with TcpProxy("127.0.0.1", port) as proxy:
+        proxy.bytes_per_second = 400.0
+        store = open_redis(f"rediss://127.0.0.1:{proxy.port}", {"ssl_ca_certs": str(certificate), "patience": "0.6"})
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match=r"patience is 0\.6 s"):
+            _connect_blocking(store)
+        assert time.monotonic() - began < 0.6 + AT_ONCE_SECONDS / 2
         store.close()
 
 
 def test_silent_encrypted_server(redis_server: RedisServer) -> None:
-    """A server of which nothing is heard at all may be there again soon; the wait for it is bounded."""
+    """A server of which nothing is heard at all may be there again soon; it is asked once why, and not each time."""
     with TcpProxy("127.0.0.1", redis_server.port) as proxy:
         proxy.half_open()
         for error, seconds in _failed(f"rediss://127.0.0.1:{proxy.port}", {"patience": "0.4"}):
             assert error.transient
             assert f"127.0.0.1:{proxy.port} did not answer in time" in str(error)
             assert seconds < AT_ONCE_SECONDS
+        # Each of the two stores has met it, and has asked it.
+        assert proxy.connections == 4
+        store = RedisStore(f"rediss://127.0.0.1:{proxy.port}", patience_seconds=0.2)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailableError):
+                store.identify(c.Identify())
+        assert proxy.connections == 4 + 3 + 1
+        store.close()
+
+
+def test_known_server_is_not_asked_how_it_speaks(port: int, certificate: Path) -> None:
+    """A server that has answered once is not asked any more when it fails to answer, blocking and async."""
+    with TcpProxy("127.0.0.1", port) as proxy:
+        options = {"ssl_ca_certs": str(certificate), "patience": "2"}
+        store = open_redis(f"rediss://127.0.0.1:{proxy.port}", options)
+        store.identify(c.Identify())
+        store.distrust()
+        before = proxy.connections
+        proxy.half_open()
+        with pytest.raises(StoreUnavailableError):
+            store.identify(c.Identify())
+        assert proxy.connections == before + 1
+        store.close()
 
 
 def test_another_name(port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,23 +304,76 @@ def test_unusable_files(name: str, certificate: Path) -> None:
     assert caught.value.value[:60] == repr(options[option])[:60]
 
 
+def test_certificate_of_tomorrow() -> None:
+    """A certificate that is not valid yet is no matter of trust: the clock is what to look at."""
+    store = RedisStore("rediss://127.0.0.1:1")
+    distrust = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    distrust.verify_code, distrust.verify_message = 9, "certificate is not yet valid"
+    error = _contact(store).explained(Failure.since(None, distrust))
+    assert isinstance(error, StoreUnavailableError)
+    assert "clock of this machine" in str(error)
+    assert "ssl_ca_certs" not in str(error)
+    store.close()
+
+
 def test_file_that_went_away(port: int, certificate: Path) -> None:
-    """A file that can be read no more when a connection is made is named then, at once, blocking and async."""
+    """A file that can be read no more when a connection is made may be there again soon; it is named, meanwhile."""
     copy = certificate.with_name("copy.pem")
     shutil.copy(certificate, copy)
-    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(copy)})
+    url = f"rediss://127.0.0.1:{port}"
+    store = open_redis(url, {"ssl_ca_certs": str(copy)})
+    store.identify(c.Identify())
     copy.unlink()
 
     async def play() -> None:
         twin = store.as_async()
         try:
-            await asked(twin, c.Identify())
+            await twin.identify(c.Identify())
         finally:
             await twin.close()
 
-    for ask in (lambda: run(perform(c.Identify()), store), lambda: asyncio.run(play())):
-        with pytest.raises(ConfigurationError, match="cannot be read") as caught:
+    store.distrust()
+    for ask in (lambda: store.identify(c.Identify()), lambda: asyncio.run(play())):
+        with pytest.raises(StoreUnavailableError, match=r"ssl_ca_certs = .* cannot be read") as caught:
             ask()
-        assert caught.value.setting == "ssl_ca_certs"
+        assert caught.value.transient
+        assert isinstance(caught.value.__cause__, ConfigurationError)
     assert any("cannot be read" in finding.message for finding in store.examine() if finding.level == "problem")
+    store.close()
+
+
+def test_file_that_is_exchanged(port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that finds a file of certificates gone while it is exchanged is served as soon as it is back."""
+    copy = certificate.with_name("copy.pem")
+    shutil.copy(certificate, copy)
+    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(copy)})
+    with SessionGuard(store, sweep_interval=None) as guard:
+        token = guard.create("ana").token
+        copy.unlink()
+        store.distrust()
+        explain = Contact.explained
+
+        def explain_and_bring_back(contact: Contact, failure: Failure) -> Any:
+            error = explain(contact, failure)
+            shutil.copy(certificate, copy)
+            return error
+
+        monkeypatch.setattr(Contact, "explained", explain_and_bring_back)
+        assert guard.load(token) is not None
+
+
+def test_connections_outlive_a_file_that_went_away(port: int, certificate: Path) -> None:
+    """A connection that cannot be made for want of a file, or of a password, costs none of those that work."""
+    copy = certificate.with_name("copy.pem")
+    shutil.copy(certificate, copy)
+    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(copy)})
+    store.identify(c.Identify())
+    (pool,) = store.pools
+    (line,) = pool.idle
+    assert pool.take(time.monotonic() + 5) is line
+    copy.unlink()
+    with pytest.raises(StoreUnavailableError):
+        store.identify(c.Identify())
+    pool.give_back(line)
+    assert pool.idle == (line,)
     store.close()

@@ -1,6 +1,5 @@
 """One async connection to one server. Whatever goes wrong on it, cancellation too, it is closed for good."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -12,7 +11,6 @@ from redis.asyncio.retry import Retry
 from sessionguard.core.points import ANSWERS, apoint, apoint_of
 from sessionguard.stores.redis import handshake
 from sessionguard.stores.redis.asking import (
-    Address,
     Call,
     Words,
     fenced,
@@ -23,59 +21,43 @@ from sessionguard.stores.redis.asking import (
     within_fence,
 )
 from sessionguard.stores.redis.contact import Contact
-from sessionguard.stores.redis.settings import Settings
+from sessionguard.stores.redis.failures import Failure, being_handled
 
 
 class AsyncLine:
     """A connection, lent to one caller at a time. It sets no time limits: whoever asks does, for the whole request."""
 
-    def __init__(self, settings: Settings, address: Address, epoch: object, *, of_sentinel: bool = False) -> None:
+    def __init__(self, contact: Contact, epoch: object) -> None:
         self.epoch = epoch
         self.has_connected = False
-        self._contact = Contact(settings, address, of_sentinel)
-        self._is_encrypted = settings.encryption is not None
-        self._patience_seconds = settings.patience_seconds
+        self._contact = contact
+        settings = contact.settings
         make: Any = Connection if settings.encryption is None else SSLConnection
         self._connection: Any = make(
-            host=address.host,
-            port=address.port,
+            host=contact.address.host,
+            port=contact.address.port,
             retry=handshake.no_retries(Retry),
             socket_timeout=None,
-            **handshake.connection_arguments(settings, of_sentinel=of_sentinel),
+            **handshake.connection_arguments(settings, of_sentinel=contact.of_sentinel),
         )
 
     async def connect(self) -> None:
         """Connect and sign in."""
         async with self._explaining():
-            if self._is_encrypted:
-                await self._connect_encrypted()
-            else:
-                await self._connection.connect()
+            await self._connection.connect()
         handshake.require_guard(self._connection)
         self.has_connected = True
 
-    async def _connect_encrypted(self) -> None:
-        try:
-            async with asyncio.timeout(self._contact.first_try_seconds):
-                await self._connection.connect()
-        except (driver.TimeoutError, TimeoutError) as error:
-            if not await asyncio.to_thread(self._contact.may_be_slow, error, self._patience_seconds):
-                raise
-            await self._connection.connect()
-
     @contextlib.asynccontextmanager
     async def _explaining(self) -> AsyncIterator[None]:
+        before = being_handled()
         try:
             yield
         except (driver.RedisError, OSError) as error:
-            if self._contact.is_doubtful(error):
-                # It asks the server; whoever waits for that may stop waiting at any time.
-                explained = await asyncio.to_thread(self._contact.explained, error, self._patience_seconds)
-            else:
-                explained = self._contact.explained(error, 0.0)
+            explained = await self._contact.explained_async(Failure.since(before, error))
             if explained is None:
                 raise
-            raise explained from error
+            raise explained from explained.__cause__ or error
 
     async def is_clean(self) -> bool:
         """Tell whether nothing unread has arrived on it, not even the news that the server has closed it."""
@@ -105,7 +87,9 @@ class AsyncLine:
     async def inspect(self, commands: Sequence[Words]) -> list[Any]:
         """Give the replies to plain questions, where errors of the server are replies, too."""
         async with self._explaining():
-            return await self._ask_all(commands)
+            replies = await self._ask_all(commands)
+        self._contact.succeeded()
+        return replies
 
     async def _ask_all(self, commands: Sequence[Words]) -> list[Any]:
         connection = self._connection

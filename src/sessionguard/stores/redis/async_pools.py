@@ -7,6 +7,7 @@ from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.redis import handshake
 from sessionguard.stores.redis.asking import Address
 from sessionguard.stores.redis.async_lines import AsyncLine
+from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.settings import Settings
 
 
@@ -20,6 +21,7 @@ class AsyncPool:
         self.address = address
         self._settings = settings
         self._notices = notices
+        self._contact = Contact(settings, address, notices)
         self._idle: list[AsyncLine] = []
         self._living: set[AsyncLine] = set()
         self._waiting: deque[asyncio.Future[AsyncLine]] = deque()
@@ -56,7 +58,7 @@ class AsyncPool:
         return self._fresh() if len(self._living) < self._settings.pool_size else None
 
     def _fresh(self) -> AsyncLine:
-        line = AsyncLine(self._settings, self.address, self._epoch)
+        line = AsyncLine(self._contact, self._epoch)
         self._living.add(line)
         return line
 

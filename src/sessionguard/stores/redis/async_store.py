@@ -18,6 +18,7 @@ from sessionguard.stores.redis.async_lines import AsyncLine
 from sessionguard.stores.redis.async_pools import AsyncPool
 from sessionguard.stores.redis.certificates import Encryption
 from sessionguard.stores.redis.contact import Contact
+from sessionguard.stores.redis.failures import Failure
 from sessionguard.stores.redis.handshake import Notices
 from sessionguard.stores.redis.keys import Keys
 from sessionguard.stores.redis.routing import Routes, discovered
@@ -181,7 +182,8 @@ class AsyncRedisStore:
                 raise exhausted from error
             self._give_up(pool, error)
             if line is None and isinstance(error, TimeoutError):
-                raise Contact(self.settings, pool.address).timed_out() from error
+                contact = Contact(self.settings, pool.address, self._notices)
+                raise (await contact.explained_async(Failure(error, (error,))) or error) from error
             raise
         pool.give_back(line)
         return reply
@@ -214,15 +216,16 @@ class AsyncRedisStore:
 
     async def _inspected(self, ask: Inspect, address: Address) -> Any:
         settings = evolve(self.settings, patience_seconds=ask.seconds or self.settings.patience_seconds)
-        line = AsyncLine(settings, address, None, of_sentinel=ask.of_sentinels)
+        contact = Contact(settings, address, self._notices, ask.of_sentinels)
+        line = AsyncLine(contact, None)
         try:
             async with asyncio.timeout(settings.patience_seconds):
                 await line.connect()
                 return await line.inspect(ask.commands)
         except TimeoutError as error:
-            timed_out = Contact(settings, address, ask.of_sentinels).timed_out()
-            timed_out.__cause__ = error
-            return timed_out
+            explained = await contact.explained_async(Failure(error, (error,))) or error
+            explained.__cause__ = error
+            return explained
         except (driver.RedisError, OSError, SessionGuardError) as error:
             return error
         finally:

@@ -5,14 +5,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from sessionguard.errors import StoreError
 from sessionguard.stores.redis.asking import Address, Words
-from sessionguard.stores.redis.contact import cluster_met, sentinel_met
 from sessionguard.stores.redis.settings import Settings
+from sessionguard.stores.redis.wrong_servers import cluster_met, sentinel_met
 
 _log = logging.getLogger("sessionguard.redis")
 
@@ -69,9 +69,11 @@ FIRST: Final[tuple[Words, ...]] = (("INFO",), ("CONFIG", "GET", "maxmemory-polic
 
 @define
 class Notices:
-    """What a store has said in the log and does not say again, however often it connects."""
+    """What a store has said in the log, or asked a server, and does not do again, however often it connects."""
 
     is_unchecked_said: bool = False
+    ask_again_at: dict[Address, float] = field(factory=dict)
+    """Before which instant of the monotonic clock a server is not asked whether it speaks TLS."""
 
 
 def check_server(settings: Settings, address: Address, replies: Sequence[Any], notices: Notices) -> None:

@@ -12,7 +12,6 @@ from redis.retry import Retry
 from sessionguard.core.points import ANSWERS, point, point_of
 from sessionguard.stores.redis import handshake
 from sessionguard.stores.redis.asking import (
-    Address,
     Call,
     Words,
     fenced,
@@ -23,7 +22,7 @@ from sessionguard.stores.redis.asking import (
     within_fence,
 )
 from sessionguard.stores.redis.contact import Contact
-from sessionguard.stores.redis.settings import Settings
+from sessionguard.stores.redis.failures import Failure, being_handled
 
 
 def _nothing() -> int:
@@ -103,12 +102,10 @@ class _PlainConnection(_Timed, Connection):
 
 
 class _EncryptedConnection(_Timed, SSLConnection):
-    """TLS; agreeing on it takes `handshake_seconds` at most."""
-
-    handshake_seconds = 0.0
+    """TLS, agreed on by the deadline."""
 
     def _wrap_socket_with_ssl(self, sock: Any) -> Any:
-        sock.settimeout(self.handshake_seconds)
+        sock.settimeout(max(self.deadline - time.monotonic(), 0.001))
         wrapped = super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]
         wrapped.settimeout(self.socket_timeout)
         return wrapped
@@ -117,44 +114,38 @@ class _EncryptedConnection(_Timed, SSLConnection):
 class Line:
     """A connection, lent to one caller at a time."""
 
-    def __init__(self, settings: Settings, address: Address, epoch: object, *, of_sentinel: bool = False) -> None:
+    def __init__(self, contact: Contact, epoch: object) -> None:
         self.epoch = epoch
         self.has_connected = False
-        self._contact = Contact(settings, address, of_sentinel)
+        self._contact = contact
+        settings = contact.settings
         make = _PlainConnection if settings.encryption is None else _EncryptedConnection
         self._connection: Any = make(
-            host=address.host,
-            port=address.port,
+            host=contact.address.host,
+            port=contact.address.port,
             retry=handshake.no_retries(Retry),
             socket_timeout=settings.patience_seconds,
-            **handshake.connection_arguments(settings, of_sentinel=of_sentinel),
+            **handshake.connection_arguments(settings, of_sentinel=contact.of_sentinel),
         )
 
     def connect(self, deadline: float) -> None:
         """Connect and sign in."""
         self._connection.deadline = deadline
-        with self._explaining(deadline):
-            self._connection.handshake_seconds = self._contact.first_try_seconds
-            try:
-                self._connection.connect()
-            except driver.TimeoutError as error:
-                left = deadline - time.monotonic()
-                if not self._contact.may_be_slow(error, left):
-                    raise
-                self._connection.handshake_seconds = left
-                self._connection.connect()
+        with self._explaining():
+            self._connection.connect()
         handshake.require_guard(self._connection)
         self.has_connected = True
 
     @contextmanager
-    def _explaining(self, deadline: float) -> Iterator[None]:
+    def _explaining(self) -> Iterator[None]:
+        before = being_handled()
         try:
             yield
         except (driver.RedisError, OSError) as error:
-            explained = self._contact.explained(error, deadline - time.monotonic())
+            explained = self._contact.explained(Failure.since(before, error))
             if explained is None:
                 raise
-            raise explained from error
+            raise explained from explained.__cause__ or error
 
     @property
     def is_clean(self) -> bool:
@@ -187,8 +178,10 @@ class Line:
     def inspect(self, commands: Sequence[Words], deadline: float) -> list[Any]:
         """Give the replies to plain questions, where errors of the server are replies, too."""
         self._connection.timed.begin(deadline)
-        with self._explaining(deadline):
-            return self._ask_all(commands)
+        with self._explaining():
+            replies = self._ask_all(commands)
+        self._contact.succeeded()
+        return replies
 
     def _ask(self, words: Words) -> Any:
         connection = self._connection

@@ -14,6 +14,7 @@ from collections import deque
 from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.redis import handshake
 from sessionguard.stores.redis.asking import Address
+from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.lines import Line
 from sessionguard.stores.redis.settings import Settings
 
@@ -27,6 +28,7 @@ class Pool:
         self.address = address
         self._settings = settings
         self._notices = notices
+        self._contact = Contact(settings, address, notices)
         self._idle: list[Line] = []
         self._living: weakref.WeakSet[Line] = weakref.WeakSet()
         self._counting = threading.RLock()
@@ -72,7 +74,7 @@ class Pool:
             return self._fresh() if len(self._living) < self._settings.pool_size else None
 
     def _fresh(self) -> Line:
-        line = Line(self._settings, self.address, self._epoch)
+        line = Line(self._contact, self._epoch)
         self._living.add(line)
         return line
 

@@ -9,18 +9,17 @@ from redis import exceptions as driver
 
 from sessionguard.errors import SessionGuardError, StoreError, StoreUnavailableError
 from sessionguard.stores.redis.asking import META, Address, Inspect, Procedure
-from sessionguard.stores.redis.contact import no_cluster_met, sentinel_met, server_met
 from sessionguard.stores.redis.keys import Keys, hash_slot
 from sessionguard.stores.redis.openings import Home
 from sessionguard.stores.redis.settings import Settings
 from sessionguard.stores.redis.translation import translated
+from sessionguard.stores.redis.wrong_servers import no_cluster_met, sentinel_met, server_met
 
 Routes = Mapping[str, Address]
 """Tag -> where its shard is."""
 
 _NO_SUCH_SERVICE: Final = (
-    "the sentinels know no service {!r}; write the name behind the host as `sentinel monitor <name>` in their "
-    "configuration has it"
+    "{} no service {!r}; write the name behind the host as `sentinel monitor <name>` in their configuration has it"
 )
 
 
@@ -56,6 +55,7 @@ def _all_on(keys: Keys, address: Address) -> Routes:
 def _primary(settings: Settings, home: Home) -> Procedure[Address]:
     question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings.service)
     failures: list[BaseException] = []
+    ignorant: list[Address] = []
     for sentinel, seconds in _guides(settings, home, ()):
         (answer,) = yield Inspect((sentinel,), (question,), of_sentinels=True, seconds=seconds)
         if isinstance(answer, BaseException):
@@ -67,9 +67,15 @@ def _primary(settings: Settings, home: Home) -> Procedure[Address]:
         elif isinstance(answer[0], BaseException):
             is_server = re.search(r"unknown command .SENTINEL", str(answer[0])) is not None
             failures.append(server_met(sentinel, settings.service) if is_server else answer[0])
+        else:
+            ignorant.append(sentinel)
     if not failures:
-        raise StoreError("redis", "connect", _NO_SUCH_SERVICE.format(settings.service))
-    raise _unreachable(home, "no sentinel", failures)
+        raise StoreError("redis", "connect", _NO_SUCH_SERVICE.format("the sentinels know", settings.service))
+    if not ignorant:
+        raise _unreachable(home, "no sentinel answered", failures)
+    who = ", ".join(map(str, ignorant))
+    unknown = _NO_SUCH_SERVICE.format(f"of the sentinels, {who} knew", settings.service)
+    raise _unreachable(home, f"{unknown}. No other one answered", failures)
 
 
 def _of_cluster(settings: Settings, home: Home, known: Sequence[Address]) -> Procedure[Routes]:
@@ -91,7 +97,7 @@ def _of_cluster(settings: Settings, home: Home, known: Sequence[Address]) -> Pro
             return routes
     if not failures:
         raise StoreUnavailableError("redis", "connect", "the cluster does not serve all slots", transient=True)
-    raise _unreachable(home, "no node of the cluster", failures)
+    raise _unreachable(home, "no node of the cluster answered", failures)
 
 
 def _covering(keys: Keys, slots: Sequence[Any], asked: Address) -> Routes | None:
@@ -122,7 +128,6 @@ def _unreachable(home: Home, what: str, failures: Sequence[BaseException]) -> Se
     reason = (passing or reasons)[-1]
     if not isinstance(reason, StoreUnavailableError) or not reason.transient:
         return reason
-    said = str(reason).removeprefix("redis store, connect: ")
-    error = StoreUnavailableError("redis", "connect", f"{what} answered: {said}", transient=True)
+    error = StoreUnavailableError("redis", "connect", f"{what}: {reason.message}", transient=True)
     error.__cause__ = reason
     return error

@@ -16,6 +16,7 @@ from sessionguard.stores.redis import cleaning, examination, openings, owning, t
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_store import AsyncRedisStore
 from sessionguard.stores.redis.certificates import Encryption
+from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.handshake import Notices
 from sessionguard.stores.redis.keys import Keys
 from sessionguard.stores.redis.lines import Line
@@ -183,7 +184,8 @@ class RedisStore:
     def _inspected(self, ask: Inspect, address: Address) -> Any:
         seconds = ask.seconds or self.settings.patience_seconds
         deadline = time.monotonic() + seconds
-        line = Line(evolve(self.settings, patience_seconds=seconds), address, None, of_sentinel=ask.of_sentinels)
+        settings = evolve(self.settings, patience_seconds=seconds)
+        line = Line(Contact(settings, address, self._notices, ask.of_sentinels), None)
         try:
             line.connect(deadline)
             return line.inspect(ask.commands, deadline)

@@ -5,7 +5,7 @@ from typing import Final
 
 from redis import exceptions as driver
 
-from sessionguard.errors import SessionGuardError, StoreError, StoreUnavailableError
+from sessionguard.errors import ConfigurationError, SessionGuardError, StoreError, StoreUnavailableError
 from sessionguard.stores.redis import permissions
 
 # What stands in the reply -> what it means, and whether asking again soon may help. A script reports the error of one
@@ -85,7 +85,9 @@ _CLASSES: Final[dict[str, type[Exception]]] = {
 def leads_elsewhere(error: BaseException) -> bool:
     """Tell whether the other connections to that server are probably as bad, or the server is not the right one now."""
     if isinstance(error, SessionGuardError):
-        return isinstance(error, StoreUnavailableError)
+        # Who could not sign in, or whose certificates do not do, has heard nothing of those that could connect before.
+        is_of_files = isinstance(error.__cause__, ConfigurationError)
+        return isinstance(error, StoreUnavailableError) and error.transient and not is_of_files
     if isinstance(error, driver.ResponseError):
         return isinstance(
             error, driver.AskError | driver.ClusterError | driver.ReadOnlyError | driver.TryAgainError
@@ -94,5 +96,9 @@ def leads_elsewhere(error: BaseException) -> bool:
 
 
 def may_lead_elsewhere(error: BaseException) -> bool:
-    """Tell whether the server may have a successor, though it can still be asked: it has lost its replicas."""
-    return isinstance(error, driver.ResponseError) and _holds("NOREPLICAS", error)
+    """Tell whether the server may have a successor, though others can still ask it.
+
+    It has lost its replicas, or another server has taken its address, and lets nobody in.
+    """
+    is_refused = isinstance(error, driver.ResponseError) and _holds("NOREPLICAS", error)
+    return is_refused or isinstance(error, StoreUnavailableError)
