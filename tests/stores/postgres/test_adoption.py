@@ -1,17 +1,20 @@
 """Incident B: a table that already holds several active sessions per user is brought to one, and kept there."""
 
 import threading
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from sessionguard.errors import ConfigurationError, StoreTimeoutError
-from sessionguard.stores.postgres import PostgresStore
+from sessionguard.stores.postgres import PostgresStore, adopting
 from sessionguard.stores.postgres.adopting import adopt
 from sessionguard.stores.postgres.adoption import Adoption
 from sessionguard.stores.postgres.duplicates import condition, duplicates, ending_statement, newest_first
+from sessionguard.stores.postgres.fitting import require_fit
 from sessionguard.stores.postgres.repairing import repair
+from sessionguard.stores.postgres.schema import Script
 from sessionguard.testing.contracts.stage import SECOND, Stage
 from sessionguard.testing.servers import PostgresServer
 from tests.stores.postgres.bots import BOTS
@@ -85,18 +88,30 @@ def test_no_duplicate_slips_in(store: PostgresStore, bots: psycopg.Connection[tu
     )
 
 
-def test_two_at_once(store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Both wait for the same writer; then one adopts the table and the other finds it adopted."""
+def test_two_at_once(
+    store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second waits before it has any lock, so that neither waits for the other: then it finds the table adopted."""
     told: list[int] = []
-    with psycopg.connect(bots.info.dsn, user=bots.info.user) as writer:
-        writer.execute("UPDATE bot.session SET kind = 'x' WHERE id = 1")
-        threads = [threading.Thread(target=lambda: told.append(len(adopt(store.settings, BOTS).ended))) for _ in "ab"]
-        for thread in threads:
-            thread.start()
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'bot.session'::regclass"
-        while bots.execute(waiting).fetchone() != (2,):
-            assert all(thread.is_alive() for thread in threads)
-        writer.commit()
+    arrived: list[threading.Event] = []
+
+    def looked(*given: Any) -> Script[None]:
+        go_on = threading.Event()
+        arrived.append(go_on)
+        assert go_on.wait(30)
+        yield from require_fit(*given)
+
+    monkeypatch.setattr(adopting, "require_fit", looked)
+    threads = [threading.Thread(target=lambda: told.append(len(adopt(store.settings, BOTS).ended))) for _ in "ab"]
+    for thread in threads:
+        thread.start()
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'bot.session'::regclass"
+    while bots.execute(waiting).fetchone() != (1,):
+        assert len(arrived) < 2
+    arrived[0].set()
+    while len(arrived) < 2:
+        assert any(thread.is_alive() for thread in threads)
+    arrived[1].set()
     for thread in threads:
         thread.join(30)
     assert sorted(told) == [0, 4]

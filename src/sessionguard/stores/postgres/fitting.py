@@ -72,7 +72,8 @@ def table_of(name: str) -> Script[Table]:
 
 _TABLE: Final = (
     "SELECT n.nspname, c.relname, c.relkind::text, pg_get_userbyid(c.relowner), current_user, "
-    "pg_has_role(c.relowner, 'USAGE'), has_schema_privilege(n.oid, 'CREATE'), EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) "
+    "pg_has_role(c.relowner, 'USAGE'), has_schema_privilege(n.oid, 'CREATE'), "
+    "EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) "
     "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = %s"
 )
 _PARTITIONED_BY: Final = (
