@@ -125,14 +125,12 @@ def test_whom_an_operation_ended_is_nothing_without_whom_it_opened(
     command = stage.replace("ana", at=SECOND)
     second = store.replace(command).record
     other.execute("DELETE FROM sg_session WHERE id = %s", [second.id])
-    rows = other.execute(
-        "SELECT id FROM sg_opened_before('e', %s, %s, 'desk', 'ana', '')", [command.operation_id, second.id]
-    )
+    rows = other.execute("SELECT id FROM sg_opened_before('e', %s)", [second.id])
     assert rows.fetchall() == []
     other.rollback()
     rows = other.execute(
-        f"SELECT id FROM {schema_name}.sg_opened_before('e', %s, %s, 'desk', 'ana', '')",
-        [command.operation_id, second.id],
+        f"SELECT id FROM {schema_name}.sg_opened_before('e', %s)",
+        [second.id],
     )
     assert rows.fetchall() == [(second.id,), (former.id,)]
 

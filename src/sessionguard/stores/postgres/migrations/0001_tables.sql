@@ -25,6 +25,7 @@ CREATE TABLE sg_session (
   touch_us          bigint  NOT NULL,
   retention_us      bigint  NOT NULL,
   keeps_data        boolean NOT NULL DEFAULT false,
+  former_id         text    COLLATE "C",                      -- whom it replaced in its slot, for a repeated answer
   operations        text[]  NOT NULL DEFAULT '{}',            -- the last operation ids, newest first
   -- A JSON object as text, not jsonb: that would give 1e308 back as a whole number of 309 digits.
   data              text    NOT NULL DEFAULT '{}',
@@ -42,6 +43,9 @@ CREATE UNIQUE INDEX sg_slot ON sg_session (owner, scope, external_id, seat) WHER
 CREATE UNIQUE INDEX sg_generation ON sg_session (owner COLLATE "POSIX", scope, external_id, generation)
   WHERE seat IS NOT NULL;
 CREATE INDEX sg_owner ON sg_session (owner COLLATE "POSIX", created_us DESC, id);
+-- Those of an owner who are active, to be listed and ended without the history: for the same reason in a third collation
+-- of that order, so whoever wants them asks for owner COLLATE "ucs_basic".
+CREATE INDEX sg_owner_active ON sg_session (owner COLLATE "ucs_basic", created_us DESC, id) WHERE active;
 CREATE UNIQUE INDEX sg_token ON sg_session (token_hash);
 CREATE INDEX sg_previous ON sg_session (previous_hash) WHERE previous_hash IS NOT NULL;
 CREATE INDEX sg_due ON sg_session (expires_us) WHERE active;

@@ -13,14 +13,15 @@ $$;
 -- Stores a session; gives NULL if its id, its slot or its generation was taken meanwhile.
 CREATE FUNCTION sg_inserted(
   p_id text, p_scope text, p_owner text, p_external_id text, p_token bytea, p_data text,
-  p_idle bigint, p_absolute bigint, p_touch bigint, p_retention bigint, p_keeps boolean, p_seat integer, now_us bigint
+  p_idle bigint, p_absolute bigint, p_touch bigint, p_retention bigint, p_keeps boolean, p_seat integer, p_former text,
+  now_us bigint
 ) RETURNS sg_session LANGUAGE plpgsql AS $$
 DECLARE
   s sg_session;
 BEGIN
   INSERT INTO sg_session (
     id, scope, owner, external_id, seat, created_us, last_seen_us, expires_us, absolute_us, generation,
-    token_hash, idle_us, touch_us, retention_us, keeps_data, data)
+    token_hash, idle_us, touch_us, retention_us, keeps_data, data, former_id)
   SELECT p_id, p_scope, p_owner, p_external_id, p_seat, now_us, now_us,
          now_us + least(p_idle, p_absolute), now_us + p_absolute,
          CASE WHEN p_seat IS NULL THEN 1 ELSE
@@ -31,7 +32,7 @@ BEGIN
                WHERE owner COLLATE "POSIX" = p_owner AND scope = p_scope AND external_id = p_external_id
                  AND seat IS NOT NULL
                ORDER BY generation DESC LIMIT 1)) END,
-         p_token, p_idle, p_touch, p_retention, p_keeps, p_data
+         p_token, p_idle, p_touch, p_retention, p_keeps, p_data, p_former
   ON CONFLICT DO NOTHING
   RETURNING * INTO s;
   RETURN s;
@@ -46,15 +47,11 @@ $$;
 
 -- The session with this id, which its very command opened before, and whom that command ended. Nothing, if it was purged
 -- meanwhile: then the caller goes on as if it had never been.
-CREATE FUNCTION sg_opened_before(
-  p_echo text, p_operation text, p_id text, p_scope text, p_owner text, p_external_id text
-) RETURNS SETOF sg_reply LANGUAGE sql STABLE AS $$
+CREATE FUNCTION sg_opened_before(p_echo text, p_id text) RETURNS SETOF sg_reply LANGUAGE sql STABLE AS $$
   (SELECT r.* FROM sg_session AS s, sg_answer(p_echo, 'opened', NULL, s, NULL) AS r WHERE s.id = p_id)
   UNION ALL
-  (SELECT r.* FROM sg_session AS s, sg_answer(p_echo, 'ended', NULL, s, NULL) AS r
-    WHERE s.owner COLLATE "POSIX" = p_owner AND s.scope = p_scope AND s.external_id = p_external_id
-      AND s.seat IS NOT NULL AND NOT s.active AND p_operation = ANY (s.operations) AND EXISTS (SELECT FROM sg_session WHERE id = p_id)
-    ORDER BY s.generation)
+  (SELECT r.* FROM sg_session AS s, sg_session AS f, sg_answer(p_echo, 'ended', NULL, f, NULL) AS r
+    WHERE s.id = p_id AND f.id = s.former_id AND NOT f.active)
 $$;
 
 CREATE FUNCTION sg_create(
@@ -66,7 +63,7 @@ DECLARE
 BEGIN
   FOR attempt IN 1..100 LOOP
     s := sg_inserted(p_id, p_scope, p_owner, p_external_id, p_token, p_data, p_idle, p_absolute, p_touch, p_retention,
-                     p_keeps, NULL, coalesce(p_at, sg_now()));
+                     p_keeps, NULL, NULL, coalesce(p_at, sg_now()));
     IF s.id IS NULL THEN
       SELECT * INTO s FROM sg_session WHERE id = p_id;
     END IF;
@@ -114,7 +111,7 @@ BEGIN
     END IF;
     -- Before anyone is ended; into an empty slot the insertion is tried, and fails if there is this id already.
     IF (s.id IS NOT NULL OR attempt > 1) AND sg_is_known(p_id) THEN
-      RETURN QUERY SELECT * FROM sg_opened_before(p_echo, p_echo, p_id, p_scope, p_owner, p_external_id);
+      RETURN QUERY SELECT * FROM sg_opened_before(p_echo, p_id);
       IF FOUND THEN
         RETURN;
       END IF;
@@ -124,7 +121,7 @@ BEGIN
       SELECT * INTO former FROM sg_finish(ARRAY[s.id], p_echo, 'expired', NULL);
     END IF;
     s := sg_inserted(p_id, p_scope, p_owner, p_external_id, p_token, p_data, p_idle, p_absolute, p_touch, p_retention,
-                     p_keeps, 0, now_us);
+                     p_keeps, 0, former.id, now_us);
     IF s.id IS NOT NULL THEN
       RETURN NEXT sg_answer(p_echo, 'opened', NULL, s, NULL);
       IF former.id IS NOT NULL THEN
@@ -153,7 +150,7 @@ BEGIN
        FOR UPDATE;
     now_us := coalesce(p_at, sg_now());
     IF (s.id IS NOT NULL OR attempt > 1) AND sg_is_known(p_id) THEN
-      RETURN QUERY SELECT * FROM sg_opened_before(p_echo, p_echo, p_id, p_scope, p_owner, p_external_id);
+      RETURN QUERY SELECT * FROM sg_opened_before(p_echo, p_id);
       IF FOUND THEN
         RETURN;
       END IF;
@@ -165,7 +162,7 @@ BEGIN
       SELECT * INTO former FROM sg_finish(ARRAY[s.id], p_echo, 'replaced', now_us);
     END IF;
     s := sg_inserted(p_id, p_scope, p_owner, p_external_id, p_token, p_data, p_idle, p_absolute, p_touch, p_retention,
-                     p_keeps, 0, now_us);
+                     p_keeps, 0, former.id, now_us);
     IF s.id IS NOT NULL THEN
       RETURN NEXT sg_answer(p_echo, 'opened', NULL, s, NULL);
       IF former.id IS NOT NULL THEN

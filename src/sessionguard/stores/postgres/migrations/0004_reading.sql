@@ -70,11 +70,17 @@ BEGIN
        AND (p_scope IS NULL OR scope = p_scope)
        AND (p_status IS NULL OR (p_status = 'active') = (active AND expires_us > now_us))
      ORDER BY id LIMIT p_limit;
+  ELSIF p_status = 'active' THEN
+    RETURN QUERY SELECT * FROM sg_session
+     WHERE owner COLLATE "ucs_basic" = p_owner AND active AND expires_us > now_us
+       AND created_us <= p_created AND (created_us < p_created OR id > p_after_id)
+       AND (p_scope IS NULL OR scope = p_scope)
+     ORDER BY created_us DESC, id LIMIT p_limit;
   ELSE
     RETURN QUERY SELECT * FROM sg_session
      WHERE owner COLLATE "POSIX" = p_owner AND created_us <= p_created AND (created_us < p_created OR id > p_after_id)
        AND (p_scope IS NULL OR scope = p_scope)
-       AND (p_status IS NULL OR (p_status = 'active') = (active AND expires_us > now_us))
+       AND (p_status IS NULL OR NOT (active AND expires_us > now_us))
      ORDER BY created_us DESC, id LIMIT p_limit;
   END IF;
 END

@@ -65,12 +65,12 @@ BEGIN
     LOOP
       SELECT array_agg(id ORDER BY id) INTO chosen FROM (
         SELECT id FROM sg_session
-         WHERE owner COLLATE "POSIX" = p_owner AND active
+         WHERE owner COLLATE "ucs_basic" = p_owner AND active
            AND (p_scope IS NULL OR scope = p_scope) AND id IS DISTINCT FROM p_keep_id
          ORDER BY id FOR UPDATE) AS locked;
       -- A session that took the place of one for which this waited is seen only by the next statement.
       SELECT array_agg(id ORDER BY id) INTO seen FROM sg_session
-       WHERE owner COLLATE "POSIX" = p_owner AND active
+       WHERE owner COLLATE "ucs_basic" = p_owner AND active
          AND (p_scope IS NULL OR scope = p_scope) AND id IS DISTINCT FROM p_keep_id;
       EXIT WHEN chosen IS NOT DISTINCT FROM seen;
     END LOOP;
