@@ -4,7 +4,7 @@ import multiprocessing
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
 from sessionguard.stores.redis import RedisStore
 from sessionguard.testing.contracts.stage import Stage
-from sessionguard.testing.servers import RedisCluster, RedisServer, find_valkey
+from sessionguard.testing.servers import RedisCluster, RedisServer, ServerStartError, find_valkey
+from sessionguard.testing.servers.ports import free_port
+from sessionguard.testing.servers.redis_server import Setting
 from tests.conftest import installed
 from tests.stores.redis.asking import Session
 
@@ -86,3 +88,25 @@ def make_certificate(folder: Path) -> Path:
 def certificate(tmp_path: Path) -> Path:
     """Such a certificate for one test."""
     return make_certificate(tmp_path)
+
+
+@contextmanager
+def encrypted_server(certificate: Path, asks_clients: str) -> Iterator[int]:
+    """Give where a server listens for encrypted connections."""
+    port, key, own = free_port(), str(certificate.with_name("key.pem")), str(certificate)
+    files: dict[str, Setting] = {"tls-cert-file": own, "tls-key-file": key, "tls-ca-cert-file": own}
+    server = RedisServer(appendonly="no", config={"tls-port": port, "tls-auth-clients": asks_clients, **files})
+    try:
+        server.start()
+    except ServerStartError:
+        server.close()
+        pytest.skip(f"{server.installation} was built without TLS")
+    with server:
+        yield port
+
+
+@pytest.fixture
+def port(certificate: Path) -> Iterator[int]:
+    """Where a server listens for encrypted connections, whoever makes them."""
+    with encrypted_server(certificate, "no") as port:
+        yield port

@@ -2,25 +2,20 @@
 
 import asyncio
 import gc
-import shutil
 import socket
 import ssl
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sessionguard import SessionGuard
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
-from sessionguard.errors import ConfigurationError, StoreUnavailableError
-from sessionguard.stores.redis import RedisStore, contact, open_redis
+from sessionguard.errors import StoreUnavailableError
+from sessionguard.stores.redis import RedisStore, open_redis
 from sessionguard.stores.redis.asking import Address
 from sessionguard.stores.redis.async_lines import AsyncLine
 from sessionguard.stores.redis.contact import Contact
@@ -29,36 +24,12 @@ from sessionguard.stores.redis.handshake import Notices
 from sessionguard.stores.redis.lines import Line
 from sessionguard.stores.redis.speech import speaks
 from sessionguard.testing.faults import TcpProxy
-from sessionguard.testing.servers import RedisServer, ServerStartError
-from sessionguard.testing.servers.ports import free_port
-from sessionguard.testing.servers.redis_server import Setting
+from sessionguard.testing.servers import RedisServer
 from tests.stores.redis.asking import asked
-from tests.stores.redis.conftest import make_certificate
+from tests.stores.redis.conftest import encrypted_server, make_certificate
 
 AT_ONCE_SECONDS = 3.0
 """Far less than the patience of a store, which is 5 seconds."""
-
-
-@contextmanager
-def _encrypted(certificate: Path, asks_clients: str) -> Iterator[int]:
-    """Give where a server listens for encrypted connections."""
-    port, key, own = free_port(), str(certificate.with_name("key.pem")), str(certificate)
-    files: dict[str, Setting] = {"tls-cert-file": own, "tls-key-file": key, "tls-ca-cert-file": own}
-    server = RedisServer(appendonly="no", config={"tls-port": port, "tls-auth-clients": asks_clients, **files})
-    try:
-        server.start()
-    except ServerStartError:
-        server.close()
-        pytest.skip(f"{server.installation} was built without TLS")
-    with server:
-        yield port
-
-
-@pytest.fixture
-def port(certificate: Path) -> Iterator[int]:
-    """Where a server listens for encrypted connections, whoever makes them."""
-    with _encrypted(certificate, "no") as port:
-        yield port
 
 
 def test_trusted(port: int, certificate: Path) -> None:
@@ -251,40 +222,6 @@ def test_known_server_is_not_asked_how_it_speaks(port: int, certificate: Path) -
         store.close()
 
 
-def test_event_loop_is_not_blocked(
-    redis_server: RedisServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither files are read nor servers asked in the thread of an event loop, to explain a failure."""
-    copy = certificate.with_name("copy.pem")
-    shutil.copy(certificate, copy)
-    options = {"ssl_ca_certs": str(copy), "patience": "0.4"}
-    twin = open_redis(f"rediss://127.0.0.1:{redis_server.port}", options).as_async()
-    threads: dict[str, int] = {}
-
-    def noting(name: str) -> Callable[..., Any]:
-        does = getattr(contact, name)
-
-        def note(*arguments: Any) -> Any:
-            threads[name] = threading.get_ident()
-            return does(*arguments)
-
-        return note
-
-    for name in ("speaks", "require_usable"):
-        monkeypatch.setattr(contact, name, noting(name))
-
-    async def play() -> None:
-        for _ in range(2):
-            with pytest.raises(StoreUnavailableError):
-                await twin.identify(c.Identify())
-            copy.unlink(missing_ok=True)
-        await twin.close()
-
-    asyncio.run(play())
-    assert threads.keys() == {"speaks", "require_usable"}
-    assert threading.get_ident() not in threads.values()
-
-
 def test_another_name(port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate for another host is not trusted, and the remedy is another one."""
     monkeypatch.setattr(socket, "getaddrinfo", partial(_elsewhere, socket.getaddrinfo))
@@ -309,7 +246,7 @@ def test_another_certificate(port: int, certificate: Path, tmp_path: Path) -> No
 
 def test_server_that_wants_a_certificate(certificate: Path) -> None:
     """A server that wants to see a certificate is not asked in vain, and with one it is."""
-    with _encrypted(certificate, "yes") as port:
+    with encrypted_server(certificate, "yes") as port:
         options = {"ssl_ca_certs": str(certificate)}
         for error, seconds in _failed(f"rediss://127.0.0.1:{port}", options):
             assert not error.transient
@@ -322,35 +259,6 @@ def test_server_that_wants_a_certificate(certificate: Path) -> None:
         store.close()
 
 
-UNUSABLE: dict[str, tuple[dict[str, str], str, str]] = {
-    "no such file": ({"ssl_ca_certs": "nowhere.pem"}, "ssl_ca_certs", "cannot be read (No such file"),
-    "a folder": ({"ssl_ca_certs": "."}, "ssl_ca_certs", "cannot be read (Is a directory"),
-    "no certificate": ({"ssl_ca_certs": "junk.pem"}, "ssl_ca_certs", "holds no certificate"),
-    "no such certificate": ({"ssl_certfile": "nowhere.pem"}, "ssl_certfile", "cannot be read"),
-    "no key": ({"ssl_certfile": "redis.pem"}, "ssl_certfile", "ssl_keyfile"),
-    "no such key": ({"ssl_certfile": "redis.pem", "ssl_keyfile": "nowhere.pem"}, "ssl_keyfile", "cannot be read"),
-    "another key": ({"ssl_certfile": "redis.pem", "ssl_keyfile": "junk.pem"}, "ssl_keyfile", "is not the key"),
-    "only a key": ({"ssl_keyfile": "key.pem"}, "ssl_keyfile", "name its ssl_certfile"),
-    "locked key": ({"ssl_certfile": "redis.pem", "ssl_keyfile": "locked.pem"}, "ssl_keyfile", "pass phrase"),
-}
-
-
-@pytest.mark.parametrize("name", UNUSABLE)
-def test_unusable_files(name: str, certificate: Path) -> None:
-    """A file that cannot be used is named with its option before anything connects; nobody is asked for a phrase."""
-    folder = certificate.parent
-    (folder / "junk.pem").write_text("no certificate", encoding="utf-8")
-    lock = ["openssl", "rsa", "-aes256", "-passout", "pass:phrase", "-in", str(folder / "key.pem")]
-    subprocess.run([*lock, "-out", str(folder / "locked.pem")], check=True, capture_output=True)
-    files, option, said = UNUSABLE[name]
-    options = {known: str(folder / file) for known, file in files.items()}
-    with pytest.raises(ConfigurationError) as caught:
-        open_redis("rediss://127.0.0.1:1", options)
-    assert caught.value.setting == option
-    assert said in str(caught.value)
-    assert caught.value.value[:60] == repr(options[option])[:60]
-
-
 def test_certificate_of_tomorrow() -> None:
     """A certificate that is not valid yet is no matter of trust: the clock is what to look at."""
     store = RedisStore("rediss://127.0.0.1:1")
@@ -360,67 +268,4 @@ def test_certificate_of_tomorrow() -> None:
     assert isinstance(error, StoreUnavailableError)
     assert "clock of this machine" in str(error)
     assert "ssl_ca_certs" not in str(error)
-    store.close()
-
-
-def test_file_that_went_away(port: int, certificate: Path) -> None:
-    """A file that can be read no more when a connection is made may be there again soon; it is named, meanwhile."""
-    copy = certificate.with_name("copy.pem")
-    shutil.copy(certificate, copy)
-    url = f"rediss://127.0.0.1:{port}"
-    store = open_redis(url, {"ssl_ca_certs": str(copy)})
-    store.identify(c.Identify())
-    copy.unlink()
-
-    async def play() -> None:
-        twin = store.as_async()
-        try:
-            await twin.identify(c.Identify())
-        finally:
-            await twin.close()
-
-    store.distrust()
-    for ask in (lambda: store.identify(c.Identify()), lambda: asyncio.run(play())):
-        with pytest.raises(StoreUnavailableError, match=r"ssl_ca_certs = .* cannot be read") as caught:
-            ask()
-        assert caught.value.transient
-        assert isinstance(caught.value.__cause__, ConfigurationError)
-    assert any("cannot be read" in finding.message for finding in store.examine() if finding.level == "problem")
-    store.close()
-
-
-def test_file_that_is_exchanged(port: int, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that finds a file of certificates gone while it is exchanged is served as soon as it is back."""
-    copy = certificate.with_name("copy.pem")
-    shutil.copy(certificate, copy)
-    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(copy)})
-    with SessionGuard(store, sweep_interval=None) as guard:
-        token = guard.create("ana").token
-        copy.unlink()
-        store.distrust()
-        explain = Contact.explained
-
-        def explain_and_bring_back(contact: Contact, failure: Failure) -> Any:
-            error = explain(contact, failure)
-            shutil.copy(certificate, copy)
-            return error
-
-        monkeypatch.setattr(Contact, "explained", explain_and_bring_back)
-        assert guard.load(token) is not None
-
-
-def test_connections_outlive_a_file_that_went_away(port: int, certificate: Path) -> None:
-    """A connection that cannot be made for want of a file, or of a password, costs none of those that work."""
-    copy = certificate.with_name("copy.pem")
-    shutil.copy(certificate, copy)
-    store = open_redis(f"rediss://127.0.0.1:{port}", {"ssl_ca_certs": str(copy)})
-    store.identify(c.Identify())
-    (pool,) = store.pools
-    (line,) = pool.idle
-    assert pool.take(time.monotonic() + 5) is line
-    copy.unlink()
-    with pytest.raises(StoreUnavailableError):
-        store.identify(c.Identify())
-    pool.give_back(line)
-    assert pool.idle == (line,)
     store.close()
