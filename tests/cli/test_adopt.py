@@ -49,7 +49,7 @@ def test_a_dry_run_and_then_the_adoption(
     assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "row_count": 3, "active_count": 2, "ended": [], "without_slot": 0, "untried_count": 0, "indexes": [],
-        "dry_run": False,
+        "dry_run": False, "renumbered_count": 0,
     }  # fmt: skip
 
 

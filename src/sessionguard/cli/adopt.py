@@ -61,11 +61,11 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print_json(asdict(adopted))
         return status.OK
-    _tell(adopted, arguments.active or "active sessions")
+    _tell(adopted, arguments.active or "active sessions", is_foreign=not arguments.repair)
     return status.OK
 
 
-def _tell(adopted: "Adopted", active: str) -> None:
+def _tell(adopted: "Adopted", active: str, *, is_foreign: bool) -> None:
     would = "would be " if adopted.dry_run else ""
     print(f"{adopted.active_count} of {counted(adopted.row_count, 'row')} active")
     if adopted.row_count and not adopted.active_count:
@@ -78,8 +78,11 @@ def _tell(adopted: "Adopted", active: str) -> None:
         print(f"{counted(adopted.untried_count, 'row')} of them not tried: in use by others, or beyond the first 100")
     if adopted.without_slot:
         print(f"{counted(adopted.without_slot, 'active row')} without a slot, unguarded: make its columns NOT NULL")
+    kind = "unique index" if is_foreign else "index"
     for name in adopted.indexes:
-        print(f"unique index {name} {would}made")
+        print(f"{kind} {name} {would}made")
+    if adopted.renumbered_count:
+        print(f"{counted(adopted.renumbered_count, 'session')} {would}given a generation of their own")
 
 
 def _adoption(arguments: Namespace) -> "Adoption":

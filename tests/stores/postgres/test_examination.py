@@ -109,7 +109,7 @@ def test_a_role_that_may_only_read(
         postgres_server.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-@pytest.mark.parametrize("index", ["sg_slot", "sg_token"])
+@pytest.mark.parametrize("index", ["sg_slot", "sg_token", "sg_generation", "sg_owner_active"])
 def test_an_index_that_is_missing_or_invalid(
     store: PostgresStore, postgres_server: PostgresServer, schema_name: str, index: str
 ) -> None:

@@ -65,7 +65,7 @@ def _adopted(adoption: Adoption, settings: Settings, dry_run: bool) -> Script[Ad
     try:
         table = yield from table_of(adoption.table)
         try:
-            adopted = yield from _done(table, adoption, dry_run)
+            adopted = yield from _carried_out(table, adoption, dry_run)
         except psycopg.errors.LockNotAvailable as error:
             raise (yield from rolled_back("adopt", table.relation, settings)) from error
     except psycopg.errors.InsufficientPrivilege as error:
@@ -74,7 +74,7 @@ def _adopted(adoption: Adoption, settings: Settings, dry_run: bool) -> Script[Ad
     return adopted
 
 
-def _done(table: Table, adoption: Adoption, dry_run: bool) -> Script[Adopted]:
+def _carried_out(table: Table, adoption: Adoption, dry_run: bool) -> Script[Adopted]:
     if not dry_run:
         # Before any weaker lock is had: of two adoptions at once, one waits for the other here.
         yield text(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table.relation)), None

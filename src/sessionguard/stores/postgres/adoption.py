@@ -107,3 +107,5 @@ class Adopted:
     indexes: tuple[str, ...]
     """The unique indexes that were made, or with `dry_run` would be."""
     dry_run: bool
+    renumbered_count: int = 0
+    """Sessions of our own table that were given a new generation, for another of their slot had theirs."""

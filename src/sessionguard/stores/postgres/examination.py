@@ -8,6 +8,7 @@ from sessionguard.errors import ConfigurationError, StoreError
 from sessionguard.stores.contract import Finding
 from sessionguard.stores.postgres.async_connections import AsyncConnections
 from sessionguard.stores.postgres.connections import Connections
+from sessionguard.stores.postgres.indexes import wrong_indexes
 from sessionguard.stores.postgres.rights import grants
 from sessionguard.stores.postgres.schema import MIGRATIONS, NEWEST, Script, version_of
 from sessionguard.stores.postgres.settings import Settings
@@ -171,19 +172,13 @@ def _missing_privileges(schema: str) -> Script[list[str]]:
 
 
 def _indexes(schema: str) -> Script[Finding]:
-    rows = yield (
-        "SELECT i.indexrelid::regclass::text, i.indisvalid FROM pg_index AS i "
-        "JOIN pg_class AS k ON k.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = k.relnamespace "
-        "WHERE n.nspname = %s",
-        [schema],
-    )
-    broken = [name for name, is_valid in rows if not is_valid]
-    lacking = {"sg_slot", "sg_token", "sg_generation"} - {str(name).rpartition(".")[2] for name, _ in rows}
-    remedy = "run `sessionguard adopt --repair`, which ends duplicates and makes the index anew"
-    if lacking:
-        return Finding("problem", "indexes", f"missing: {', '.join(sorted(lacking))}", remedy)
-    if broken:
-        return Finding("problem", "indexes", f"invalid: {', '.join(broken)}", _reindexing(broken))
+    wrong, invalid = yield from wrong_indexes(schema)
+    if wrong:
+        remedy = "run `sessionguard adopt --repair`, which ends duplicates and makes the index anew"
+        return Finding("problem", "indexes", f"missing, or not as they should be: {', '.join(wrong)}", remedy)
+    if invalid:
+        names = [f"{schema}.{name}" for name in invalid]
+        return Finding("problem", "indexes", f"invalid: {', '.join(names)}", _reindexing(names))
     return Finding("ok", "indexes", "all there and valid")
 
 
