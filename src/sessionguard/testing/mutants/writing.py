@@ -32,7 +32,7 @@ class WritesBackTheWholeRecord(Gap):
     """`save` reads the record, changes its copy and writes the whole copy back: what came between is lost."""
 
     def write(self, entry: Entry, command: c.Save) -> c.Changed:
-        copy = Entry(entry.record, entry.lifetime)
+        copy = Entry(entry.record, entry.lifetime, entry.operations)
         self.gap()
         written = super().write(copy, command)
         entry.record = copy.record
@@ -44,7 +44,7 @@ class SavesWhatHasJustEnded(Gap):
     """`save` looks whether the session is active and writes in a second step, so it brings back what ended between."""
 
     def write(self, entry: Entry, command: c.Save) -> c.Changed:
-        copy = Entry(entry.record, entry.lifetime)
+        copy = Entry(entry.record, entry.lifetime, entry.operations)
         self.gap(until=lambda: entry.record.reason is not None)
         written = super().write(copy, command)
         entry.record = copy.record
@@ -137,7 +137,7 @@ class TouchWritesTheWholeRecord(Gap):
     """`touch` reads the record, extends its copy and writes the whole copy back: a save that came between is lost."""
 
     def extend(self, entry: Entry, now_us: int) -> None:
-        copy = Entry(entry.record, entry.lifetime)
+        copy = Entry(entry.record, entry.lifetime, entry.operations)
         self.gap()
         super().extend(copy, now_us)
         entry.record = copy.record
