@@ -9,6 +9,7 @@ from sessionguard.errors import MisuseError
 from sessionguard.testing.history import History, Illegal, Unknown
 from sessionguard.testing.schedule.accesses import is_declared
 from sessionguard.testing.schedule.engines import VIRTUAL, Engines, Run
+from sessionguard.testing.schedule.refusing import refuse_answer
 from sessionguard.testing.schedule.scenario import Removal, Scenario, ScenarioFunction, Worker
 from sessionguard.testing.schedule.track import NOBODY, Choice, EndlessError, Step, Track
 from sessionguard.testing.schedule.violations import (
@@ -84,7 +85,8 @@ class Stage:
     def run(self, choice: Choice, without: frozenset[Removal] = frozenset()) -> Execution:
         """Run one schedule as `choice` decides, and judge it.
 
-        Raises what `choice` raises, and `MisuseError` if the scenario has nobody to race.
+        Raises what `choice` raises, and `MisuseError` if the scenario has nobody to race, or a check can object to
+        nothing.
         """
         scenario = Scenario(self._seed, without)
         try:
@@ -140,6 +142,7 @@ def _ask_checks(done: Execution, scenario: Scenario) -> None:
         except Exception as error:
             done.violation = from_error(judge, error)
             return
+        refuse_answer(judge, verdict)
         if isinstance(verdict, Illegal):
             done.violation = from_verdict(judge, verdict)
             return

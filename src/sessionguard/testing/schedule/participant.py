@@ -14,6 +14,7 @@ from sessionguard.testing.schedule.accesses import OPERATIONS, RETURN, Point
 from sessionguard.testing.schedule.clock import VirtualClock
 from sessionguard.testing.schedule.frames import last_frames
 from sessionguard.testing.schedule.pool import Abandoned
+from sessionguard.testing.schedule.refusing import refuse_unplayed
 
 RemotePart = Callable[["Participant"], Any]
 
@@ -84,7 +85,7 @@ class Participant:
         with points.installed(self._at_point):
             try:
                 for part in self._order.parts:
-                    part(self)
+                    refuse_unplayed(self.name, part(self))
             except Abandoned:
                 pass
             except BaseException as error:

@@ -16,6 +16,7 @@ from sessionguard.testing.schedule.adopting import Adoption
 from sessionguard.testing.schedule.clock import VirtualClock
 from sessionguard.testing.schedule.faults import FaultStep
 from sessionguard.testing.schedule.participant import RemotePart
+from sessionguard.testing.schedule.refusing import refuse_part, refuse_unplayed
 from sessionguard.testing.schedule.track import Step, Track
 
 Kind = Literal["thread", "task", "process", "actor"]
@@ -46,7 +47,7 @@ class Worker:
     def play(self) -> None:
         """Play all parts, in this thread."""
         for part in self.parts:
-            _called(part)()
+            refuse_unplayed(self.name, _called(part)())
 
     async def play_async(self) -> None:
         """Play all parts, in this task."""
@@ -160,6 +161,7 @@ class Scenario:
     def check(self, *functions: Check) -> None:
         """Add what must hold when all workers are done: a function of the history that raises, or gives a verdict.
 
+        It returns None otherwise; anything else, such as False or a coroutine, is refused with `MisuseError`.
         A failure is shrunk by leaving workers out, so a check says what must not be, rather than count.
         """
         self.checks.extend(functions)
@@ -190,11 +192,7 @@ class Scenario:
         if not functions:
             raise MisuseError(f"worker {name!r} has nothing to do; give it a function")
         for function in functions:
-            if not callable(function) and not isinstance(function, FaultStep):
-                raise MisuseError(
-                    f"worker {name!r} was given {function!r}, which is no function; all that follows the name are "
-                    "functions, called in turn without arguments: give functools.partial(function, argument)"
-                )
+            refuse_part(name, kind == "task", function)
         if any(worker.name == name for worker in self.workers):
             raise MisuseError(f"two workers are called {name!r}; give each a name of its own")
         if (name, None) in self._without:
