@@ -1,6 +1,8 @@
 """The no-op hook: it costs next to nothing, and whoever is installed hears every point."""
 
 import asyncio
+import sys
+import threading
 import timeit
 from contextlib import suppress
 
@@ -41,6 +43,54 @@ def test_leaving_a_block_brings_the_hook_before_back() -> None:
         point("b", "x", "r")
     point("c", "x", "r")
     assert heard == ["inner a", "outer b"]
+
+
+def test_blocks_that_overlap_leave_nothing_behind() -> None:
+    """Left in another order than they were entered, each takes its own hook with it; the newest that is left counts."""
+    heard: list[str] = []
+    blocks = [installed(lambda label, *_, name=name: heard.append(f"{name} {label}")) for name in ("first", "second")]
+    for block in blocks:
+        block.__enter__()
+    blocks[0].__exit__(None, None, None)
+    point("a", "x", "r")
+    blocks[1].__exit__(None, None, None)
+    point("b", "x", "r")
+    assert heard == ["second a"]
+
+
+def test_a_hook_can_be_removed_before_its_block_is_left() -> None:
+    """Whoever installed it may take it away from outside; leaving the block then changes nothing more."""
+    heard: list[str] = []
+    with installed(lambda label, *_: heard.append(f"outer {label}")):
+        with installed(lambda label, *_: heard.append(f"inner {label}")) as remove:
+            remove()
+            remove()
+            point("a", "x", "r")
+        point("b", "x", "r")
+    point("c", "x", "r")
+    assert heard == ["outer a", "outer b"]
+
+
+def test_blocks_in_many_threads_leave_nothing_behind() -> None:
+    """However the entering and leaving of several threads interleaves, no hook is there afterwards."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def enter_and_leave() -> None:
+        for _ in range(500):
+            with installed(lambda *_: None), installed(None):
+                pass
+
+    threads = [threading.Thread(target=enter_and_leave) for _ in range(4)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert points._hook is None
+    assert len(points._entries) == 1
 
 
 @pytest.mark.parametrize("mode", ["lamp", "write", "", "R"])

@@ -8,7 +8,7 @@ The call stands *before* the access; what follows, up to the next point, is one 
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal, TypeVar
 
 from sessionguard.core.commands import Command
@@ -33,6 +33,17 @@ AsyncHook = Callable[[str, Hashable, str], Awaitable[None]]
 
 _hook: Hook | None = None
 _async_hook: AsyncHook | None = None
+
+
+class _Entry:
+    """What one block installed; told from all others by its identity."""
+
+    def __init__(self, hook: Hook | None, async_hook: AsyncHook | None) -> None:
+        self.hooks = hook, async_hook
+
+
+# Each change of the list is one step of the interpreter, so that no lock is needed that a forked child might inherit.
+_entries: Final = [_Entry(None, None)]
 
 
 def point(label: str, resource: Hashable, mode: Mode) -> None:
@@ -89,19 +100,35 @@ async def apoint_of(access: Callable[[S], tuple[str, Hashable, Mode]], subject: 
 
 
 @contextmanager
-def installed(hook: Hook | None, async_hook: AsyncHook | None = None) -> Iterator[None]:
+def installed(hook: Hook | None, async_hook: AsyncHook | None = None) -> Iterator[Callable[[], None]]:
     """Let `point` call `hook`, and `apoint` await `async_hook`, in every thread until the block is left.
 
-    Whatever was installed before is back afterwards. A hook is called in threads it does not know, too; it lets those
-    pass.
+    Of all blocks that are not left yet, the newest one counts; they may be left in any order, in several threads. What
+    the block is given removes its hooks early, from any thread, as often as it is called. A hook is called in threads
+    that it does not know, too; it lets those pass.
     """
-    global _hook, _async_hook
-    before = _hook, _async_hook
-    _hook, _async_hook = hook, async_hook
+    entry = _Entry(hook, async_hook)
+
+    def remove() -> None:
+        with suppress(ValueError):
+            _entries.remove(entry)
+        _let_the_newest_listen()
+
+    _entries.append(entry)
+    _let_the_newest_listen()
     try:
-        yield
+        yield remove
     finally:
-        _hook, _async_hook = before
+        remove()
+
+
+def _let_the_newest_listen() -> None:
+    global _hook, _async_hook
+    newest = None
+    # Until nothing has changed meanwhile: else a thread that was slow here would put back what is gone.
+    while newest is not _entries[-1]:
+        newest = _entries[-1]
+        _hook, _async_hook = newest.hooks
 
 
 def _check(label: str, mode: str) -> None:

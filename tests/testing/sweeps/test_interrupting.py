@@ -1,10 +1,14 @@
 """The blocking twin: an exception is raised in the thread at every stop; broken clients are found and named."""
 
+import os
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sessionguard.core import points
 from sessionguard.core.points import point
 from sessionguard.errors import InvalidArgumentError
 from sessionguard.testing.sweeps import (
@@ -71,6 +75,33 @@ def test_a_lock_that_stays_held_is_found_with_who_waits(port: int) -> None:
     """A lock that the interrupted thread never gave back is seen because others are asked in another thread."""
     with pytest.raises(SweepError, match=r"(?s)bob was not answered: .*in get\n.*_lock.acquire"):
         swept(Client(port, forgets_to_unlock=True), patience_seconds=0.2)
+
+
+@pytest.mark.parametrize("stops", ["declared", "io"])
+def test_a_sweep_that_gives_up_leaves_nothing_installed(stops: str, tmp_path: Path) -> None:
+    """An operation that hangs is left behind, but its points and calls are watched no longer, nor those of others."""
+    go_on, went_on = threading.Event(), threading.Event()
+    others = [Other("bob", lambda: "BOB", "BOB"), Other("carol", lambda: "CAROL", "CAROL")]
+
+    def hang() -> None:
+        try:
+            point("here", "here", "w")
+            os.chmod(tmp_path, 0o700)
+        except BaseException:
+            go_on.wait()
+            point("there", "there", "w")
+            went_on.set()
+            raise
+
+    with pytest.raises(SweepError, match=r"still not over after 0.2 s"):
+        interrupt_sweep(hang, others, stops=stops, patience_seconds=0.2, descriptors=None)
+    assert (points._hook, points._async_hook, threading.getprofile()) == (None, None, None)
+    # Others may be installed when it ends at last.
+    with points.installed(lambda *said: None):
+        ours = points._hook
+        go_on.set()
+        assert went_on.wait(5)
+        assert points._hook is ours
 
 
 def test_a_swallowed_interruption_and_another_error_are_found() -> None:

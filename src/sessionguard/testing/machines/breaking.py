@@ -99,7 +99,7 @@ class Breakable:
             return self._asking(name, found, _STORE)
         return self._asking(name, found, "(files)") if name in _FILE_VERBS else found
 
-    def _in_one_step(self) -> AbstractContextManager[None]:
+    def _in_one_step(self) -> AbstractContextManager[object]:
         # No other worker runs until this one comes to its next point, so that the hook is missed by nobody.
         is_whole = not self._trap.is_open and not self._trap.is_set
         return points.installed(None, None) if is_whole else nullcontext()

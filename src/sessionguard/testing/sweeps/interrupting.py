@@ -176,6 +176,9 @@ class _Sweep:
         else:
             if run.stop is not None:
                 raise SweepError(f"{run.point}, it returned as if nothing had happened")
+        finally:
+            # It may not be over: then its thread is left behind, but nothing that others come across.
+            run.close()
 
 
 class _Run:
@@ -183,12 +186,19 @@ class _Run:
 
     def __init__(self, point: InterruptPoint, error: type[BaseException]) -> None:
         self.point, self._error = point, error
+        self._stops: Stops | None = None
         self.stop: Stop | None = None
         self.is_hit_again = False
 
     def play(self, operation: Callable[[], Any], source: str) -> Any:
         """Play it, in the thread that calls this."""
-        return Stops(source, self._on_stop, for_interrupts=True).play(operation)
+        self._stops = Stops(source, self._on_stop, for_interrupts=True)
+        return self._stops.play(operation)
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._stops is not None:
+            self._stops.close()
 
     def _on_stop(self, stop: Stop) -> None:
         if stop.number == self.point.number:

@@ -97,6 +97,8 @@ class Stops:
         self._files: frozenset[str] = frozenset()
         self._mutex = threading.Lock()
         self._labels: Counter[str] = Counter()
+        self._ignore_points: Callable[[], None] = lambda: None
+        self._is_closed = False
         self.count = 0
 
     def play(self, body: Callable[[], Any]) -> Any:
@@ -113,9 +115,14 @@ class Stops:
         """It has returned: that is the last stop."""
         self.reach(END)
 
+    def close(self) -> None:
+        """Count nothing any more, and let nobody notice that it was watched, though what was played may go on."""
+        self._is_closed = True
+        self._ignore_points()
+
     def reach(self, label: str, resource: Hashable = "", *, is_after: bool = False) -> None:
         """It has come to its next stop."""
-        if self._thread not in (None, threading.get_ident()):
+        if self._is_closed or self._thread not in (None, threading.get_ident()):
             return
         with self._mutex:
             self.count += 1
@@ -128,7 +135,7 @@ class Stops:
 
     @contextmanager
     def _declared(self) -> Iterator[None]:
-        with points.installed(self._at_point, self._at_async_point):
+        with points.installed(self._at_point, self._at_async_point) as self._ignore_points:
             yield
 
     def _at_point(self, label: str, resource: Hashable, mode: str) -> None:
@@ -150,13 +157,16 @@ class Stops:
 
     def _play_calls(self, body: Callable[[], Any]) -> Any:
         before, before_in_threads = sys.getprofile(), threading.getprofile()
-        threading.setprofile(self._at_event)
+        # Only where they count: what hangs would leave the watching to every thread that anybody starts later.
+        if self._thread is None:
+            threading.setprofile(self._at_event)
         sys.setprofile(self._at_event)
         try:
             return body()
         finally:
             sys.setprofile(before)
-            threading.setprofile(before_in_threads)
+            if self._thread is None:
+                threading.setprofile(before_in_threads)
 
     def _at_event(self, frame: FrameType, event: str, called: Any) -> None:
         if event != self._event:
