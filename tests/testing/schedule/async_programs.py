@@ -15,7 +15,7 @@ Verb = tuple[str, str]
 
 @frozen
 class AsyncProgram:
-    """For each task its verbs: read, write, sleep, wait for an event, set it, take a lock, start two others."""
+    """For each task its verbs: read, write, sleep, wait for an event, set it, take a lock, start others, and so on."""
 
     tasks: tuple[tuple[Verb, ...], ...]
     outcomes: set[Any]
@@ -34,6 +34,7 @@ class _Play:
         self._reads: list[tuple[int, int]] = []
         self._written: dict[int, int] = {}
         self._lock, self._event = asyncio.Lock(), asyncio.Event()
+        self._seat, self._queue = asyncio.Semaphore(1), asyncio.Queue[int]()
         self._verbs: dict[str, Callable[[int, str], Awaitable[None]]] = {
             "r": self._read,
             "w": self._write,
@@ -44,6 +45,12 @@ class _Play:
             "both": self._both,
             "hurry": self._hurry,
             "drop": self._drop,
+            "timed": self._timed,
+            "seated": self._seated,
+            "put": self._put,
+            "get": self._get,
+            "child": self._child,
+            "look": self._look,
         }
 
     def seen(self) -> Any:
@@ -92,6 +99,36 @@ class _Play:
         except TimeoutError:
             self._reads.append((number, -2))
 
+    async def _timed(self, number: int, name: str) -> None:
+        try:
+            async with asyncio.timeout(0.7):
+                await self._write(number, name)
+                await self._read(number, "y" if name == "x" else "x")
+        except TimeoutError:
+            self._reads.append((number, -3))
+
+    async def _seated(self, number: int, name: str) -> None:
+        async with self._seat:
+            await self._write(number, name)
+
+    async def _put(self, number: int, name: str) -> None:
+        await apoint("put", "none", "r")
+        self._queue.put_nowait(number)
+
+    async def _get(self, number: int, name: str) -> None:
+        try:
+            self._reads.append((number, await asyncio.wait_for(self._queue.get(), 0.5)))
+        except TimeoutError:
+            self._reads.append((number, -4))
+
+    async def _child(self, number: int, name: str) -> None:
+        child = asyncio.create_task(self._write(number, name))
+        await self._read(number, "y" if name == "x" else "x")
+        await child
+
+    async def _look(self, number: int, name: str) -> None:
+        self._reads.append((number, int(self._event.is_set())))
+
     async def _drop(self, number: int, name: str) -> None:
         child = asyncio.create_task(self._write_or_read(number, name))
         await apoint("drop", "none", "r")
@@ -113,6 +150,21 @@ def random_async_program(luck: random.Random) -> AsyncProgram:
         tuple(
             tuple((verb, luck.choice("13") if verb == "sleep" else luck.choice("xy")) for verb in chosen)
             for chosen in (luck.choices(verbs, k=luck.choice((1, 2)) if count == 2 else 1) for _ in range(count))
+        ),
+        set(),
+    )
+
+
+_TIMED = ("timed", "timed", "r", "w", "sleep", "set", "wait", "seated", "put", "get", "child", "look", "drop")
+
+
+def random_timed_program(luck: random.Random) -> AsyncProgram:
+    """Give two or three tasks with up to three verbs each, most of them with time limits; some are large."""
+    count = luck.choice((2, 2, 3))
+    return AsyncProgram(
+        tuple(
+            tuple((verb, luck.choice("13") if verb == "sleep" else luck.choice("xy")) for verb in chosen)
+            for chosen in (luck.choices(_TIMED, k=luck.randint(1, 3 if count == 2 else 2)) for _ in range(count))
         ),
         set(),
     )

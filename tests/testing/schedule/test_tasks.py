@@ -13,9 +13,10 @@ from sessionguard.testing import Profile
 from sessionguard.testing.history import History
 from sessionguard.testing.schedule import Budget, Interleaver, Scenario, primitives
 from sessionguard.testing.schedule.tasks import WatchedTask
-from tests.testing.schedule.async_programs import AsyncProgram, random_async_program
+from tests.testing.schedule.async_programs import AsyncProgram, random_async_program, random_timed_program
 
 LARGE = Budget(schedules=20_000, seconds=60)
+SMALL = Budget(schedules=1_200, seconds=60)
 
 
 def is_complete(program: AsyncProgram) -> bool:
@@ -31,6 +32,35 @@ def test_dpor_finds_exactly_the_outcomes_there_are(sg_profile: Profile) -> None:
     """On random programs with locks, events, timeouts and children its outcomes are those of all schedules."""
     programs = [random_async_program(random.Random(seed)) for seed in range(sg_profile.programs)]
     assert [program for program in programs if not is_complete(program)] == []
+
+
+def test_dpor_loses_nothing_where_time_limits_meet(sg_profile: Profile) -> None:
+    """On longer random programs with time limits its outcomes are those of all schedules, as far as those are few."""
+    programs = [random_timed_program(random.Random(seed)) for seed in range(sg_profile.programs // 2)]
+    few = [each for each in programs if Interleaver("dfs", SMALL, shrink_seconds=0).run(each.build).exhausted]
+    assert len(few) > len(programs) / 3
+    for program in few:
+        program.outcomes.clear()
+    assert [program for program in few if not is_complete(program)] == []
+
+
+def test_a_last_step_that_took_all_others_away_is_told_as_what_it_was() -> None:
+    """Where time ends two tasks at once, nobody is asked after it; other orders of that place are tried, too."""
+    assert is_complete(AsyncProgram(((("timed", "x"), ("timed", "x")), (("timed", "y"),)), set()))
+
+
+def test_the_clock_of_the_loop_is_read_before_and_after_time_passes() -> None:
+    """Who asks the loop for the time sees both that before a timer and that after it."""
+
+    def setup(s: Scenario, noted: list[str]) -> None:
+        async def look() -> None:
+            await apoint("look", "x", "r")
+            noted.append(f"{asyncio.get_running_loop().time():.0f}")
+
+        s.task("looks", look)
+        s.task("sleeps", lambda: asyncio.sleep(5))
+
+    assert outcomes(setup) == outcomes(setup, "dfs") == {("0",), ("5",)}
 
 
 def test_undeclared_locks_would_be_missed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,8 @@ class SourceDpor:
         if self._is_spoiled or track.has_blocked:
             self._is_spoiled = True
             return
-        if self._path and self._path[-1].step is None and track.steps:
+        if self._path and track.steps:
+            # Nobody was asked after it, so nothing has told it yet; what stands there is what was tried there before.
             self._path[-1].step = track.steps[len(self._path) - 1]
         causality = Causality(len(track.names), self._is_strict)
         for number in range(len(self._path)):
