@@ -48,6 +48,13 @@ def test_unknown(interleave):
 
     interleave(undecided)
 
+def test_no_verdict_is_no_proof(interleave):
+    def undecided(s):
+        correct(s)
+        s.check(lambda history: Unknown("no time"))
+
+    interleave(undecided, proof=True)
+
 def test_no_proof(interleave):
     interleave(correct, strategy="urw", schedules=5, proof=True)
 """
@@ -92,6 +99,13 @@ def test_a_correct_scenario_passes_and_can_be_proved(run: Run) -> None:
     result = run("test_mine.py::test_no_proof")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*no proof: nothing found in 5 schedules*"])
+
+
+def test_what_nobody_judged_is_not_proved(run: Run) -> None:
+    """A check that gave up on every schedule fails a test that asks for a proof, in every profile."""
+    result = run("test_mine.py::test_no_verdict_is_no_proof", "-W", "ignore")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no proof: nothing found in *; * without a verdict*"])
 
 
 def test_reports_are_left_where_they_are_wanted(run: Run, tmp_path: Path) -> None:
@@ -249,12 +263,61 @@ def test_a_replay_that_is_not_followed_warns(run: Run) -> None:
     run("test_mine.py::test_race", "--sg-replay=sg1:a@end;b@end").assert_outcomes(passed=1)
 
 
+STALE = """
+import pytest
+from test_mine import correct, scenario
+
+@pytest.mark.replay("sg1:a@UPDATE#1;b@end;a@end", "sg1:a@end;b@end")
+def test_stale(interleave):
+    interleave(correct)
+
+@pytest.mark.replay("sg1:a@UPDATE#1;b@end;a@end")
+def test_of_two(interleave):
+    def other(s):
+        s.worker("a", lambda: point("UPDATE", "rows", "w"))
+        s.worker("b", lambda: point("UPDATE", "rows", "w"))
+
+    interleave(correct)
+    interleave(other)
+
+@pytest.mark.replay("sg1:a@INSERT#1;b@INSERT#1;a@end;b@end")
+def test_locked(interleave):
+    def mended(s):
+        def insert():
+            point("take", "lock", "acq")
+            point("INSERT", "rows", "w")
+            point("give", "lock", "rel")
+
+        s.worker("a", insert)
+        s.worker("b", insert)
+
+    interleave(mended)
+"""
+
+
+def test_a_regression_that_is_not_followed_warns_here_and_fails_the_deep_profile(run: Run) -> None:
+    """A mark `replay` that names what is not there any more shows nothing, and says so, whatever else passes."""
+    run.pytester.makepyfile(test_stale="from sessionguard.core.points import point\n" + STALE)
+    result = run("test_stale.py::test_stale", "-W", "default::UserWarning")
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*NotFollowedWarning: *sg1:a@UPDATE#1*; take it out of @pytest.mark.replay*"])
+    deep = run("test_stale.py::test_stale", "--sg-profile=deep", "--sg-schedules=5")
+    deep.assert_outcomes(passed=1, errors=1)
+    deep.stdout.fnmatch_lines(["*sg1:a@UPDATE#1*could not be followed to its end*"])
+
+
+def test_a_regression_is_followed_if_one_scenario_does_or_a_lock_forbids_it(run: Run) -> None:
+    """Of two scenarios one may have its points; and a lock that keeps a worker from its place is what mended it."""
+    run.pytester.makepyfile(test_stale="from sessionguard.core.points import point\n" + STALE)
+    run("test_stale.py", "-k", "of_two or locked").assert_outcomes(passed=2)
+
+
 def test_every_search_can_leave_a_line(run: Run) -> None:
     """`--sg-outcomes` gets one line of JSON for each search, and a passing test says with -rP what was done."""
     result = run("--sg-outcomes=left/told.jsonl", "-rP", "-W", "ignore")
     lines = [json.loads(line) for line in (run.pytester.path / "left" / "told.jsonl").read_text().splitlines()]
     told = {line["test"].partition("::")[2]: line for line in lines}
-    assert set(told) == {"test_race", "test_twin", "test_unknown", "test_no_proof"}
+    assert set(told) == {"test_race", "test_twin", "test_unknown", "test_no_verdict_is_no_proof", "test_no_proof"}
     assert [told["test_race"]["ok"], told["test_race"]["judge"]] == [False, "one_row"]
     assert told["test_race"]["replay_id"] in told["test_race"]["report"]
     assert told["test_twin"]["exhausted"]

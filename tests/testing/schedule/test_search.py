@@ -14,6 +14,9 @@ from sessionguard.testing.history.model import Model
 from sessionguard.testing.schedule import Budget, Interleaver, Scenario
 from sessionguard.testing.schedule.accesses import Point
 from sessionguard.testing.schedule.budget import Meter
+from sessionguard.testing.schedule.errors import NondeterministicScenario
+from sessionguard.testing.schedule.reports.html import render_html
+from sessionguard.testing.schedule.reports.plain import plain_failure
 from sessionguard.testing.schedule.strategies.bounded import Bounded
 from sessionguard.testing.schedule.strategies.changing import ChangingPriorities
 from sessionguard.testing.schedule.strategies.strategy import Strategy
@@ -174,6 +177,34 @@ def test_random_searches_do_not_trust_declarations(strategy: str) -> None:
     assert failure.minimal.preemptions == 1
 
 
+def test_a_wrong_declaration_is_found_after_exhaustion() -> None:
+    """A few random schedules follow a search that is exhausted; what they find says that a declaration is wrong."""
+    outcome = Interleaver().run(partial(counting, declared="wrong"))
+    failure = outcome.failure
+    assert failure is not None
+    assert failure.found_by not in ("serial", "source-DPOR", "source-DPOR with real time")
+    assert (outcome.exhausted, outcome.proof) == (False, 0)
+    assert "so a declaration is wrong" in failure.render()
+    assert plain_failure(failure)["is_undeclared"]
+    assert "so a declaration is wrong" in render_html(failure)
+    told = Interleaver("random").run(partial(counting, declared="wrong")).failure
+    assert told is not None
+    assert "a declaration is wrong" not in told.render()
+
+
+def test_exhaustion_stays_said_after_the_random_schedules() -> None:
+    """They are at most twenty, or a tenth of what is left, and a search that found nothing is exhausted as before."""
+
+    def scenario(s: Scenario) -> None:
+        for name in "ab":
+            s.worker(name, partial(point, "step", "x", "w"))
+
+    outcome = Interleaver().run(scenario)
+    assert (outcome.exhausted, outcome.proof, outcome.schedules) == (True, 2, 2 + 2 + 20)
+    few = Interleaver(budget=Budget(schedules=34)).run(scenario)
+    assert (few.exhausted, few.schedules) == (True, 2 + 2 + 3)
+
+
 def test_one_budget_for_everything() -> None:
     """A scenario too large to exhaust leaves half of the schedules to the random searches, and none is too many."""
 
@@ -226,7 +257,45 @@ def test_a_verdict_that_was_not_reached_is_told() -> None:
     outcome = Interleaver().run(scenario)
     assert outcome.ok
     assert outcome.unknown == outcome.schedules
-    assert "without a verdict" in outcome.describe()
+    assert (outcome.exhausted, outcome.proof) == (False, 0)
+    assert (
+        outcome.describe()
+        == f"nothing found in {outcome.schedules} schedules, 1 workers; {outcome.unknown} without a verdict"
+    )
+
+
+def test_a_depth_first_search_refuses_what_does_not_do_the_same_each_time() -> None:
+    """The first run of a process differs from all later ones; a search that went by it would prove nothing."""
+    runs = itertools.count()
+
+    def scenario(s: Scenario) -> None:
+        # The first two are the check for just this.
+        label = "step" if next(runs) < 3 else "another step"
+        for name in "ab":
+            s.worker(name, partial(point, label, "x", "w"))
+
+    with pytest.raises(NondeterministicScenario, match=r"'step' on 'x' .* once, and before 'another step'"):
+        Interleaver("dfs").run(scenario)
+
+
+def test_serial_orders_of_many_workers_begin_with_different_ones() -> None:
+    """Of four workers not all orders are played; those that are come from the seed, and are no islands of the first."""
+
+    def firsts(seed: int) -> list[str]:
+        orders: list[str] = []
+
+        def scenario(s: Scenario) -> None:
+            for name in "abcd":
+                s.worker(name, partial(point, "step", "x", "w"))
+            s.check(lambda history: orders.append("".join("abcd"[step.worker] for step in s.steps)))
+
+        assert Interleaver("serial", seed=seed).run(scenario).schedules == 6
+        return orders[-6:]
+
+    assert firsts(1) == firsts(1) != firsts(2)
+    assert firsts(1)[:2] == ["abcd", "dcba"]
+    assert len(set(firsts(1))) == 6
+    assert len({order[0] for order in firsts(1)}) > 2
 
 
 def played(strategy: Strategy, program: Program, rounds: int) -> Counter[object]:

@@ -41,10 +41,12 @@ class Interleave:
     outcomes: Path | None = None
     """The file to which each outcome adds a line."""
     needs_verdicts: bool = False
-    """Whether a check that gave up fails the test."""
+    """Whether a check that gave up fails the test, and a regression that cannot be followed any more."""
     tell: Callable[[str], None] = lambda line: None
     """Told what each search that found nothing did."""
     done: list[Outcome] = field(factory=list)
+    _was_followed: dict[str, bool] = field(factory=dict, init=False)
+    """Of each of the regressions that were run, whether anything that was raced has its schedule."""
 
     def __call__(
         self,
@@ -58,7 +60,7 @@ class Interleave:
         """Give what was found, which is nothing: a schedule that goes wrong fails the test.
 
         `schedules` and `seconds` change the budget, `settings` are further fields of `Interleaver`. With `proof` the
-        test fails also when some schedules at the declared points were left.
+        test fails also when some schedules at the declared points were left, or have no verdict.
         """
         __tracebackhide__ = True
         budget = self.interleaver.budget
@@ -67,21 +69,30 @@ class Interleave:
         if self.replay is not None:
             return self._judge(search, scenario, search.run(scenario, replay=self.replay))
         for schedule in self.regressions:
-            self._judge(search, scenario, search.run(scenario, replay=schedule))
+            outcome = self._judge(search, scenario, search.run(scenario, replay=schedule))
+            self._was_followed[schedule] = self._was_followed.get(schedule, False) or _has_followed(outcome)
         outcome = self._judge(search, scenario, search.run(scenario))
         if proof and not outcome.exhausted:
             pytest.fail(f"no proof: {outcome.describe()}", pytrace=False)
         return outcome
 
     def finish(self) -> None:
-        """Warn if a schedule was to be replayed, and nothing that was raced has it any more."""
+        """Warn of each schedule that was to be repeated, and that nothing that was raced has any more.
+
+        Where the mark `replay` names it, that fails the test at the deep profile.
+        """
         if self.replay is not None and self.done and not any(map(_has_followed, self.done)):
-            warnings.warn(
-                f"{self.test} passed, but {self.replay} could not be followed to its end: what it names is not there "
-                "any more, so nothing is shown; run the test without --sg-replay",
-                NotFollowedWarning,
-                stacklevel=1,
-            )
+            self._warn(f"{_not_followed(self.test, self.replay)}; run the test without --sg-replay")
+        for schedule, was_followed in self._was_followed.items():
+            if was_followed:
+                continue
+            told = f"{_not_followed(self.test, schedule)}; take it out of @pytest.mark.replay, or write a new one"
+            if self.needs_verdicts:
+                pytest.fail(told, pytrace=False)
+            self._warn(told)
+
+    def _warn(self, told: str) -> None:
+        warnings.warn(told, NotFollowedWarning, stacklevel=1)
 
     def _judge(self, search: Interleaver, scenario: ScenarioFunction, outcome: Outcome) -> Outcome:
         __tracebackhide__ = True
@@ -164,6 +175,13 @@ def _regressions(node: pytest.Item) -> list[str]:
     if any(mark.kwargs or not mark.args for mark in marks) or not all(isinstance(each, str) for each in ids):
         raise pytest.UsageError("write @pytest.mark.replay('sg1:...'), with one id that a report printed, or several")
     return ids
+
+
+def _not_followed(test: str, schedule: str) -> str:
+    return (
+        f"{test} passed, but {schedule} could not be followed to its end: what it names is not there any more, "
+        "so nothing is shown"
+    )
 
 
 def _has_followed(outcome: Outcome) -> bool:

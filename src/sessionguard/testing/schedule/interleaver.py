@@ -22,7 +22,8 @@ class Interleaver:
     """Runs a scenario in many orders. The same seed and scenario give the same search.
 
     `strategy` is "auto" (serial, then source-DPOR until it is exhausted or has used half of the budget, then random
-    walks in turns), or one of them: "serial", "dpor", "dfs", "random", "urw", "pos", "pct2", "pct3", "pct4".
+    walks in turns, a few of them also after exhaustion), or one of them: "serial", "dpor", "dfs", "random", "urw",
+    "pos", "pct2", "pct3", "pct4".
     """
 
     strategy: str = "auto"
@@ -63,12 +64,12 @@ class Interleaver:
             raise _no_points()
         failure = None
         if found is not None:
-            failure = self._failure(stage, found, meter.schedules, portfolio.found_by)
+            failure = self._failure(stage, found, meter.schedules, portfolio)
         return Outcome(
             ok=found is None,
             schedules=meter.schedules,
-            exhausted=portfolio.is_exhausted and self.loop == VIRTUAL,
-            proof=portfolio.proof,
+            exhausted=found is None and portfolio.is_exhausted and self.loop == VIRTUAL,
+            proof=portfolio.proof if found is None else 0,
             failure=failure,
             workers=workers,
             seconds=meter.seconds,
@@ -77,7 +78,7 @@ class Interleaver:
             has_blocked=portfolio.has_blocked,
         )
 
-    def _failure(self, stage: Stage, found: Execution, schedules: int, found_by: str) -> Failure:
+    def _failure(self, stage: Stage, found: Execution, schedules: int, portfolio: Portfolio) -> Failure:
         if stage.is_decided and not found.has_blocked:
             repeat(stage, found)
         minimal = Shrinker(stage, found, self.shrink_seconds, self.seed).shrink()
@@ -87,7 +88,8 @@ class Interleaver:
             minimal=minimal.execution,
             replay_id=str(name),
             schedules=schedules,
-            found_by=found_by,
+            found_by=portfolio.found_by,
+            is_undeclared=portfolio.is_complete,
             seed=self.seed,
             replayed=_try_twice(stage, name, minimal),
             passing=_nearest_passing(stage, name),

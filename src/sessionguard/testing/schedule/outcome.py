@@ -27,6 +27,8 @@ class Failure:
     """How often the small one failed again, and of how many times."""
     passing: Execution | None = None
     """The same without one of its interruptions, which goes well."""
+    is_undeclared: bool = False
+    """Whether all schedules at the declared points had gone well before: so some declaration is wrong or missing."""
     options: str = ""
     """What a command line must say beside the id, so that the same points are seen."""
 
@@ -68,7 +70,7 @@ class Outcome:
     """Whether nothing was found. Only together with `exhausted` does it say that there is nothing."""
     schedules: int
     exhausted: bool
-    """Whether all schedules at the declared points were explored, of these workers, without faults."""
+    """Whether all schedules at the declared points were explored and judged, of these workers, without faults."""
     failure: Failure | None = None
     proof: int = 0
     """If exhausted: how many schedules there are that can come out differently."""
@@ -90,9 +92,8 @@ class Outcome:
         if self.exhausted:
             line = f"all schedules at the declared points ({self.proof} kinds), {self.workers} workers, no faults"
         else:
-            line = f"nothing found in {self.schedules} schedules, {self.workers} workers; there are more"
-        if self.unknown:
-            line += f"; {self.unknown} without a verdict"
+            line = f"nothing found in {self.schedules} schedules, {self.workers} workers"
+            line += f"; {self.unknown} without a verdict" if self.unknown else "; there are more"
         if self.has_blocked:
             line += "; a worker waited for something that is no declared point"
         return line

@@ -21,6 +21,10 @@ from sessionguard.testing.schedule.strategies.weighted import UniformWalk
 _SHARE_OF_DPOR: Final = 0.5
 """Of what is left: a scenario too large to exhaust leaves half of the budget to the random searches."""
 
+_AFTERWARDS: Final = (0.1, 200)
+"""The share of what is left, of no more than so many schedules, for the random searches once nothing is left: they
+believe no declaration, so what they find then says that one is wrong."""
+
 RANDOM: Final[dict[str, Callable[[int], Strategy]]] = {
     "urw": UniformWalk,
     "pos": PartialOrderSampling,
@@ -39,9 +43,6 @@ class Portfolio:
     meter: Meter
     seed: int
     strategy: str = "auto"
-    is_exhausted: bool = False
-    proof: int = 0
-    """How many schedules the search that is exhausted ran: one of each kind."""
     found_by: str = ""
     counts: dict[str, int] = field(factory=dict)
     """How many schedules each search ran."""
@@ -53,6 +54,25 @@ class Portfolio:
     is_interleaved: bool = False
     """Whether any worker ever came to a point."""
     _has_operations: bool = False
+    _finished_by: str = ""
+    """The search that has nothing left."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a search at the declared points had nothing left."""
+        return bool(self._finished_by)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether that is a proof, if nothing was found."""
+        # A worker that waited for something undeclared ran beside another one: not all was decided here. Faults can
+        # come between points as well. And what nobody judged is not shown.
+        return self.is_complete and not (self.has_blocked or self.has_faults or self.unknown)
+
+    @property
+    def proof(self) -> int:
+        """How many schedules the search that is exhausted ran: one of each kind."""
+        return self.counts.get(self._finished_by, 0) if self.is_exhausted else 0
 
     def run(self, workers: int) -> Execution | None:
         """Give the first failing schedule, or None.
@@ -62,45 +82,42 @@ class Portfolio:
         """
         if self.strategy not in NAMES:
             raise InvalidArgumentError("strategy", self.strategy, f"give one of {', '.join(NAMES)}")
-        for strategy, share in self._plan(workers):
-            if self.is_exhausted:
-                return None
-            found = search(self.stage, strategy, self.meter.part(share), seen=self._watch(strategy))
+        for strategy, meter in self._plan(workers):
+            found = search(self.stage, strategy, meter, seen=self._watch(strategy))
             if found is not None:
                 self.found_by = strategy.name
                 return found
         return None
 
-    def _plan(self, workers: int) -> Iterator[tuple[Strategy, float]]:
+    def _plan(self, workers: int) -> Iterator[tuple[Strategy, Meter]]:
         chosen = self.strategy
         if chosen in ("auto", "serial"):
-            yield Serial(workers), 1.0
+            yield Serial(workers, self.seed), self.meter.part(1.0)
         if chosen in ("auto", "dpor"):
             yield from self._proofs(_SHARE_OF_DPOR if chosen == "auto" else 1.0)
         if chosen == "dfs":
             exhaustive = Bounded()
-            yield exhaustive, 1.0
+            yield exhaustive, self.meter.part(1.0)
             self._settle(exhaustive)
         if chosen in ("auto", "random"):
-            yield Turns([make(self.seed) for make in RANDOM.values()]), 1.0
+            left = self.meter.part(*_AFTERWARDS) if self.is_complete else self.meter.part(1.0)
+            yield Turns([make(self.seed) for make in RANDOM.values()]), left
         elif chosen in RANDOM:
-            yield RANDOM[chosen](self.seed), 1.0
+            yield RANDOM[chosen](self.seed), self.meter.part(1.0)
 
-    def _proofs(self, share: float) -> Iterator[tuple[Strategy, float]]:
+    def _proofs(self, share: float) -> Iterator[tuple[Strategy, Meter]]:
         """First what the accesses tell apart; if a history was recorded, then also the orders of its operations."""
         data = SourceDpor()
-        yield data, share
+        yield data, self.meter.part(share)
         if data.is_exhausted and self._has_operations:
             strict = SourceDpor(is_strict=True)
-            yield strict, share
+            yield strict, self.meter.part(share)
             data = strict
         self._settle(data)
 
     def _settle(self, strategy: Strategy) -> None:
-        # A worker that waited for something undeclared ran beside another one: not all was decided here. And faults can
-        # come between points as well.
-        self.is_exhausted = strategy.is_exhausted and not self.has_blocked and not self.has_faults
-        self.proof = self.counts.get(strategy.name, 0) if self.is_exhausted else 0
+        if strategy.is_exhausted and not self.has_blocked and not self.has_faults:
+            self._finished_by = strategy.name
 
     def _watch(self, strategy: Strategy) -> Callable[[Execution], None]:
         def watch(execution: Execution) -> None:

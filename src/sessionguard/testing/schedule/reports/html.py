@@ -4,7 +4,8 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from sessionguard.testing.schedule.reports.drawing import drawing
-from sessionguard.testing.schedule.reports.text import heading, reproduction, table
+from sessionguard.testing.schedule.reports.reproducing import reproduction
+from sessionguard.testing.schedule.reports.text import UNDECLARED, heading, table
 
 if TYPE_CHECKING:
     from sessionguard.testing.schedule.outcome import Failure
@@ -32,6 +33,8 @@ def render_html(failure: "Failure") -> str:
         f"<pre>{escape(chr(10).join(table(failure.minimal, failure.verdict.message)))}</pre>",
         f"<p>Repeat it: <code>{escape(reproduction(failure.replay_id, failure.options))}</code></p>",
     ]
+    if failure.is_undeclared:
+        parts.append(f"<p>{escape(UNDECLARED)}</p>")
     if failure.passing is not None:
         parts.append("<p>Without one of its interruptions it goes well:</p>")
         parts.append(f"<pre>{escape(chr(10).join(table(failure.passing)))}</pre>")

@@ -23,6 +23,7 @@ def plain_failure(failure: "Failure") -> dict[str, Any]:
         "schedules": failure.schedules,
         "found_by": failure.found_by,
         "seed": failure.seed,
+        "is_undeclared": failure.is_undeclared,
         "replayed": list(failure.replayed),
         "found": plain_execution(failure.schedule),
         "minimal": plain_execution(failure.minimal),

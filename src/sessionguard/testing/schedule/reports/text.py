@@ -1,11 +1,10 @@
 """The report for a terminal: one column for each worker, in the order in which it happened, and how to repeat it."""
 
-import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sessionguard.testing.schedule.execution import Execution
+from sessionguard.testing.schedule.reports.reproducing import reproduction
 from sessionguard.testing.schedule.reports.rows import Row, rows_of
 
 if TYPE_CHECKING:
@@ -19,6 +18,10 @@ _HEADINGS: Final = {
     "hung": "HANG",
     "endless": "NO END",
 }
+UNDECLARED: Final = (
+    "all schedules that the declared points tell apart went well, so a declaration is wrong: "
+    "an access has no point, or a point names another resource or mode"
+)
 _PREEMPTED: Final = "~~~ preempted ~~~"
 
 
@@ -26,6 +29,8 @@ def render(failure: "Failure") -> str:
     """Give the whole report."""
     lines = [heading(failure), *table(failure.minimal, failure.verdict.message)]
     lines.append(f"  reproduce: {reproduction(failure.replay_id, failure.options)}")
+    if failure.is_undeclared:
+        lines.append(f"  {UNDECLARED}")
     if failure.verdict.frames:
         lines += ["  raised here (most recent call last):", *(f"  {line}" for line in failure.verdict.frames)]
     verdict = failure.verdict.verdict
@@ -68,19 +73,6 @@ def table(execution: Execution, message: str = "") -> list[str]:
     if message and rows:
         lines[-1] += f"  <-- {message}"
     return lines
-
-
-def reproduction(replay_id: str, options: str = "") -> str:
-    """Give the command that repeats the schedule, with the further options that it needs."""
-    # The variable is also seen by programs that a test starts; those are no tests.
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0] if "pytest" in sys.modules else ""
-    quoted = "'" + replay_id.replace("'", "'\\''") + "'"
-    more = f" {options}" if options else ""
-    return f"pytest {_shell_quoted(test)} --sg-replay={quoted}{more}" if test else f"replay={quoted}"
-
-
-def _shell_quoted(test: str) -> str:
-    return test if test.replace("/", "").replace("::", "").replace(".", "").isidentifier() else f"'{test}'"
 
 
 def _cells(row: Row, columns: Sequence[int]) -> list[str]:
