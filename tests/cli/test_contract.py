@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from sessionguard.cli import contract, pytesting
 from sessionguard.cli.__main__ import main
 from sessionguard.testing import Capabilities, StoreContract
 from sessionguard.testing.contracts.catalogue import CASES
+
+PLANTED_ORDERS = Path(__file__).parents[1] / "contract" / "planted_orders.py"
 
 STORES = """
 from sessionguard.stores.memory import MemoryStore
@@ -89,9 +92,34 @@ def test_a_wrong_store_is_told_what_it_does_not_show(contract_of: Run) -> None:
     assert "FAILED  the_first_reason_stays [blocking]\n  Ending an ended session is refused" in done.stdout
     assert re.search(r"At index 0 diff: <Outcome.DONE", done.stdout)
     assert re.search(r"\(ending\.py:\d+\)", done.stdout)
-    assert "contract shop:TheLastReasonWins -k 'the_first_reason_stays and blocking' --traceback\n" in done.stdout
-    again = contract_of("shop:TheLastReasonWins", "--per-process", "-k", "first_reason and blocking", "--traceback")
-    assert "def the_first_reason_stays(s: Stage)" in again.stdout
+    assert "def the_first_reason_stays(s: Stage)" in contract_of(*hinted(done.stdout, "start with the first")).stdout
+
+
+def hinted(report: str, told: str) -> list[str]:
+    """Give the arguments of the first command that stands after this in a report."""
+    line = re.search(f"{told}: (.*)", report)
+    assert line is not None, report
+    program, command, *arguments = shlex.split(line[1])
+    assert (program, command) == ("sessionguard", "contract")
+    return arguments
+
+
+def test_a_hint_keeps_what_was_said_about_the_store(contract_of: Run) -> None:
+    """The command for the first failure judges the same store in the same way, and only that case in that mode."""
+    said = ["--without", "durable,locks", "--per-process", "--yields", "ops", "--profile", "deep", "--seed", "3"]
+    done = contract_of("shop:TheLastReasonWins", *said, "-k", "first_reason")
+    chosen = ["-k", "test_the_first_reason_stays[blocking]", "--traceback"]
+    assert hinted(done.stdout, "start with the first") == ["shop:TheLastReasonWins", *said, *chosen]
+
+
+def test_a_race_is_repeated_by_the_line_that_it_prints(contract_of: Run, project: Path) -> None:
+    """What stands behind `reproduce:` can be typed as it is, and plays the one schedule of that case and mode."""
+    (project / "planted.py").write_text(PLANTED_ORDERS.read_text("utf-8"), encoding="utf-8")
+    done = contract_of("planted:LosesUpdates", "--per-process", "-k", "test_saves_meet_saves")
+    again = contract_of(*hinted(done.stdout, "reproduce"), "--json")
+    (case,) = json.loads(again.stdout)["cases"]
+    assert (case["case"], case["mode"], case["status"]) == ("saves_meet_saves", "interleaved", "fail")
+    assert "schedule 1, by replay" in case["reason"]
 
 
 def test_machines_are_told_as_json_and_junit(contract_of: Run, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from sessionguard.cli import status
 from sessionguard.cli.failure import CommandError
 from sessionguard.cli.output import print_json, visible
 from sessionguard.cli.pytesting import Listener, NothingThereError, require_testing, run_pytest
+from sessionguard.cli.repeating import one_case
 
 if TYPE_CHECKING:
     import pytest
@@ -130,7 +131,7 @@ def run(arguments: Namespace) -> int:
         print()
         print("\n".join(visible(line) for line in render(judged.verdicts).splitlines()), end="")
         print(f" in {time.monotonic() - began:.1f} s")
-        judged.advise(arguments.factory)
+        judged.advise(arguments)
     return status.FAILED if judged.failed else status.OK
 
 
@@ -139,6 +140,7 @@ def _play(arguments: Namespace, judged: "_Judged", folder: Path) -> None:
 
     from sessionguard.testing.contracts.factory import Factory, new_place
     from sessionguard.testing.naming import load
+    from sessionguard.testing.schedule.reports.reproducing import repeated_by
 
     # As `python -m` does: what somebody works on lies here and is often not installed.
     sys.path.insert(0, str(Path.cwd()))
@@ -153,7 +155,12 @@ def _play(arguments: Namespace, judged: "_Judged", folder: Path) -> None:
         TEST_FILE.format(capabilities=capabilities, yields=arguments.yields, kind=kind, factory=arguments.factory),
         encoding="utf-8",
     )
-    run_pytest(_pytest_arguments(arguments, folder, test), judged.listener, is_isolated=True)
+
+    def again(node: str, replay: str) -> str:
+        return one_case(arguments, *_case_of(node), "--replay", replay)
+
+    with repeated_by(again):
+        run_pytest(_pytest_arguments(arguments, folder, test), judged.listener, is_isolated=True)
 
 
 def _capabilities(arguments: Namespace) -> "Capabilities":
@@ -219,12 +226,11 @@ class _Judged:
             print(line, file=self._out, flush=True)
         self._subject = []
 
-    def advise(self, factory: str) -> None:
+    def advise(self, arguments: Namespace) -> None:
         """Say how to go on with what failed."""
         if self.failed:
             first = self.failed[0]
-            chosen = f"{first.case} and {first.mode}" if first.mode else first.case
-            print(f"start with the first: sessionguard contract {visible(factory)} -k '{chosen}' --traceback")
+            print(f"start with the first: {one_case(arguments, first.case, first.mode, '--traceback')}")
 
     def _hear(self, report: "pytest.TestReport") -> None:
         from sessionguard.testing import Verdict
