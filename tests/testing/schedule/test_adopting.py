@@ -1,14 +1,18 @@
 """Locks and conditions of foreign code under the scheduler."""
 
 import queue
+import random
 import threading
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from sessionguard.core.points import point
+from sessionguard.testing import Profile
 from sessionguard.testing.history import History
 from sessionguard.testing.schedule import Budget, Interleaver, Patience, Scenario
+from tests.testing.schedule.locking_programs import random_locking_program
 
 EXHAUSTIVE = Interleaver("dfs", Budget(schedules=20_000, seconds=60))
 BOTH = pytest.mark.parametrize("strategy", ["dfs", "dpor"])
@@ -198,3 +202,161 @@ def test_the_real_locks_are_back_afterwards() -> None:
     assert EXHAUSTIVE.run(scenario).ok
     assert (shelf.lock, shelf.changed) == real
     assert not shelf.lock.locked()
+
+
+def test_dpor_finds_exactly_the_outcomes_there_are(sg_profile: Profile) -> None:
+    """On random programs with adopted locks and conditions its outcomes are those of all schedules."""
+    programs = [random_locking_program(random.Random(seed)) for seed in range(sg_profile.programs)]
+    dfs = Interleaver("dfs", Budget(schedules=500, seconds=60), shrink_seconds=0)
+    few = [program for program in programs if dfs.run(program.build).exhausted]
+    assert len(few) > len(programs) / 3
+    lost = []
+    for program in few:
+        expected = set(program.outcomes)
+        program.outcomes.clear()
+        assert search("dpor").run(program.build).exhausted
+        if program.outcomes != expected:
+            lost.append(program)
+    assert lost == []
+
+
+Played = Callable[[Shelf], object]
+
+
+def told_by(strategy: str, lock: Callable[[], object], *played: Played, held: int = 0) -> set[tuple[object, ...]]:
+    """Give what the workers were told, or what error they met, in every schedule; the lock may be held before it."""
+    seen = set()
+
+    def scenario(s: Scenario) -> None:
+        shelf = Shelf(lock())
+        for _ in range(held):
+            shelf.lock.acquire()
+        s.adopt(shelf)
+        told: list[object] = [None] * len(played)
+
+        def play(number: int) -> None:
+            point("begin", f"w{number}", "r")
+            try:
+                told[number] = played[number](shelf)
+            except RuntimeError as error:
+                told[number] = str(error)
+
+        for number in range(len(played)):
+            s.worker(f"w{number}", partial(play, number))
+        s.check(lambda history: seen.add(tuple(told)))
+
+    outcome = search(strategy).run(scenario)
+    assert outcome.exhausted, outcome.failure and outcome.failure.render()
+    return seen
+
+
+@BOTH
+def test_a_wait_with_a_limit_is_notified_or_not(strategy: str) -> None:
+    """Both ends of a timed wait are explored: notified in time, and too late."""
+
+    def wait(shelf: Shelf) -> bool:
+        with shelf.changed:
+            return shelf.changed.wait(1.0)
+
+    def notify(shelf: Shelf) -> None:
+        with shelf.changed:
+            shelf.changed.notify()
+
+    assert told_by(strategy, threading.Lock, wait, notify) == {(True, None), (False, None)}
+
+
+@BOTH
+def test_a_lock_may_be_given_back_by_another_thread(strategy: str) -> None:
+    """As with a real `Lock`: it is free afterwards, and giving back a free one is an error."""
+
+    def give_back(shelf: Shelf) -> bool:
+        shelf.lock.release()
+        return shelf.lock.locked()
+
+    met = told_by(strategy, threading.Lock, lambda shelf: shelf.lock.acquire(), give_back)
+    assert met == {(True, False), (True, "release unlocked lock")}
+
+
+@BOTH
+def test_a_lock_that_is_held_when_adopted_is_held(strategy: str) -> None:
+    """Who wants a gate that was closed before the race waits until another opens it."""
+
+    def give_back(shelf: Shelf) -> str:
+        shelf.lock.release()
+        return "opened"
+
+    assert told_by(strategy, threading.Lock, lambda shelf: shelf.lock.acquire(), give_back, held=1) == {
+        (True, "opened")
+    }
+
+
+@BOTH
+def test_a_lock_of_another_thread_is_not_given_back(strategy: str) -> None:
+    """As with a real `RLock`, however deep it was held when it was adopted."""
+    met = told_by(strategy, threading.RLock, lambda shelf: shelf.lock.release(), lambda shelf: None, held=2)
+    assert met == {("cannot release un-acquired lock", None)}
+
+
+@BOTH
+def test_a_wait_gives_back_every_level(strategy: str) -> None:
+    """Who waits inside of two blocks of one condition lets others in, and has both levels again when it goes on."""
+
+    def wait(shelf: Shelf) -> int:
+        with shelf.changed:
+            with shelf.changed:
+                while not shelf.rows:
+                    shelf.changed.wait()
+            return len(shelf.rows)
+
+    def notify(shelf: Shelf) -> None:
+        with shelf.changed:
+            shelf.rows.append("row")
+            shelf.changed.notify_all()
+
+    assert told_by(strategy, threading.Lock, wait, notify) == {(1, None)}
+
+
+@pytest.mark.parametrize("call, error", [("wait", "cannot wait"), ("notify", "cannot notify")])
+def test_a_condition_is_used_with_its_lock(call: str, error: str) -> None:
+    """Without the lock waiting and notifying are errors, as with a real condition."""
+    assert told_by("dpor", threading.Lock, lambda shelf: getattr(shelf.changed, call)()) == {
+        (f"{error} on un-acquired lock",)
+    }
+
+
+def test_two_owners_of_one_kind_have_two_locks() -> None:
+    """Who has the lock of one shelf keeps nobody from that of another."""
+
+    def scenario(s: Scenario) -> None:
+        shelves = [Shelf(threading.Lock()) for _ in range(2)]
+        s.adopt(*shelves)
+
+        def leave_one_and_use_other() -> None:
+            shelves[0].lock.acquire()
+            shelves[1].add("row")
+
+        s.worker("a", leave_one_and_use_other)
+
+    assert search("dfs").run(scenario).exhausted
+
+
+def test_a_worker_that_gives_up_leaves_its_locks_free() -> None:
+    """A schedule that ends in a deadlock leaves no lock taken: not where a worker held it, waited, or gave it back."""
+    shelf = Shelf(threading.Lock())
+
+    def scenario(s: Scenario) -> None:
+        s.adopt(shelf)
+
+        def wait() -> None:
+            with shelf.lock, shelf.changed:
+                shelf.changed.wait()
+
+        s.worker("waits", wait)
+        s.worker("wants", partial(shelf.add, "row"))
+
+    real = shelf.changed._lock  # type: ignore[attr-defined]
+    failure = search("dfs").run(scenario).failure
+    assert failure is not None
+    assert failure.verdict.reason == "deadlock"
+    assert shelf.lock.acquire(blocking=False)
+    assert real.acquire(blocking=False)

@@ -7,14 +7,18 @@ may end at any time.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from sessionguard.core import points
+from sessionguard.testing.schedule.pool import Abandoned
 
 _LOCK: Final = type(threading.Lock())
 _RLOCK: Final = type(threading.RLock())
+_SOMEBODY: Final = -1
+"""Who has a lock that was taken before it was adopted; no thread has that number."""
 
 
 class Holding(Protocol):
@@ -26,23 +30,32 @@ class Holding(Protocol):
     def let_go(self, resource: Hashable) -> None:
         """Note that it is free."""
 
+    def touch(self, label: str, resource: Hashable) -> None:
+        """Note that the step under way changes it."""
+
 
 class AdoptedLock:
-    """Stands for a `Lock` or an `RLock`."""
+    """Stands for a `Lock` or an `RLock`, in the state that it has."""
 
     def __init__(self, name: str, real: Any, holding: Holding) -> None:
         self.name, self._real, self._holding = name, real, holding
         self._is_reentrant = isinstance(real, _RLOCK)
-        self._owner: int | None = None
-        self._depth = 0
+        self._owner, self._depth = _holder(real)
+        self._real_depth = self._depth
+        self._forgiven: Counter[int] = Counter()
+        """By thread: how many releases of it to pass over, since it unwinds out of a wait."""
+
+    @property
+    def depth(self) -> int:
+        """How often it is taken; 0 if it is free."""
+        return self._depth
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take it as the real one is taken."""
-        me = threading.get_ident()
-        if self._is_reentrant and self._owner == me:
+        if self._is_reentrant and self._owner == threading.get_ident():
             self._depth += 1
             return True
-        if blocking:
+        if blocking and timeout != 0:
             points.point("take", self.name, "acq")
             taken = bool(self._real.acquire())
         else:
@@ -51,31 +64,65 @@ class AdoptedLock:
             if taken:
                 self._holding.hold(self.name)
         if taken:
-            self._owner, self._depth = me, 1
+            self._owner, self._depth, self._real_depth = threading.get_ident(), 1, 1
         return taken
 
     def release(self) -> None:
-        """Give it back. A worker that unwinds may no longer have it."""
-        if self._owner != threading.get_ident():
-            if self._owner is None:
-                raise RuntimeError("release of a lock that nobody holds")
-            return
-        self._depth -= 1
-        if self._depth == 0:
+        """Give it back. A `Lock` may be given back by a thread that did not take it, as the real one."""
+        me = threading.get_ident()
+        if self._forgiven[me]:
+            self._forgiven[me] -= 1
+        elif self._is_reentrant and self._owner != me:
+            raise RuntimeError("cannot release un-acquired lock")
+        elif self._is_reentrant and self._depth > 1:
+            self._depth -= 1
+        else:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Let it be free, however often it was taken."""
+        try:
             points.point("give back", self.name, "rel")
-            self._owner = None
-            self._real.release()
+        except BaseException:
+            if self._owner == threading.get_ident():  # It unwinds here, and nobody else will do it.
+                self._free()
+            raise
+        if not self._depth:
+            # A moment later it might be: what is taken next need not come after this.
+            self._holding.touch("give back in vain", self.name)
+            raise RuntimeError("release unlocked lock")
+        self._free()
+
+    def take_again(self, depth: int) -> None:
+        """Take it as often as it was given back."""
+        self.acquire()
+        self._depth = depth
+
+    def forgive(self, depth: int) -> None:
+        """Let the thread that unwinds, and does not have it, give it back as often in vain."""
+        self._forgiven[threading.get_ident()] += depth
+
+    def is_owned(self) -> bool:
+        """Whether a condition on it may be used: this thread has an `RLock`, or anyone has a `Lock`."""
+        if self._owner == threading.get_ident():
+            return True
+        return not self._is_reentrant and self.locked()
 
     def locked(self) -> bool:
         """Whether someone has it."""
         points.point("look", self.name, "r")
-        return self._owner is not None
+        return self._depth > 0
 
     def __enter__(self) -> bool:
         return self.acquire()
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+    def _free(self) -> None:
+        self._owner, self._depth = None, 0
+        for _ in range(self._real_depth):
+            self._real.release()
 
 
 class AdoptedCondition:
@@ -88,21 +135,39 @@ class AdoptedCondition:
         self.acquire, self.release = lock.acquire, lock.release
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Give the lock back, wait to be notified, take it again. With a time limit that may end at any time."""
+        """Give the lock back, wait to be notified, take it again. With a time limit that may end at any time.
+
+        Raises:
+            RuntimeError: nobody has the lock.
+        """
+        if not self._lock.is_owned():
+            raise RuntimeError("cannot wait on un-acquired lock")
         self._count += 1
         ticket = (self._name, self._count)
         self._waiting.append(ticket)
-        self._holding.hold(ticket, by_nobody=True)
-        self._lock.release()
+        self._holding.touch("wait begins", self._name)
+        if timeout is None:
+            self._holding.hold(ticket, by_nobody=True)
+        depth = self._lock.depth
+        try:
+            self._lock.give_back()
+            is_notified = self._sleep(ticket, timeout)
+            self._lock.take_again(depth)
+        except Abandoned:
+            self._lock.forgive(depth)
+            raise
+        return is_notified
+
+    def _sleep(self, ticket: Hashable, timeout: float | None) -> bool:
         if timeout is None:
             points.point("wait", ticket, "acq")
-        else:
-            points.point("wait a while", ticket, "w")
-        self._holding.let_go(ticket)
+            self._holding.let_go(ticket)
+            return True
+        # An access to the condition: whether the notification or the end of the wait came first is all that matters.
+        points.point("wait a while", self._name, "w")
         is_notified = ticket not in self._waiting
         with suppress(ValueError):
             self._waiting.remove(ticket)
-        self._lock.acquire()
         return is_notified
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
@@ -113,7 +178,13 @@ class AdoptedCondition:
         return result
 
     def notify(self, n: int = 1) -> None:
-        """Wake so many of those who wait."""
+        """Wake so many of those who wait.
+
+        Raises:
+            RuntimeError: nobody has the lock.
+        """
+        if not self._lock.is_owned():
+            raise RuntimeError("cannot notify on un-acquired lock")
         points.point("notify", self._name, "w")
         for ticket in self._waiting[:n]:
             self._waiting.remove(ticket)
@@ -137,21 +208,33 @@ class Adoption:
         self._holding = holding
         self._replaced: list[tuple[Any, str, Any]] = []
         self._stand_ins: dict[int, Any] = {}
+        self._names: Counter[str] = Counter()
 
     def adopt(self, owner: Any) -> None:
         """Replace every lock and condition among the attributes of `owner`, an object or a module."""
-        prefix = getattr(owner, "__name__", type(owner).__name__)
+        prefix = self._named(getattr(owner, "__name__", type(owner).__name__))
         for attribute, real in list(_attributes(owner)):
             stand_in = self._stand_in(f"{prefix}.{attribute}", real)
             if stand_in is not None:
                 self._replaced.append((owner, attribute, real))
                 setattr(owner, attribute, stand_in)
 
+    def begin(self) -> None:
+        """Note which of them are held already, before the first worker runs."""
+        for stand_in in self._stand_ins.values():
+            if isinstance(stand_in, AdoptedLock) and stand_in.depth:
+                self._holding.hold(stand_in.name, by_nobody=True)
+
     def undo(self) -> None:
         """Put the real ones back."""
         for owner, attribute, real in reversed(self._replaced):
             setattr(owner, attribute, real)
         self._replaced.clear()
+
+    def _named(self, prefix: str) -> str:
+        """Tell a second owner of that name from the first: their locks are two."""
+        self._names[prefix] += 1
+        return prefix if self._names[prefix] == 1 else f"{prefix} {self._names[prefix]}"
 
     def _stand_in(self, name: str, real: Any) -> Any:
         if id(real) in self._stand_ins:  # One lock under two names, or inside a condition, stays one lock.
@@ -160,11 +243,34 @@ class Adoption:
             made: Any = AdoptedLock(name, real, self._holding)
         elif isinstance(real, threading.Condition):
             lock = self._stand_in(f"{name}.lock", real._lock)  # type: ignore[attr-defined]
+            if lock is None:  # Its lock is of a kind of its own, which is left alone.
+                return None
             made = AdoptedCondition(name, lock, self._holding)
         else:
             return None
         self._stand_ins[id(real)] = made
         return made
+
+
+def _holder(real: Any) -> tuple[int | None, int]:
+    """Give who has a real lock and how often it is taken; of a `Lock`, and of others' locks, only that it is taken."""
+    if isinstance(real, _RLOCK) and real._is_owned():  # type: ignore[attr-defined]
+        return threading.get_ident(), _levels(real)
+    if real.acquire(False):
+        real.release()
+        return None, 0
+    return _SOMEBODY, 1
+
+
+def _levels(real: Any) -> int:
+    """Give how often this thread has taken an `RLock` that it has."""
+    depth = 0
+    while real._is_owned():
+        real.release()
+        depth += 1
+    for _ in range(depth):
+        real.acquire()
+    return depth
 
 
 def _attributes(owner: Any) -> Iterator[tuple[str, Any]]:

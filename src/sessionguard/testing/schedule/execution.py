@@ -100,6 +100,7 @@ class Stage:
             raise MisuseError("the scenario has no workers; call s.worker, s.task or s.process in it")
         track = Track([worker.name for worker in scenario.workers], choice, self._engines.setting.step_limit)
         scenario.track, track.show = track, scenario.shown
+        scenario.adoption.begin()
         done = Execution(track, scenario.history, scenario.workers, has_faults=scenario.has_faults)
         try:
             run = self._play(scenario, track)

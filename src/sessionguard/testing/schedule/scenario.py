@@ -11,7 +11,7 @@ from attrs import field, frozen
 from sessionguard.core.points import apoint, point
 from sessionguard.errors import MisuseError
 from sessionguard.testing.history import History, Recording, Verdict
-from sessionguard.testing.schedule.accesses import CLOCK, OPERATIONS, RETURN
+from sessionguard.testing.schedule.accesses import CLOCK, OPERATIONS, RETURN, Point
 from sessionguard.testing.schedule.adopting import Adoption
 from sessionguard.testing.schedule.clock import VirtualClock
 from sessionguard.testing.schedule.faults import FaultStep
@@ -157,6 +157,11 @@ class Scenario:
         """Note that an adopted lock is free."""
         if self.track is not None:
             self.track.let_go(resource)
+
+    def touch(self, label: str, resource: Hashable) -> None:
+        """Note that the step under way changes an adopted lock or condition."""
+        if self.track is not None:
+            self.track.note(Point(label, resource, "w"))
 
     def check(self, *functions: Check) -> None:
         """Add what must hold when all workers are done: a function of the history that raises, or gives a verdict.
