@@ -36,7 +36,7 @@ def test_guard_closes_the_store_it_opened() -> None:
         assert entered is guard
         guard.create("ada")
     with pytest.raises(MisuseError):
-        guard._store.close() or guard._store.identify(None)  # type: ignore[arg-type, func-returns-value]
+        guard._store.identify(Identify())
 
 
 def test_store_passed_in_stays_open(open_guard: OpenGuard, store: WatchedStore) -> None:

@@ -18,6 +18,7 @@ from sessionguard.stores.postgres.schema import Script
 from sessionguard.testing.contracts.stage import SECOND, Stage
 from sessionguard.testing.servers import PostgresServer
 from tests.stores.postgres.bots import BOTS
+from tests.stores.postgres.conftest import OpenStore
 
 
 def active(line: psycopg.Connection[tuple[object, ...]]) -> list[object]:
@@ -89,11 +90,15 @@ def test_no_duplicate_slips_in(store: PostgresStore, bots: psycopg.Connection[tu
 
 
 def test_two_at_once(
-    store: PostgresStore, bots: psycopg.Connection[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+    open_store: OpenStore,
+    store: PostgresStore,
+    bots: psycopg.Connection[tuple[object, ...]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The second waits before it has any lock, so that neither waits for the other: then it finds the table adopted."""
     told: list[int] = []
     arrived: list[threading.Event] = []
+    settings = open_store(patience_seconds=60.0).settings
 
     def looked(*given: Any) -> Script[None]:
         go_on = threading.Event()
@@ -102,7 +107,7 @@ def test_two_at_once(
         yield from require_fit(*given)
 
     monkeypatch.setattr(adopting, "require_fit", looked)
-    threads = [threading.Thread(target=lambda: told.append(len(adopt(store.settings, BOTS).ended))) for _ in "ab"]
+    threads = [threading.Thread(target=lambda: told.append(len(adopt(settings, BOTS).ended))) for _ in "ab"]
     for thread in threads:
         thread.start()
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'bot.session'::regclass"

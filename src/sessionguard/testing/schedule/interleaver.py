@@ -60,7 +60,7 @@ class Interleaver:
         workers = len(first.workers)
         portfolio = Portfolio(stage, meter, self.seed, self.strategy)
         found = portfolio.run(workers)
-        if found is None and not portfolio.is_interleaved:
+        if found is None and not (portfolio.is_interleaved or portfolio.has_blocked):
             raise _no_points()
         failure = None
         if found is not None:
