@@ -168,9 +168,12 @@ def test_time_is_the_scenario_s_clock() -> None:
 
 
 def test_work_in_an_executor_has_its_turn() -> None:
-    """What is handed to a thread is a part of its caller's step: its order is decided, its points are accesses."""
+    """What is handed to a thread is a part of its caller's step: its order is decided, and nothing is proved."""
+    seen = set()
 
-    def setup(s: Scenario, noted: list[str]) -> None:
+    def build(s: Scenario) -> None:
+        noted: list[str] = []
+
         def blocking(name: str) -> str:
             point("write", "x", "w")
             return name
@@ -181,8 +184,48 @@ def test_work_in_an_executor_has_its_turn() -> None:
 
         for name in "ab":
             s.task(name, partial(work, name))
+        s.check(lambda history: seen.add(tuple(noted)))
 
-    assert outcomes(setup) == {("a", "b"), ("b", "a")}
+    outcome = Interleaver("dpor", LARGE).run(build)
+    assert seen == {("a", "b"), ("b", "a")}
+    assert not outcome.exhausted
+    assert "a thread that is no worker" in outcome.describe()
+
+
+def test_work_in_an_executor_without_points_is_no_matter() -> None:
+    """What reaches for nothing that is declared may run in a thread, and the search is a proof all the same."""
+
+    def setup(s: Scenario, noted: list[str]) -> None:
+        async def work() -> None:
+            await apoint("begin", "y", "w")
+            noted.append(await asyncio.to_thread(str, 1))
+
+        s.task("a", work)
+        s.task("b", work)
+
+    assert outcomes(setup) == {("1", "1")}
+
+
+def test_a_callback_of_the_loop_is_a_part_of_the_step() -> None:
+    """What a callback reaches for is an access like any other: others come before it and after it."""
+
+    def setup(s: Scenario, noted: list[str]) -> None:
+        def write() -> None:
+            point("write", "x", "w")
+            noted.append("callback")
+
+        async def work() -> None:
+            await apoint("begin", "y", "r")
+            asyncio.get_running_loop().call_soon(write)
+
+        async def read() -> None:
+            await apoint("read", "x", "r")
+            noted.append("read")
+
+        s.task("a", work)
+        s.task("b", read)
+
+    assert outcomes(setup) == {("callback", "read"), ("read", "callback")}
 
 
 def test_a_task_that_waits_for_ever_is_told() -> None:

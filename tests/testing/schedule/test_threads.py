@@ -358,3 +358,22 @@ def test_an_argument_that_is_no_function_is_refused_at_the_call(kind: str, argum
     """Arguments for a function are given with it, and not after it."""
     with pytest.raises(MisuseError, match=f"'a' was given {argument!r}, which is no function"):
         getattr(Scenario(), kind)("a", int, argument)
+
+
+def test_points_of_a_thread_that_is_no_worker_prove_nothing() -> None:
+    """A worker that lets a thread of its own do the work is not decided, and the outcome says so."""
+
+    def scenario(s: Scenario) -> None:
+        def work() -> None:
+            point("begin", "log", "w")
+            helper = threading.Thread(target=point, args=("write", "x", "w"))
+            helper.start()
+            helper.join()
+
+        s.worker("a", work)
+        s.worker("b", work)
+
+    outcome = Interleaver(budget=Budget(schedules=20, seconds=20)).run(scenario)
+    assert outcome.ok
+    assert not outcome.exhausted
+    assert "a thread that is no worker" in outcome.describe()

@@ -1,6 +1,7 @@
 """One schedule of tasks on a virtual loop."""
 
 import asyncio
+import threading
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -33,6 +34,7 @@ class AsyncRun:
         self._parked: dict[int, asyncio.Future[None]] = {}
         self._left = set(range(len(bodies)))
         self._closing = False
+        self._thread = threading.get_ident()
         self._fault: BaseException | None = None
         self._loop = VirtualLoop(clock, self._when_quiet)
         clock.is_moving = True
@@ -79,7 +81,11 @@ class AsyncRun:
                 self._cast.arrive(number, None)
 
     def _at_point(self, label: str, resource: Hashable, mode: str) -> None:
-        if not self._closing and self._cast.current() != NOBODY:
+        if self._closing:
+            return
+        if threading.get_ident() != self._thread or self._loop.is_lending:
+            self._track.has_strangers = True
+        if threading.get_ident() == self._thread:  # Also of a callback of the loop: it is a part of the step.
             self._cast.access(label, resource, mode)
 
     async def _at_apoint(self, label: str, resource: Hashable, mode: str) -> None:

@@ -35,7 +35,7 @@ class Execution:
     has_faults: bool = False
     """Whether a worker was killed or stopped from outside."""
     has_blocked: bool = False
-    """Whether a worker waited for something undeclared, so that the order was not wholly decided."""
+    """Whether a worker waited for something undeclared, or points were met by others, so not all was decided."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -109,7 +109,7 @@ class Stage:
             return done
         finally:
             track.take_picture()
-            done.has_blocked = track.has_blocked
+            done.has_blocked = track.has_blocked or track.has_strangers
         self._judge(done, scenario, track, run)
         return done
 

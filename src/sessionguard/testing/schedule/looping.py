@@ -28,6 +28,8 @@ class VirtualLoop(BaseEventLoop):
 
     def __init__(self, clock: VirtualClock, when_quiet: Quiet) -> None:
         super().__init__()
+        self.is_lending = False
+        """Whether what runs now would run in a thread of its own on a real loop."""
         self._clock = clock
         self._selector = _Selector(when_quiet)
         # The virtual clock counts microseconds; a timer that is nearer than one is due.
@@ -35,7 +37,8 @@ class VirtualLoop(BaseEventLoop):
 
     def time(self) -> float:
         """Give the seconds that the virtual clock shows since its start; for a task that is an access to the clock."""
-        point("clock", CLOCK, "r")
+        if asyncio.current_task(self) is not None:  # The loop itself looks at it all the time.
+            point("clock", CLOCK, "r")
         return self._clock.peek_seconds()
 
     def pass_time(self, seconds: float) -> None:
@@ -45,12 +48,18 @@ class VirtualLoop(BaseEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> "asyncio.Future[Any]":
-        """Give a future for what `func` returns; it runs here and now, as a part of the caller's step."""
+        """Give a future for what `func` returns; it runs here and now, as a part of the caller's step.
+
+        On a real loop others run beside it, so a schedule in which it comes to a point proves nothing.
+        """
         future = self.create_future()
+        was_lending, self.is_lending = self.is_lending, True
         try:
             future.set_result(func(*args))
         except Exception as error:
             future.set_exception(error)
+        finally:
+            self.is_lending = was_lending
         return future
 
     def call_at(  # type: ignore[override]

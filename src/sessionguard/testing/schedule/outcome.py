@@ -81,7 +81,7 @@ class Outcome:
     unknown: int = 0
     """How many schedules a checker gave no verdict on."""
     has_blocked: bool = False
-    """Whether a worker waited for something undeclared in some schedule."""
+    """Whether in some schedule a worker waited for something undeclared, or who is no worker came to a point."""
     replay_is_faithful: bool | None = None
     """After a replay: whether the schedule could be followed to the end."""
 
@@ -95,7 +95,7 @@ class Outcome:
             line = f"nothing found in {self.schedules} schedules, {self.workers} workers"
             line += f"; {self.unknown} without a verdict" if self.unknown else "; there are more"
         if self.has_blocked:
-            line += "; a worker waited for something that is no declared point"
+            line += "; a worker waited for something that is no declared point, or a thread that is no worker met one"
         return line
 
     def __bool__(self) -> bool:

@@ -44,6 +44,7 @@ class ThreadRun:
         self._track, self._bodies, self._pool = track, bodies, pool
         self._patience = patience or Patience()
         self._seats = pool.take(len(bodies))
+        self._caller = threading.get_ident()
         self._to_start = 0
         self._running = NOBODY
         self._reached = 0
@@ -78,7 +79,10 @@ class ThreadRun:
 
     def _at_point(self, label: str, resource: Hashable, mode: str) -> None:
         seat = self._pool.by_thread.get(threading.get_ident())
-        if seat is not None:
+        if seat is None:
+            # A thread that a worker started, or one from elsewhere: it runs beside the workers, and is not decided.
+            self._track.has_strangers |= threading.get_ident() != self._caller
+        else:
             if self._closing:
                 self._pass_while_unwinding(seat)
             else:

@@ -61,6 +61,8 @@ class Track:
         self.now = 0
         """Counts steps, calls and returns; gives the order of everything that happened."""
         self.has_blocked = False
+        self.has_strangers = False
+        """Whether a point was met where nobody can be stopped: in a thread that is no worker, or in an executor."""
         self.show: Callable[[], object] | None = None
         """Gives the state that reports show beside each step."""
         self._choice, self._step_limit = choice, step_limit
