@@ -37,6 +37,27 @@ def of_two(folder, name):
 def broken(folder):
     raise OSError("no disk")
 
+def apart(folder):
+    return MemoryStore()
+
+class Plain:
+    def __getattr__(self, name):
+        if name in ("page", "acquire_lock", "renew_lock", "release_lock"):
+            raise AttributeError(name)
+        return lambda *arguments: None
+
+def of_no_abilities(folder):
+    return Plain()
+
+class Young:
+    name = "young"
+
+    def create(self, command):
+        return None
+
+def young(folder):
+    return Young()
+
 class Shop:
     carts = on_a_shelf
 
@@ -165,6 +186,9 @@ def test_what_is_lacking_is_declared(contract_of: Run) -> None:
         (["shop:of_two"], "it wants the arguments folder, name"),
         (["shop:broken"], "calling it raised OSError: no disk"),
         (["shop:MemoryStore"], "--per-process"),
+        (["shop:apart"], "does not find; keep sessions in that place, or say that each store has its own: "),
+        (["shop:of_no_abilities"], "say that it is missing: Capabilities(listing=False, locks=False), on a command "),
+        (["shop:young"], "lacks identify, get_or_create, replace, load, get, save, touch, rotate, end, end_owner, "),
         (["shop:MemoryStore", "--without", "speed"], "'speed' is no ability; there are asynchronous, shared"),
     ],
 )

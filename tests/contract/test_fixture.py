@@ -18,6 +18,7 @@ from sessionguard.testing.contracts.reporting import render, summary
 from sessionguard.testing.contracts.verdicts import Verdict
 from sessionguard.testing.mutants.endings import TheLastReasonWins
 from sessionguard.testing.mutants.shelf import ShelfStore
+from tests.contract.test_plain import PlainStore
 
 EVERY_PLACE = Capabilities()
 
@@ -139,3 +140,49 @@ def test_a_long_failure_is_cut() -> None:
     assert lines[2:4] == ["    0", "    1"]
     assert "    ... and 75 more lines" in lines
     assert summary([]) == "nothing played"
+
+
+class OnlyOpens:
+    """A store whose author has just begun."""
+
+    name = "young"
+
+    def create(self, command: object) -> None:
+        """Open nothing yet."""
+
+    def load(self, command: object) -> None:
+        """Find nothing yet."""
+
+
+@pytest.mark.parametrize(
+    "factory, capabilities, told",
+    [
+        (
+            lambda folder: OnlyOpens(),
+            EVERY_PLACE,
+            "OnlyOpens, which lacks identify, get_or_create, replace, get, ",
+        ),
+        (
+            lambda folder: PlainStore(),
+            EVERY_PLACE,
+            r"lacks page \(listing\) and acquire_lock, renew_lock, release_lock \(locks\); .* "
+            r"Capabilities\(listing=False, locks=False\), on a command line --without listing,locks",
+        ),
+        (
+            lambda folder: MemoryStore(),
+            EVERY_PLACE,
+            "what one store opens, another store of the same place does not find; .*=PER_PROCESS, .* --per-process",
+        ),
+        (
+            lambda folder: OffloadedStore(MemoryStore()),
+            EVERY_PLACE,
+            "what one store opens, another store of the same place does not find",
+        ),
+    ],
+)
+def test_what_a_store_lacks_is_told_before_any_case_is_played(
+    judge_store: JudgeStore, factory: Any, capabilities: Capabilities, told: str
+) -> None:
+    """Verbs, abilities and a place that is shared are looked for first, and their absence is told with its remedy."""
+    with pytest.raises(InvalidArgumentError, match=told):
+        judge_store(factory, capabilities=capabilities, cases=["the_first_reason_stays"])

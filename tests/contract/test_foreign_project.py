@@ -121,6 +121,36 @@ def test_untrue_capabilities_are_noticed(foreign: Foreign) -> None:
     assert result.parseoutcomes()["failed"] == 1
 
 
+@pytest.mark.parametrize(
+    "store, body, told, skipped",
+    [
+        (
+            "ModelStore",
+            "    capabilities = __import__('sessionguard.testing').testing.Capabilities()",
+            "what one store opens, another store of the same place does not find; *PER_PROCESS*",
+            "the store has no shared, no processes, no durable: see test_the_capabilities_are_true",
+        ),
+        (
+            "__import__('plain').PlainStore",
+            "",
+            "PlainStore lacks page; write that, or declare Capabilities(listing=False)",
+            "the store has no listing, no locks: see test_the_capabilities_are_true",
+        ),
+    ],
+)
+def test_an_ability_that_was_forgotten_fails_once(
+    foreign: Foreign, store: str, body: str, told: str, skipped: str
+) -> None:
+    """What a store turns out not to have is one failure with its remedy; what needs it is skipped and says why."""
+    foreign.pytester.makepyfile(plain="from tests.contract.test_plain import PlainStore")
+    chosen = "capabilities_are_true or listing or another_connection or sessions_outlive or first_reason"
+    result = foreign.run("-q", "-rs", "-k", f"{chosen} or only_the_holder", body=body, store=store)
+    outcomes = result.parseoutcomes()
+    assert outcomes["failed"] == 1, result.stdout.str()
+    assert outcomes["passed"] > 1
+    result.stdout.fnmatch_lines([f"*{told}*", f"*{skipped}*"])
+
+
 def test_a_store_without_the_fixture_is_told(foreign: Foreign) -> None:
     """A subclass that does not say how to make its store errs with the name of the fixture."""
     foreign.pytester.makepyfile(

@@ -37,20 +37,26 @@ class Capabilities:
         declared = ", ".join(f"{need}=False" for need in lacking)
         return f"the store declares Capabilities({declared})"
 
+    def lacking(self, store: Any) -> dict[str, str]:
+        """Give the verbs that a store lacks by the optional ability that it declares and that needs them."""
+        absent = {ability: verbs_lacking(store, protocol) for ability, protocol in _ABILITIES.items()}
+        return {ability: verbs for ability, verbs in absent.items() if verbs and getattr(self, ability)}
+
     def complaints(self, store: Any) -> Iterator[str]:
         """Give what a blocking store lacks of the contract or of what is declared, and what it has undeclared."""
         kind = type(store).__name__
-        if lacking := _lacking(store, Store):
+        if lacking := verbs_lacking(store):
             yield f"{kind} lacks {lacking} of sessionguard.stores.contract.Store"
         for ability, protocol in _ABILITIES.items():
-            lacking = _lacking(store, protocol)
+            lacking = verbs_lacking(store, protocol)
             if lacking and getattr(self, ability):
                 yield f"{kind} lacks {lacking}; write that, or declare Capabilities({ability}=False)"
             elif not lacking and not getattr(self, ability):
                 yield f"{kind} is a {protocol.__name__}; take {ability}=False out of its Capabilities"
 
 
-def _lacking(store: Any, protocol: type) -> str:
+def verbs_lacking(store: Any, protocol: type = Store) -> str:
+    """Give the verbs of a protocol that a store has not, with commas between them."""
     return ", ".join(name for name in vars(protocol) if not name.startswith("_") and not hasattr(store, name))
 
 

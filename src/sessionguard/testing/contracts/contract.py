@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
+from attrs import evolve
 
 from sessionguard.testing.contracts.candidate import Candidate, MakeStore
 from sessionguard.testing.contracts.capabilities import EVERYTHING, Capabilities
 from sessionguard.testing.contracts.catalogue import CASES, Case
+from sessionguard.testing.contracts.probing import APART, untrue
 from sessionguard.testing.profile import Profile
 
 
@@ -26,6 +28,9 @@ class StoreContract:
     yields: ClassVar[str | None] = None
     """Where callers are interrupted in encounters: "declared", at the store's own calls of `point`; "lines:MODULE,...",
     at every line of these modules; "ops", only between calls. None: at its points if it has any, else between calls."""
+
+    _untrue: ClassVar[tuple[str, ...]] = ()
+    """Of the capabilities, those that turned out to be missing though they were not declared so."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -53,9 +58,10 @@ class StoreContract:
     def store_candidate(
         self, request: pytest.FixtureRequest, make_store: MakeStore | None, make_async_store: MakeStore | None
     ) -> Candidate:
-        """The store under test, as the cases see it."""
+        """The store under test, as the cases see it: with the capabilities that it has, as far as that is known."""
         seed, replay = (request.config.getoption(name) for name in ("--sg-seed", "--sg-replay"))
-        return Candidate(make_store, self.capabilities, make_async_store, yields=self.yields, seed=seed, replay=replay)
+        capabilities = evolve(self.capabilities, **dict.fromkeys(self._untrue, False))
+        return Candidate(make_store, capabilities, make_async_store, yields=self.yields, seed=seed, replay=replay)
 
     def test_the_kit_is_whole(self, request: pytest.FixtureRequest) -> None:
         """Every case of the register is collected in all its modes, as the kit wrote it, or declared to fail."""
@@ -63,15 +69,22 @@ class StoreContract:
         assert list(_alterations(type(self), _collected(request.node))) == []
 
     def test_the_capabilities_are_true(self, store_candidate: Candidate) -> None:
-        """The store has every verb of the contract, and declares the optional abilities that it has, and no others."""
-        if not self.capabilities.blocking:
-            pytest.skip("told by the async store, which has no protocols of its own for abilities")
-        store = store_candidate.blocking()
-        complaints = list(self.capabilities.complaints(store))
-        # Close may be among what is lacking.
-        getattr(store, "close", lambda: None)()
+        """The store has every verb of the contract, and declares the optional abilities that it has, and no others.
+
+        Other cases are spared what it turns out not to have: each would only fail for that once more.
+        """
+        candidate = evolve(store_candidate, capabilities=self.capabilities)
+        type(self)._untrue = untrue(candidate)
+        complaints = [APART] if "shared" in self._untrue else []
+        if self.capabilities.blocking:
+            store = candidate.blocking()
+            complaints += self.capabilities.complaints(store)
+            # Close may be among what is lacking.
+            getattr(store, "close", lambda: None)()
         if complaints:
             pytest.fail("\n".join(complaints), pytrace=False)
+        if not self.capabilities.blocking:
+            pytest.skip("told by the async store, which has no protocols of its own for abilities")
 
 
 _GUARDS: dict[str, Any] = {
@@ -82,7 +95,9 @@ _GUARDS: dict[str, Any] = {
 def _method(case: Case) -> Callable[..., None]:
     def test(self: StoreContract, mode: str, store_candidate: Candidate, sg_profile: Profile) -> None:
         __tracebackhide__ = True
-        refusal = case.refusal(mode, store_candidate)
+        refusal = case.refusal(mode, evolve(store_candidate, capabilities=self.capabilities))
+        if refusal is None and case.refusal(mode, store_candidate) is not None:
+            refusal = f"the store has no {', no '.join(self._untrue)}: see test_the_capabilities_are_true"
         if refusal is not None:
             pytest.skip(refusal)
         declared = self.xfail.get(case.name)

@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sessionguard.errors import InvalidArgumentError
 from sessionguard.testing.contracts.candidate import Candidate, MakeStore
-from sessionguard.testing.contracts.capabilities import Capabilities
+from sessionguard.testing.contracts.capabilities import Capabilities, verbs_lacking
+from sessionguard.testing.contracts.probing import APART, keeps_apart
 
 _WANTED = "def make_store(folder), which gives a store that keeps its sessions there, or def make_store()"
 _KINDS_OF_VALUES = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -53,10 +54,10 @@ class Factory:
         return partial(self.make, folder) if self.takes_folder else self.make
 
     def probe(self, folder: Path, capabilities: Capabilities) -> bool:
-        """Make one store in `folder` and give whether it is an async one.
+        """Make stores in `folder`, leave a session there, and give whether they are async ones.
 
         Raises:
-            InvalidArgumentError: it raised, gave no store, or none that `capabilities` go with.
+            InvalidArgumentError: it raised, gave no store, or one that lacks a verb or what `capabilities` say.
         """
         if capabilities.shared and not self.takes_folder:
             remedy = (
@@ -73,17 +74,21 @@ class Factory:
         if inspect.iscoroutine(store):
             store.close()
             raise InvalidArgumentError("factory", self.name, "it is a coroutine function; give one that is called")
-        if not hasattr(store, "load") or not hasattr(store, "create"):
-            remedy = f"it gives {_shown(store)}, which has no verbs of sessionguard.stores.contract.Store"
-            raise InvalidArgumentError("factory", self.name, remedy)
-        is_async = inspect.iscoroutinefunction(store.load)
+        objection = _objection(store, capabilities)
+        is_async = inspect.iscoroutinefunction(getattr(store, "load", None))
         _close(store)
+        if objection is None and keeps_apart(self.candidate(folder, capabilities, is_async)):
+            objection = APART
+        if objection is not None:
+            raise InvalidArgumentError("factory", self.name, objection)
         return is_async
 
     def candidate(self, folder: Path, capabilities: Capabilities, is_async: bool) -> Candidate:
         """Give the store under test in one place."""
         make = self.at(folder)
-        return Candidate(None, capabilities, make) if is_async else Candidate(make, capabilities)
+        if is_async:
+            return Candidate(None, evolve(capabilities, blocking=False), make)
+        return Candidate(make, capabilities)
 
 
 def new_place(folder: Path) -> Path:
@@ -100,6 +105,24 @@ def _required(make: Callable[..., Any]) -> list[inspect.Parameter]:
     except (TypeError, ValueError):
         return []  # It is written in C and says nothing about itself.
     return [each for each in parameters if each.default is each.empty and each.kind not in _KINDS_OF_VALUES]
+
+
+def _objection(store: Any, capabilities: Capabilities) -> str | None:
+    """Give which verbs a store lacks, of those that it must have or is said to have."""
+    lacking = verbs_lacking(store)
+    if "load" in lacking and "create" in lacking:
+        return f"it gives {_shown(store)}, which has no verbs of sessionguard.stores.contract.Store"
+    if lacking:
+        return f"it gives {_shown(store)}, which lacks {lacking} of sessionguard.stores.contract.Store"
+    abilities = capabilities.lacking(store)
+    if not abilities:
+        return None
+    named = " and ".join(f"{verbs} ({ability})" for ability, verbs in abilities.items())
+    declared = ", ".join(f"{ability}=False" for ability in abilities)
+    return (
+        f"it gives {_shown(store)}, which lacks {named}; write that, or say that it is missing: "
+        f"Capabilities({declared}), on a command line --without {','.join(abilities)}"
+    )
 
 
 def _close(store: Any) -> None:
