@@ -89,6 +89,38 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the kit's markers known, so that strict projects need not list them."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    if _is_asked_for(config):
+        from sessionguard.testing.running_profile import begin_run
+
+        begin_run(config.getoption("--sg-profile"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave the profile of a run around this one as it was."""
+    if _is_asked_for(config):
+        from sessionguard.testing.running_profile import end_run
+
+        end_run()
+
+
+def _is_asked_for(config: pytest.Config) -> bool:
+    return bool(config.getoption("--sg-profile") != "ci")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what cases of the contract kit that passed could not see."""
+    remarks = [
+        str(value)
+        for report in terminalreporter.stats.get("passed", ())
+        for name, value in getattr(report, "user_properties", ())
+        if name == "sessionguard_remark"
+    ]
+    if remarks:
+        from sessionguard.testing.contracts.remarks import told
+
+        terminalreporter.write_sep("=", "sessionguard")
+        for line in told(remarks):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,10 @@ return SessionGuard(MyStore(place.folder), place.workspaces, clock=place.clock, 
 TestMyGuard = MyGuard.TestCase
 """
 
+from sessionguard.testing.machines.counts import machine_settings
 from sessionguard.testing.machines.machine import SessionGuardMachine
 from sessionguard.testing.machines.place import Place
 from sessionguard.testing.machines.play import TraceError
-from sessionguard.testing.machines.running import machine_settings, run_guard_machine
+from sessionguard.testing.machines.running import run_guard_machine
 
 __all__ = ["Place", "SessionGuardMachine", "TraceError", "machine_settings", "run_guard_machine"]

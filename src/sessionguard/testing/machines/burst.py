@@ -86,6 +86,7 @@ class Concurrency:
     seconds: float = 20.0
     is_open: bool = False
     """Whether others come between at the points that the store declares, too, and not only between its commands."""
+    shrink_seconds: float = 10.0
     patience: Patience = field(factory=partial(Patience, 2.0, 20.0))
 
     def search(self, past: Sequence[Any], lists: Lists, seed: int) -> None:
@@ -93,7 +94,10 @@ class Concurrency:
         twins: list[Play] = []
         try:
             outcome = Interleaver(
-                budget=Budget(self.schedules, self.seconds), seed=seed, patience=self.patience, shrink_seconds=10.0
+                budget=Budget(self.schedules, self.seconds),
+                seed=seed,
+                patience=self.patience,
+                shrink_seconds=self.shrink_seconds,
             ).run(partial(self._scenario, past=past, lists=lists, twins=twins))
             if outcome.failure is not None:
                 raise TraceError(_told(outcome.failure.render(), past))

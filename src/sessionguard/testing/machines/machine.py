@@ -13,10 +13,12 @@ from sessionguard.core.policy import SessionPolicy
 from sessionguard.testing import strategies
 from sessionguard.testing.machines import drawing
 from sessionguard.testing.machines.burst import Concurrency, race
+from sessionguard.testing.machines.collecting import AsTestCase
 from sessionguard.testing.machines.drawing import Sketch
 from sessionguard.testing.machines.hand import AnyGuard
 from sessionguard.testing.machines.place import Place
 from sessionguard.testing.machines.play import Play
+from sessionguard.testing.machines.shortening import Shortening, is_last_replay
 from sessionguard.testing.machines.steps.ending import Sweeps
 from sessionguard.testing.machines.steps.step import Step
 
@@ -71,9 +73,15 @@ class SessionGuardMachine(RuleBasedStateMachine):
     called the same in every place."""
     bursts: ClassVar[int] = 1
     """How many bursts a trace may have; each is played with all of its past in every order."""
+    shrink_seconds: ClassVar[float] = 20.0
+    """How long, after the first failure, a shorter trace is looked for."""
+    shortening: ClassVar[Shortening | None] = None
+    """The time that is left for that, while the machine runs."""
+    TestCase = AsTestCase()  # type: ignore[assignment]  # the same, but for how it is run
 
     def __init__(self) -> None:
         super().__init__()
+        self._go_on()
         self.play = Play(self.make_guard)
         self._bursts = 0
         self._is_swept = False
@@ -284,7 +292,14 @@ class SessionGuardMachine(RuleBasedStateMachine):
         """A few callers at the same time, in many orders."""
         self._bursts += 1
         steps = [[self.fill_in(sketch) for sketch in one] for one in lists]
-        concurrency = Concurrency(self.make_guard, self.schedules, is_open=self.between_points)
+        concurrency = Concurrency(
+            self.make_guard,
+            self.schedules,
+            seconds=20.0 if self.shortening is None else self.shortening.seconds_of(20.0),
+            is_open=self.between_points,
+            # Elsewhere each of the many traces that Hypothesis tries would be shrunk by itself.
+            shrink_seconds=10.0 if is_last_replay() else 0.0,
+        )
         concurrency.search(self.play.trace, steps, seed)
         race(self.play, steps, seed, concurrency.patience)
         self._is_swept = False
@@ -292,10 +307,17 @@ class SessionGuardMachine(RuleBasedStateMachine):
     @invariant()
     def all_is_as_it_should_be(self) -> None:
         """Whatever was done: lists show what there is, and what has ended is out of use."""
+        self._go_on()
         if hasattr(self, "names"):
             self.play.look()
             self.play.look_at_files(swept=self._is_swept)
 
     def teardown(self) -> None:
         """Close the guards and remove the place."""
+        if self.shortening is not None:
+            self.shortening.note_error()
         self.play.close()
+
+    def _go_on(self) -> None:
+        if self.shortening is not None:
+            self.shortening.go_on()

@@ -1,32 +1,14 @@
-"""How a machine is run: as one call, with settings that suit it."""
+"""How a machine is run as one call."""
 
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import settings
 
+from sessionguard.testing.machines.collecting import play_machine
+from sessionguard.testing.machines.counts import machine_settings
 from sessionguard.testing.machines.hand import AnyGuard, MakeGuard
 from sessionguard.testing.machines.machine import SessionGuardMachine
 from sessionguard.testing.machines.place import Place
-from sessionguard.testing.profile import CI, Profile
-
-
-def machine_settings(profile: Profile = CI, **changes: Any) -> settings:
-    """Give settings for machines over guards, with the counts of a profile; `changes` are fields of `settings`.
-
-    Nothing has a deadline, for a store may be slow. Under the profile "ci" every run draws the same traces, so
-    what fails was caused by the change that is tested; "deep" looks further each time.
-    """
-    chosen: dict[str, Any] = {
-        "max_examples": profile.examples,
-        "stateful_step_count": profile.steps,
-        "derandomize": profile.name == "ci",
-        "deadline": None,
-        "database": None,
-        "phases": (Phase.generate, Phase.shrink),
-        "suppress_health_check": list(HealthCheck),
-    }
-    return settings(**{**chosen, **changes})
 
 
 def run_guard_machine(
@@ -46,4 +28,4 @@ def run_guard_machine(
         return make_guard(place)
 
     chosen = type(machine.__name__, (machine,), {**attributes, "make_guard": made})
-    run_state_machine_as_test(chosen, settings=settings or machine_settings())
+    play_machine(chosen, settings or machine_settings())
