@@ -110,7 +110,7 @@ def _required(make: Callable[..., Any]) -> list[inspect.Parameter]:
 def _objection(store: Any, capabilities: Capabilities) -> str | None:
     """Give which verbs a store lacks, of those that it must have or is said to have."""
     lacking = verbs_lacking(store)
-    if "load" in lacking and "create" in lacking:
+    if not hasattr(store, "load") and not hasattr(store, "create"):
         return f"it gives {_shown(store)}, which has no verbs of sessionguard.stores.contract.Store"
     if lacking:
         return f"it gives {_shown(store)}, which lacks {lacking} of sessionguard.stores.contract.Store"
