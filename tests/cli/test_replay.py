@@ -111,7 +111,9 @@ def test_a_race_that_is_still_there_is_shown(replay: Replay, saved: dict[str, An
     assert "RACE  two rows" in done.stdout
     assert "reproduce: pytest 'tests/test_shop.py::test_race[north]' --sg-replay='sg1:" in done.stdout
     assert done.stdout.endswith("it still fails: tests/test_shop.py::test_race[north]\n")
-    assert "<svg" in (tmp_path / "race.html").read_text(encoding="utf-8")
+    page = (tmp_path / "race.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "Without one of its interruptions it goes well" in page
 
 
 def test_a_race_that_is_gone_is_told_so(replay: Replay, saved: dict[str, Any]) -> None:
@@ -135,13 +137,14 @@ def test_another_failure_is_told_from_the_saved_one(replay: Replay, saved: dict[
     assert "it fails, but not as it did when race.json was written" in done.stdout
 
 
-def test_a_scenario_needs_no_test(replay: Replay, saved: dict[str, Any]) -> None:
+def test_a_scenario_needs_no_test(replay: Replay, saved: dict[str, Any], tmp_path: Path) -> None:
     """What `Failure.as_json` gives is replayed with the function that is named, or that the file names."""
     named = replay(saved["failure"], "--scenario", "races:two_carts")
     assert named.returncode == 1, named.stderr
     assert named.stdout.endswith("it still fails: races:two_carts\n")
     known = replay(saved | {"test": None}, "--html", "race.html")
     assert (known.returncode, "races:two_carts" in known.stdout) == (1, True)
+    assert "Without one of its interruptions it goes well" in (tmp_path / "race.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ class Interleaver:
         execution = run_once(stage, strategy, name.without)
         failure = None
         if execution.violation is not None:
-            failure = Failure(execution, execution, str(name), 1, "replay", name.seed, (1, 1))
+            passing = _nearest_passing(stage, name)
+            failure = Failure(execution, execution, str(name), 1, "replay", name.seed, (1, 1), passing)
         return Outcome(
             ok=failure is None,
             schedules=1,
