@@ -132,6 +132,9 @@ def _let_the_newest_listen() -> None:
 
 
 def _check(label: str, mode: str) -> None:
+    if not label:
+        # Replay ids name the places of a race by their labels.
+        raise InvalidArgumentError("label", label, "give the access a name by which a person recognises it")
     # A mode that is none would conflict with nothing or with everything, and hide the race.
     if mode not in _MODES:
         remedy = f"point({label!r}, ...) takes a label, a resource, and then a mode: 'r', 'w', 'acq' or 'rel'"

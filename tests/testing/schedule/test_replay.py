@@ -1,19 +1,23 @@
 """Replay ids: readable, repeatable, and of use after unrelated edits."""
 
+import random
 from collections.abc import Callable
 from functools import partial
 
 import pytest
+from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sessionguard.core.points import point
 from sessionguard.errors import InvalidArgumentError
+from sessionguard.testing import Profile
 from sessionguard.testing.history import History
-from sessionguard.testing.schedule import Interleaver, ReplayId, Scenario
+from sessionguard.testing.schedule import Budget, Interleaver, ReplayId, Scenario
 from sessionguard.testing.schedule.replay import Segment
+from tests.testing.schedule.async_programs import AsyncProgram, random_timed_program
 
-names = st.text(min_size=1, max_size=8)
+names = st.text(min_size=1, max_size=8) | st.sampled_from(["seed=1", "seed="])
 segments = st.builds(Segment, names, st.text(max_size=8), st.integers(1, 99)).map(
     lambda each: each if each.label else Segment(each.worker)
 )
@@ -126,3 +130,53 @@ def test_seed_and_removals_are_part_of_the_id() -> None:
     drawn.clear()
     Interleaver().run(scenario, replay=failure.replay_id)
     assert drawn == [last]
+
+
+def failing_now_and_then(seed: int) -> tuple[Callable[[Scenario], None], Interleaver]:
+    """Give a random program of tasks with time limits, one of whose outcomes is called a failure."""
+    tasks = random_timed_program(random.Random(seed)).tasks
+    dfs = Interleaver("dfs", Budget(schedules=150, seconds=60), shrink_seconds=0.3)
+    every = AsyncProgram(tasks, set())
+    dfs.run(every.build)
+    wrong = random.Random(seed).choice(sorted(every.outcomes))
+
+    def build(s: Scenario) -> None:
+        this = AsyncProgram(tasks, set())
+        this.build(s)
+
+        def is_not_wrong(history: History) -> None:
+            assert wrong not in this.outcomes
+
+        s.check(is_not_wrong)
+
+    return build, dfs
+
+
+def test_the_ids_of_cancelled_tasks_bring_the_failure_back(sg_profile: Profile) -> None:
+    """Whatever random tasks do that are cancelled where they stand, the id of a failure repeats it."""
+    for seed in range(sg_profile.programs):
+        build, dfs = failing_now_and_then(seed)
+        failure = dfs.run(build).failure
+        assert failure is not None
+        assert failure.replayed == (2, 2), f"seed {seed}: {failure.replay_id}"
+        assert dfs.run(build, replay=failure.replay_id).replay_is_faithful, f"seed {seed}: {failure.replay_id}"
+
+
+def test_a_label_says_something() -> None:
+    """Ids name places by their labels, so a point without one is an error of the scenario."""
+
+    def scenario(s: Scenario) -> None:
+        s.worker("a", lambda: point("", "x", "w"))
+        s.worker("b", lambda: point("write", "x", "w"))
+
+    failure = Interleaver().run(scenario).failure
+    assert failure is not None
+    assert "give the access a name" in failure.verdict.message
+
+
+def test_a_report_says_when_its_id_does_not_hold() -> None:
+    """A failure that its id did not bring back each time says so where it tells the id."""
+    failure = Interleaver().run(race()).failure
+    assert failure is not None
+    assert "brought the failure back" not in failure.render()
+    assert "in 1 of 2 runs" in evolve(failure, replayed=(1, 2)).render()

@@ -18,6 +18,7 @@ from sessionguard.testing.schedule.track import Track
 
 _VERSION: Final = "sg1:"
 _END: Final = "end"
+_SEED: Final = "seed="
 _READABLE: Final = "/()=,*<>!$&"
 
 
@@ -31,10 +32,13 @@ class Segment:
     occurrence: int = 1
 
     def __str__(self) -> str:
+        worker = _quoted(self.worker)
+        if worker.startswith(_SEED):  # It would be taken for the seed.
+            worker = worker.replace("=", "%3D", 1)
         if not self.label:
-            return f"{_quoted(self.worker)}@{_END}"
+            return f"{worker}@{_END}"
         # A label that is called "end" is told from the end by its number.
-        return f"{_quoted(self.worker)}@{_quoted(self.label)}#{self.occurrence}"
+        return f"{worker}@{_quoted(self.label)}#{self.occurrence}"
 
 
 @frozen
@@ -47,7 +51,7 @@ class ReplayId:
 
     def __str__(self) -> str:
         removals = sorted((name, -1 if number is None else number) for name, number in self.without)
-        told = [f"seed={self.seed}"] if self.seed else []
+        told = [f"{_SEED}{self.seed}"] if self.seed else []
         told += [f"~{_quoted(name)}" + (f".{number}" if number >= 0 else "") for name, number in removals]
         return _VERSION + ";".join(told + [str(segment) for segment in self.segments])
 
@@ -62,8 +66,8 @@ class ReplayId:
             raise InvalidArgumentError("replay", text, "give an id that a report printed; it begins with 'sg1:'")
         seed, without, segments = 0, set(), []
         for part in filter(None, text.removeprefix(_VERSION).split(";")):
-            if part.startswith("seed="):
-                seed = int(part.removeprefix("seed="))
+            if part.startswith(_SEED):
+                seed = int(part.removeprefix(_SEED))
             elif part.startswith("~"):
                 without.add(_removal(part[1:]))
             else:
@@ -81,7 +85,7 @@ def replay_id(track: Track, without: frozenset[Removal] = frozenset(), seed: int
         seen[worker][step.point.label] += 1
         if number + 1 < len(steps) and steps[number + 1].worker == worker:
             continue
-        label = _next_label(track, worker, number + 1)
+        label = _label_of_stop(track, number)
         name = track.names[worker]
         segments.append(Segment(name, label, seen[worker][label] + 1) if label else Segment(name))
     return ReplayId(tuple(segments), without, seed)
@@ -135,12 +139,16 @@ class Replay:
         return worker
 
 
-def _next_label(track: Track, worker: int, since: int) -> str:
-    """Give the label that the worker stands before after step `since` - 1; empty at its end."""
-    for step in track.steps[since:]:
-        if step.worker == worker:
-            return step.point.label
-    point = track.pending[worker]
+def _label_of_stop(track: Track, number: int) -> str:
+    """Give the label that the worker of a step stood before when the next one was chosen; empty at its end."""
+    step = track.steps[number]
+    if number + 1 == len(track.steps):
+        point = track.pending[step.worker]
+    elif step.is_blocked:  # It came back later, and where it stood then is where it went.
+        later = (each.point for each in track.steps[number + 1 :] if each.worker == step.worker)
+        point = next(later, track.pending[step.worker])
+    else:
+        point = step.stop
     return "" if point is None else point.label
 
 

@@ -13,12 +13,14 @@ NOBODY: Final = -1
 class Step:
     """One decision and what it led to: the access it granted, and what else was touched before the next point."""
 
-    __slots__ = ("enabled", "is_blocked", "notes", "number", "point", "state", "worker")
+    __slots__ = ("enabled", "is_blocked", "notes", "number", "point", "state", "stop", "worker")
 
     def __init__(self, worker: int, point: Point, number: int, enabled: Sequence[int]) -> None:
         self.worker, self.point, self.number, self.enabled = worker, point, number, enabled
         self.notes: list[Point] = []
         self.is_blocked = False
+        self.stop: Point | None = None
+        """Where its worker stood when the next one was chosen; None if it had ended or waited elsewhere."""
         self.state = ""
         """What the scenario showed after it, if it shows anything."""
 
@@ -129,6 +131,9 @@ class Track:
             return NOBODY
         if len(self.steps) >= self._step_limit:
             raise EndlessError(f"{self._step_limit} steps and no end")
+        if self.steps:
+            # Now, since a later step may take it away from there: a task is cancelled where it stands.
+            self.steps[-1].stop = self.pending[self.steps[-1].worker]
         worker = self._choice.choose(self, enabled)
         point = self.pending[worker]
         assert point is not None, "the strategy chose a worker that cannot go on"

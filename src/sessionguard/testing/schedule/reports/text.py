@@ -10,7 +10,7 @@ from sessionguard.testing.schedule.reports.rows import Row, rows_of
 if TYPE_CHECKING:
     from sessionguard.testing.schedule.outcome import Failure
 
-_WIDEST: Final = 48
+_WIDEST: Final = 72
 _HEADINGS: Final = {
     "check": "RACE",
     "raised": "ERROR",
@@ -29,6 +29,9 @@ def render(failure: "Failure") -> str:
     """Give the whole report."""
     lines = [heading(failure), *table(failure.minimal, failure.verdict.message)]
     lines.append(f"  reproduce: {reproduction(failure.replay_id, failure.options)}")
+    again, tries = failure.replayed
+    if again < tries:
+        lines.append(f"  that id brought the failure back in {again} of {tries} runs: chance, or time, decides, too")
     if failure.is_undeclared:
         lines.append(f"  {UNDECLARED}")
     if failure.verdict.frames:
