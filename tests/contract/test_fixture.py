@@ -1,5 +1,6 @@
 """The fixture `store_contract` and the factories that it, and the command, are given."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sessionguard.testing.contracts.reporting import render, summary
 from sessionguard.testing.contracts.verdicts import Verdict
 from sessionguard.testing.mutants.endings import TheLastReasonWins
 from sessionguard.testing.mutants.shelf import ShelfStore
+from tests.contract.planted_orders import LosesUpdates
 from tests.contract.test_plain import PlainStore
 
 EVERY_PLACE = Capabilities()
@@ -140,6 +142,35 @@ def test_a_long_failure_is_cut() -> None:
     assert lines[2:4] == ["    0", "    1"]
     assert "    ... and 75 more lines" in lines
     assert summary([]) == "nothing played"
+
+
+def test_a_long_race_keeps_its_last_rows_and_the_line_that_repeats_it(judge_store: JudgeStore) -> None:
+    """Of a table only the middle is cut, so what went wrong is seen, and the command, and what the checker says."""
+    rows = [f"  {number} | row" for number in range(1, 60)]
+    told = [
+        "EncounterError",
+        "RACE  two sessions",
+        *rows,
+        "  reproduce: pytest --sg-replay='sg1:x'",
+        "  ILLEGAL  no order",
+    ]
+    lines = [
+        line.strip() for line in render([Verdict("saves_meet_saves", "threads", "fail", "\n".join(told))]).splitlines()
+    ]
+    assert "RACE  two sessions" in lines
+    assert {f"{number} | row" for number in (1, 50, 59)} <= set(lines)
+    assert "30 | row" not in lines
+    assert lines[lines.index("59 | row") + 1 :][:2] == ["reproduce: pytest --sg-replay='sg1:x'", "ILLEGAL  no order"]
+    assert "... 37 lines are left out" in lines
+
+
+def test_a_race_shows_what_was_asked(judge_store: JudgeStore) -> None:
+    """The table has commands in their short form, with the fields that decide, as the part of the checker has them."""
+    asked = {"capabilities": PER_PROCESS, "cases": ["strict_saves_meet_saves"], "modes": ["interleaved"]}
+    report = failure_of(lambda: judge_store(LosesUpdates, **asked))
+    table = report.partition("reproduce:")[0]
+    assert re.search(r"save\(\w{6}, \{.*\}, expected_version=\d\)", table), report
+    assert "Save(" not in table
 
 
 class OnlyOpens:

@@ -5,10 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sessionguard.testing.contracts.catalogue import CASES
+from sessionguard.testing.contracts.shortening import shortened
 from sessionguard.testing.contracts.verdicts import Status, Verdict
-
-_MOST_LINES: Final = 25
-"""Of what one failure says."""
 
 _WORDS: Final[dict[Status, str]] = {"ok": "passed", "fail": "failed", "skip": "skipped"}
 
@@ -40,9 +38,7 @@ def _failure(verdict: Verdict) -> Iterator[str]:
     if verdict.error is not None:
         # The reason is the first line of what was raised; the values that were compared come after it.
         told += str(verdict.error).strip().splitlines()[1:]
-    yield from (f"    {line}" for line in told[:_MOST_LINES])
-    if len(told) > _MOST_LINES:
-        yield f"    ... and {len(told) - _MOST_LINES} more lines"
+    yield from (f"    {line}" for line in shortened(told))
     yield ""
 
 

@@ -6,7 +6,9 @@ from typing import Literal
 
 from attrs import define
 
+from sessionguard.core.commands import Command
 from sessionguard.testing.history import Operation
+from sessionguard.testing.history.showing import called, shown_value
 from sessionguard.testing.schedule.execution import Execution
 from sessionguard.testing.schedule.track import Step
 
@@ -52,7 +54,9 @@ def rows_of(execution: Execution) -> list[Row]:
 
 
 def call_text(operation: Operation) -> str:
-    """Give a call as it would be written in Python."""
+    """Give a call as it would be written in Python, a command of a store as the checker shows it."""
+    if _is_command(operation):
+        return called(operation)
     args = [repr(value) if len(operation.args) == 1 else f"{name}={value!r}" for name, value in operation.args.items()]
     return f"{operation.name}({', '.join(args)})"
 
@@ -60,8 +64,12 @@ def call_text(operation: Operation) -> str:
 def return_text(operation: Operation) -> str:
     """Give how a call ended."""
     if operation.outcome == "ok":
-        return f"=> {operation.result!r}"
+        return f"=> {shown_value(operation.result) if _is_command(operation) else repr(operation.result)}"
     return f"{'failed' if operation.outcome == 'fail' else '??'}: {operation.result}"
+
+
+def _is_command(operation: Operation) -> bool:
+    return isinstance(operation.args.get("command"), Command)
 
 
 def _rows_of_step(step: Step, calls: Sequence[Operation]) -> list[Row]:
