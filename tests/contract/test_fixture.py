@@ -166,8 +166,8 @@ def test_a_long_race_keeps_its_last_rows_and_the_line_that_repeats_it(judge_stor
 
 def test_a_race_shows_what_was_asked(judge_store: JudgeStore) -> None:
     """The table has commands in their short form, with the fields that decide, as the part of the checker has them."""
-    asked = {"capabilities": PER_PROCESS, "cases": ["strict_saves_meet_saves"], "modes": ["interleaved"]}
-    report = failure_of(lambda: judge_store(LosesUpdates, **asked))
+    cases, modes = ["strict_saves_meet_saves"], ["interleaved"]
+    report = failure_of(lambda: judge_store(LosesUpdates, capabilities=PER_PROCESS, cases=cases, modes=modes))
     table = report.partition("reproduce:")[0]
     assert re.search(r"save\(\w{6}, \{.*\}, expected_version=\d\)", table), report
     assert "Save(" not in table

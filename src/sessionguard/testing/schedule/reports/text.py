@@ -29,6 +29,9 @@ def render(failure: "Failure") -> str:
     """Give the whole report."""
     lines = [heading(failure), *table(failure.minimal, failure.verdict.message)]
     lines.append(f"  reproduce: {reproduction(failure.replay_id, failure.options)}")
+    again, tries = failure.replayed
+    if again < tries:
+        lines.append(f"  that id brought the failure back in {again} of {tries} runs: chance, or time, decides, too")
     if failure.is_undeclared:
         lines.append(f"  {UNDECLARED}")
     if failure.verdict.frames:
