@@ -305,3 +305,39 @@ def test_what_a_task_raises_is_a_failure() -> None:
 
     assert run(fails) == "KeyError"
     assert run(is_cancelled) is None
+
+
+def poll(flag: list[bool]) -> Callable[[Scenario], None]:
+    """Give a scenario with a task that polls, and, if `flag` is empty, another that ends that."""
+
+    def build(s: Scenario) -> None:
+        done: list[bool] = list(flag)
+
+        async def ask() -> None:
+            await apoint("ask", "x", "r")
+            while True not in done:  # noqa: ASYNC110 - this is the code that is told apart here
+                await asyncio.sleep(0)
+
+        async def answer() -> None:
+            await apoint("answer", "x", "w")
+            done.append(not flag)
+
+        s.task("asks", ask)
+        s.task("answers", answer)
+
+    return build
+
+
+def test_a_task_that_polls_lets_others_go_on() -> None:
+    """A task that asks all the time does not hang the search; that it was passed over is told, and nothing proved."""
+    outcome = Interleaver(budget=Budget(schedules=20, seconds=20)).run(poll([]))
+    assert outcome.ok
+    assert outcome.has_blocked
+    assert not outcome.exhausted
+
+
+def test_a_task_that_polls_for_ever_is_told() -> None:
+    """What it asks for never comes: the schedule ends, as one in which it waits for ever."""
+    failure = Interleaver(budget=Budget(schedules=20, seconds=20)).run(poll([False])).failure
+    assert failure is not None
+    assert failure.verdict.reason == "hung"

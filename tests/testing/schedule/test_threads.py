@@ -377,3 +377,50 @@ def test_points_of_a_thread_that_is_no_worker_prove_nothing() -> None:
     assert outcome.ok
     assert not outcome.exhausted
     assert "a thread that is no worker" in outcome.describe()
+
+
+def test_a_worker_that_polls_lets_others_go_on() -> None:
+    """A thread that is never still, and comes to no point, is passed over after a while; nothing is proved then."""
+
+    def scenario(s: Scenario) -> None:
+        is_set = threading.Event()
+
+        def ask() -> None:
+            point("ask", "x", "r")
+            while not is_set.is_set():
+                is_set.wait(0.001)
+
+        def answer() -> None:
+            point("answer", "x", "w")
+            is_set.set()
+
+        s.worker("asks", ask)
+        s.worker("answers", answer)
+
+    patience = Patience(point_seconds=0.02, hang_seconds=0.3)
+    outcome = Interleaver(budget=Budget(schedules=2, seconds=20), patience=patience).run(scenario)
+    assert outcome.ok
+    assert outcome.has_blocked
+
+
+def test_spinning_is_told_from_other_endless_schedules() -> None:
+    """A worker that goes round at its own points while another could help it is named, with the remedy."""
+
+    def scenario(s: Scenario) -> None:
+        free: list[bool] = []
+
+        def spin() -> None:
+            while not free:
+                point("try", "lock", "w")
+
+        def let_go() -> None:
+            point("let go", "lock", "w")
+            free.append(True)
+
+        s.worker("spins", spin)
+        s.worker("holds", let_go)
+
+    failure = Interleaver(step_limit=200).run(scenario).failure
+    assert failure is not None
+    assert failure.verdict.reason == "endless"
+    assert "spins went round alone" in failure.verdict.message

@@ -36,7 +36,7 @@ class AsyncRun:
         self._closing = False
         self._thread = threading.get_ident()
         self._fault: BaseException | None = None
-        self._loop = VirtualLoop(clock, self._when_quiet)
+        self._loop = VirtualLoop(clock, self._when_quiet, track.block)
         clock.is_moving = True
 
     def current(self) -> int:

@@ -18,6 +18,8 @@ from sessionguard.testing.schedule.accesses import CLOCK
 from sessionguard.testing.schedule.clock import VirtualClock
 
 _MICROSECOND: Final = 1e-6
+_ROUNDS_OF_POLLING: Final = 1_000
+"""So many rounds with something ready and no decision: a task asks again and again, and others must go on."""
 
 Quiet = Callable[[float | None], None]
 """Called when nothing is ready, with the seconds to the next timer, or None."""
@@ -26,12 +28,13 @@ Quiet = Callable[[float | None], None]
 class VirtualLoop(BaseEventLoop):
     """An event loop on a virtual clock. Real sockets and processes do not exist in it; use a real loop for those."""
 
-    def __init__(self, clock: VirtualClock, when_quiet: Quiet) -> None:
+    def __init__(self, clock: VirtualClock, when_quiet: Quiet, is_polled: Callable[[], None]) -> None:
         super().__init__()
         self.is_lending = False
         """Whether what runs now would run in a thread of its own on a real loop."""
+        self._is_polled = is_polled
         self._clock = clock
-        self._selector = _Selector(when_quiet)
+        self._selector = _Selector(when_quiet, self._take_decision)
         # The virtual clock counts microseconds; a timer that is nearer than one is due.
         self._clock_resolution = _MICROSECOND
 
@@ -40,6 +43,12 @@ class VirtualLoop(BaseEventLoop):
         if asyncio.current_task(self) is not None:  # The loop itself looks at it all the time.
             point("clock", CLOCK, "r")
         return self._clock.peek_seconds()
+
+    def _take_decision(self) -> None:
+        """Let the schedule go on, although something is ready all the time."""
+        self._is_polled()
+        scheduled = [handle.when() for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+        self._selector.when_quiet(max(0.0, min(scheduled) - self.time()) if scheduled else None)
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock on to a timer that is so far away."""
@@ -85,13 +94,19 @@ class VirtualLoop(BaseEventLoop):
 class _Selector:
     """Stands where a real loop waits for the network."""
 
-    def __init__(self, when_quiet: Quiet) -> None:
-        self._when_quiet = when_quiet
+    def __init__(self, when_quiet: Quiet, when_polled: Callable[[], None]) -> None:
+        self.when_quiet, self._when_polled = when_quiet, when_polled
+        self._rounds = 0
 
     def select(self, timeout: float | None) -> list[object]:
         """Report nothing, but let the schedule go on if nothing else would."""
+        self._rounds += 1
         if timeout is None or timeout >= _MICROSECOND:
-            self._when_quiet(timeout)
+            self._rounds = 0
+            self.when_quiet(timeout)
+        elif self._rounds >= _ROUNDS_OF_POLLING:
+            self._rounds = 0
+            self._when_polled()
         return []
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class Patience:
     point_seconds: float = 0.05
     """To reach its next point, before the baton is passed on without it."""
     hang_seconds: float = 5.0
-    """To come back when nobody else can go on, before the schedule is given up."""
+    """To come back when nobody else can go on, before the schedule is given up; also the longest that a step takes."""
 
 
 class ThreadRun:
@@ -182,20 +182,23 @@ class ThreadRun:
 
     def _oversee(self) -> None:
         """Wait for the end, and pass the baton on for workers that reach no point."""
-        seen, idle_since = -1, time.monotonic()
+        seen, idle_since, step_since = -1, time.monotonic(), time.monotonic()
         while not self._over.acquire(timeout=self._patience.point_seconds):
             if self._reached != seen or not self._is_idle:
                 idle_since = time.monotonic()
             if self._is_idle and time.monotonic() - idle_since > self._patience.hang_seconds:
                 self.hung = sorted(self._blocked)
                 return
-            if self._reached == seen and not self._is_idle:
-                self._pass_on()
+            if self._reached != seen:
+                step_since = time.monotonic()
+            elif not self._is_idle:
+                # One that polls is never still for long; a limit for one step keeps it from going on for ever.
+                self._pass_on(time.monotonic() - step_since > self._patience.hang_seconds)
             seen = self._reached
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, is_overdue: bool) -> None:
         seat, reached = self._seats[self._running], self._reached
-        if not is_stalled(seat.thread.native_id or 0) or self._reached != reached:
+        if not (is_overdue or is_stalled(seat.thread.native_id or 0)) or self._reached != reached:
             return
         with self._mutex:
             try:

@@ -9,6 +9,9 @@ from sessionguard.testing.schedule.accesses import NumberedPart, Point
 NOBODY: Final = -1
 """Instead of a worker's number: no one can go on."""
 
+_SPIN_STEPS: Final = 100
+"""So many steps of one worker in a row, at the very end of a schedule that is too long, are taken for a loop."""
+
 
 class Step:
     """One decision and what it led to: the access it granted, and what else was touched before the next point."""
@@ -130,7 +133,7 @@ class Track:
         if not enabled:
             return NOBODY
         if len(self.steps) >= self._step_limit:
-            raise EndlessError(f"{self._step_limit} steps and no end")
+            raise EndlessError(f"{self._step_limit} steps and no end{self._spinning()}")
         if self.steps:
             # Now, since a later step may take it away from there: a task is cancelled where it stands.
             self.steps[-1].stop = self.pending[self.steps[-1].worker]
@@ -146,6 +149,18 @@ class Track:
         self.steps.append(Step(worker, point, self.now, enabled))
         self.current = worker
         return worker
+
+    def _spinning(self) -> str:
+        """Say so if one worker came round to the same points all the time while others stood still."""
+        last = self.steps[-_SPIN_STEPS:]
+        others = {worker for step in last for worker in step.enabled} - {self.current}
+        if len(last) < _SPIN_STEPS or not others or any(step.worker != self.current for step in last):
+            return ""
+        return (
+            f"; {self.names[self.current]} went round alone, and others could have gone on: code that asks again and "
+            "again until another has done something needs a wait that the scheduler sees (a lock or condition that is "
+            "adopted, a point in mode 'acq')"
+        )
 
     def take_picture(self) -> None:
         """Keep the state that the last step led to."""
