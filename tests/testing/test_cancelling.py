@@ -242,7 +242,9 @@ def test_redis_through_a_slow_network(redis_server: RedisServer, key_prefix: str
 
             try:
                 # It uses asyncio.wait_for, which swallows a late cancellation before Python 3.12.
-                return await cancel_everywhere(lambda: _incremented(client, f"{key_prefix}:n"), check, may_return=True)
+                return await cancel_everywhere(
+                    lambda: _incremented(client, f"{key_prefix}:n"), check, prepare=client.ping, may_return=True
+                )
             finally:
                 await client.aclose()
 

@@ -1,14 +1,17 @@
 """The cancel sweep: the same client serves two others after every cancellation; broken clients are found and named."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from sessionguard.errors import MisuseError
-from sessionguard.testing import CancelReport
-from sessionguard.testing.faults.cancelling import MakeCoroutine
+from sessionguard.testing import CancelError, CancelPoint, CancelReport, cancel_everywhere
+from sessionguard.testing.faults import cancelling
+from sessionguard.testing.faults.cancelling import CancelWay, MakeCoroutine
 from sessionguard.testing.history import History, HistoryError, Model, Operation
 from sessionguard.testing.sweeps import CrossedReplyError, LeakError, Other, SweepError, cancel_sweep
 from tests.testing.sweeps.clients import AsyncClient, slow_server
@@ -179,6 +182,102 @@ def test_a_history_that_is_not_legal_is_found(port: int, is_late: bool) -> None:
             asyncio.run(play())
     else:
         asyncio.run(play())
+
+
+@pytest.mark.parametrize("forgets_the_old_one", [False, True])
+def test_a_task_that_takes_the_place_of_another_is_no_leak(forgets_the_old_one: bool) -> None:
+    """A client that ends its reader and starts another one has as many tasks as before; who only starts has not."""
+    readers: list[asyncio.Task[Any]] = []
+
+    async def ask(key: str) -> str:
+        if not readers:
+            readers.append(asyncio.create_task(asyncio.Event().wait()))
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            reader = readers.pop()
+            if forgets_the_old_one:
+                forgotten.append(reader)
+            else:
+                reader.cancel()
+            raise
+        return key
+
+    forgotten: list[asyncio.Task[Any]] = []
+    others = [Other(key, partial(ask, key), key) for key in ("bob", "carol")]
+    if forgets_the_old_one:
+        with pytest.raises(LeakError, match=r"a task was left: .*Event.wait"):
+            asyncio.run(cancel_sweep(lambda: ask("alice"), others, settle_seconds=0.1))
+    else:
+        assert asyncio.run(cancel_sweep(lambda: ask("alice"), others, settle_seconds=0.1)).total == 5
+
+
+class Rows:
+    """Creates what is not there, in steps, and leaves half of it if it is cancelled in the middle."""
+
+    def __init__(self) -> None:
+        self.whole, self.half = {"bob", "carol"}, set[str]()
+
+    async def get_or_create(self, key: str) -> str:
+        await asyncio.sleep(0)
+        if key not in self.whole:
+            self.half.add(key)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            self.whole.add(key)
+            self.half.remove(key)
+        return key
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_an_operation_that_does_less_the_second_time_is_told(is_prepared: bool) -> None:
+    """What is only created once would be cancelled nowhere in its creation; with `prepare` it is, and the bug found."""
+    rows = Rows()
+    others = [Other(key, partial(rows.get_or_create, key), key) for key in ("bob", "carol")]
+
+    def nothing_is_half_there(point: CancelPoint) -> None:
+        assert not rows.half, f"half there: {point}"
+
+    async def forget() -> None:
+        rows.whole.discard("alice")
+
+    async def play() -> None:
+        prepare = forget if is_prepared else lambda: None
+        await cancel_sweep(lambda: rows.get_or_create("alice"), others, check=nothing_is_half_there, prepare=prepare)
+
+    if is_prepared:
+        with pytest.raises(AssertionError, match=r"half there: cancelled at suspension point 2 \(once\)"):
+            asyncio.run(play())
+    else:
+        with pytest.raises(
+            CancelError, match=r"it came to 3 suspensions, and to 1 after .* number 1 \(once\).*prepare="
+        ):
+            asyncio.run(play())
+
+
+def test_a_pool_that_fills_up_is_no_difference(port: int) -> None:
+    """The first run may connect in an app, too: the others are asked before it is counted."""
+    assert set(swept(AsyncClient(port)).points.values()) == {1}
+
+
+def test_an_operation_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that has struck as often as it may fails: it has not seen the end."""
+    monkeypatch.setattr(cancelling, "LIMIT", 20)
+    counts = itertools.count(1)
+
+    async def longer_each_time() -> None:
+        for _ in range(next(counts)):
+            await asyncio.sleep(0)
+
+    with pytest.raises(CancelError, match=r"after 20 cancellations \(once\) there is still another"):
+        asyncio.run(cancel_everywhere(longer_each_time))
+
+
+@pytest.mark.parametrize("ways", [(), ("once", "once")])
+def test_no_way_to_cancel_and_one_twice_are_refused(ways: tuple[CancelWay, ...]) -> None:
+    """They would cancel nothing, or tell half of what was done."""
+    with pytest.raises(MisuseError, match="at least one way, and none twice"):
+        asyncio.run(cancel_everywhere(lambda: asyncio.sleep(0), ways=ways))
 
 
 def test_others_must_be_able_to_show_a_mistake(port: int) -> None:

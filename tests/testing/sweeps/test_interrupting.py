@@ -1,5 +1,6 @@
 """The blocking twin: an exception is raised in the thread at every stop; broken clients are found and named."""
 
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from sessionguard.testing.sweeps import (
     Other,
     SweepError,
     interrupt_sweep,
+    interrupting,
 )
 from tests.testing.sweeps.clients import Client, slow_server
 
@@ -102,6 +104,39 @@ def test_a_sweep_that_gives_up_leaves_nothing_installed(stops: str, tmp_path: Pa
         go_on.set()
         assert went_on.wait(5)
         assert points._hook is ours
+
+
+def test_an_operation_that_does_less_the_second_time_is_told() -> None:
+    """What is made once is interrupted nowhere in its making; with `prepare` it is made anew for every run."""
+    made = set[str]()
+    others = [Other("bob", lambda: "BOB", "BOB"), Other("carol", lambda: "CAROL", "CAROL")]
+
+    def make() -> None:
+        point("look", "here", "r")
+        if not made:
+            point("make", "here", "w")
+            point("tell", "here", "w")
+            made.add("it")
+
+    with pytest.raises(
+        SweepError, match=r"came to 3 stops, and to 1 after it had been interrupted at stop 1.*prepare="
+    ):
+        interrupt_sweep(make, others)
+    assert interrupt_sweep(make, others, prepare=made.clear).points == 3
+
+
+def test_an_operation_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that has struck as often as it may fails: it has not seen the end."""
+    monkeypatch.setattr(interrupting, "LIMIT", 10)
+    others = [Other("bob", lambda: "BOB", "BOB"), Other("carol", lambda: "CAROL", "CAROL")]
+    counts = itertools.count(1)
+
+    def longer_each_time() -> None:
+        for _ in range(next(counts)):
+            point("here", "here", "w")
+
+    with pytest.raises(SweepError, match="after 10 interruptions there is still another stop"):
+        interrupt_sweep(longer_each_time, others)
 
 
 def test_a_swallowed_interruption_and_another_error_are_found() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from sessionguard.core.points import point
 from sessionguard.errors import InvalidArgumentError, MisuseError
-from sessionguard.testing.sweeps import Run, SweepError, kill_sweep
+from sessionguard.testing.sweeps import Run, SweepError, jump_sweep, kill_sweep, nursery
+from sessionguard.testing.sweeps.orders import Jump
 from tests.testing.sweeps import writers as w
 
 pytestmark = pytest.mark.processes
@@ -153,6 +154,37 @@ def test_what_does_not_work_without_a_fault_proves_nothing() -> None:
         kill_sweep(w.write_with_system_calls, w.read_old_or_new, prepare=w.prepare_old)
 
 
+def test_a_sweep_that_would_end_early_is_told() -> None:
+    """What does more the first time on a machine than ever after would not be struck there, and is told."""
+    with pytest.raises(SweepError, match=r"came to 5 stops once, and then to 2: so what is struck is not the same"):
+        kill_sweep(w.write_more_the_first_time, w.see_nothing, faults=["kill"])
+
+
+def test_a_run_that_gets_shorter_is_told(tmp_path: Path) -> None:
+    """The same where the struck runs are shorter than those that nobody struck."""
+    fewer = partial(w.write_less_later, counter=tmp_path / "runs")
+    with pytest.raises(
+        SweepError, match=r"came to 5 stops, and before it was struck at number 2 \(kill\) it was at its"
+    ):
+        kill_sweep(fewer, w.see_nothing, faults=["kill"])
+
+
+def test_a_point_that_is_called_end_is_not_the_end() -> None:
+    """What comes after a point of that name is struck, too, and each of the two has an id of its own."""
+    report = kill_sweep(w.end_and_go_on, w.see_nothing, faults=["kill"])
+    assert labels(report.strikes["kill"]) == ["end#1", "write#1", "end#2"]
+
+
+def test_nothing_to_strike_with_proves_nothing() -> None:
+    """No faults, or one twice, are refused; so are jumps."""
+    for faults in ([], ["kill", "kill"]):
+        with pytest.raises(MisuseError, match="at least one fault or jump, and none twice"):
+            kill_sweep(w.write_beside, w.see_nothing, faults=faults)  # type: ignore[arg-type]
+    for jumps in ([], [w.LEASE, w.LEASE]):
+        with pytest.raises(MisuseError, match="at least one fault or jump, and none twice"):
+            jump_sweep(w.write_beside, w.see_nothing, jumps=jumps)
+
+
 def test_wrong_arguments_are_refused() -> None:
     """A source of stops, a fault or an id that there is not is refused, and an id that is not reached is told."""
     with pytest.raises(InvalidArgumentError, match="lines:<module>"):
@@ -163,6 +195,36 @@ def test_wrong_arguments_are_refused() -> None:
         kill_sweep(w.write_beside, w.read_old_or_new, only="sometimes")
     with pytest.raises(SweepError, match="there is no stop 'rename#2'"):
         kill_sweep(w.write_beside, w.read_old_or_new, prepare=w.prepare_old, only="kill@rename#2")
+
+
+def test_parts_see_the_environment_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test sets or removes is seen by the parts of the next sweep, though their process was there before."""
+    monkeypatch.setenv("KILL_SWEEP_TEST", "set")
+    kill_sweep(partial(w.see_the_environment, value="set"), w.see_nothing, faults=["kill"])
+    monkeypatch.setenv("KILL_SWEEP_TEST", "set again")
+    kill_sweep(partial(w.see_the_environment, value="set again"), w.see_nothing, faults=["kill"])
+    monkeypatch.delenv("KILL_SWEEP_TEST")
+    kill_sweep(partial(w.see_the_environment, value=None), w.see_nothing, faults=["kill"])
+
+
+def test_one_process_is_kept_at_most(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A sweep in another folder ends the process that was kept, and leaves one of its own."""
+    kept = []
+    for folder in (tmp_path, tmp_path.parent):
+        monkeypatch.chdir(folder)
+        with nursery.a_nursery() as one:
+            kept.append(one)
+    assert list(nursery._kept.values()) == kept[1:]
+    with pytest.raises(OSError, match="closed"):
+        kept[0].jump(Jump(None))
+
+
+def test_the_same_folder_may_be_given_twice(tmp_path: Path) -> None:
+    """What a sweep that failed left in its folder is kept, and no hindrance to the next one."""
+    for _ in range(2):
+        with pytest.raises(SweepError):
+            kill_sweep(w.write_in_place, w.read_old_or_new, prepare=w.prepare_old, folder=tmp_path, faults=["kill"])
+    assert len([path for path in tmp_path.glob("run*") if (path / "text").stat().st_size == 0]) == 2
 
 
 def test_the_folder_of_a_failure_is_kept(tmp_path: Path) -> None:

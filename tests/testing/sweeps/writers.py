@@ -254,3 +254,37 @@ def see_the_clock(run: Run) -> None:
     point("look", "clock", "r")
     assert time.time() == run.clock.us() / 1e6
     assert time.time_ns() == run.clock.us() * 1000
+
+
+def write_more_the_first_time(run: Run) -> None:
+    """Come to three points more as long as no run did so before."""
+    _write(4 if not (run.folder.parent / "seen").exists() else 1)
+    (run.folder.parent / "seen").touch()
+
+
+def write_less_later(run: Run, counter: Path) -> None:
+    """Come to three points more in the first three runs, of which one is struck."""
+    with counter.open("a") as file:
+        file.write(".")
+    _write(4 if counter.stat().st_size <= 3 else 1)
+
+
+def _write(times: int) -> None:
+    for number in range(times):
+        point("write", number, "w")
+
+
+def see_the_environment(run: Run, value: str | None) -> None:
+    """Come to a point where this is in the environment."""
+    assert os.environ.get("KILL_SWEEP_TEST") == value
+    point("write", "nothing", "w")
+
+
+def end_and_go_on(run: Run) -> None:
+    """Come to a point that is called as the last stop is, and to one more."""
+    point("end", "session", "w")
+    point("write", "session", "w")
+
+
+def see_nothing(run: Run) -> None:
+    """Survive."""

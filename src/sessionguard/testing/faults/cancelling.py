@@ -12,14 +12,22 @@ from typing import Any, Final, Literal
 
 from attrs import evolve, field, frozen
 
-from sessionguard.errors import InvalidArgumentError
+from sessionguard.errors import InvalidArgumentError, MisuseError
 
 CancelWay = Literal["once", "twice", "late", "timeout", "sibling"]
 CANCEL_WAYS: Final[tuple[CancelWay, ...]] = ("once", "twice", "late", "timeout", "sibling")
 PATIENCE_SECONDS: Final = 30.0
 LIMIT: Final = 10_000
+"""A sweep that strikes so often in one way fails: what it strikes does not end."""
+TRIES: Final = 5
+"""How often a run that came to fewer places than another one is played before that counts: a network varies, too."""
+NOT_THE_SAME: Final = (
+    "so what is struck is not the same each time, and the rest of it was never struck; give prepare=, which makes what "
+    "it meets new before every run, or, if only its first call does more, call it once before the sweep"
+)
 
 MakeCoroutine = Callable[[], Coroutine[Any, Any, Any]]
+Prepare = Callable[[], Awaitable[object] | object]
 
 
 class CancelError(AssertionError):
@@ -80,6 +88,7 @@ async def cancel_everywhere(
     make_coroutine: MakeCoroutine,
     check: Callable[[CancelPoint], Awaitable[object] | object] = lambda point: None,
     *,
+    prepare: Prepare = lambda: None,
     ways: tuple[CancelWay, ...] = CANCEL_WAYS,
     may_return: bool = False,
     patience_seconds: float = PATIENCE_SECONDS,
@@ -87,8 +96,9 @@ async def cancel_everywhere(
 ) -> CancelReport:
     """Run `make_coroutine()` again and again, cancel it at its 1st, 2nd, ... suspension, and call `check` each time.
 
-    An await counts as a suspension if it really waits. The last run of each way finds no further point and is not
-    cancelled. The ways:
+    It has to be the same each time: `prepare()`, which may be async, is called before every run and makes what it meets
+    new. An await counts as a suspension if it really waits. They are counted in runs that nobody cancels; the last run
+    of each way finds no further point and is not cancelled either. The ways:
 
     * "once": `task.cancel()` while it waits;
     * "twice": so, and again at the 1st, 2nd, ... suspension of its cleaning up;
@@ -100,59 +110,90 @@ async def cancel_everywhere(
     what `asyncio.wait_for` does when it is cancelled late. With `only`, a point or its id, nothing else is tried.
 
     Raises:
-        CancelError: it never suspended, so that nothing was tried; there is no such point as `only`; or after a
-            cancellation it returned as if nothing had happened, raised something else, or was not over within
-            `patience_seconds`.
+        CancelError: it never suspended, so that nothing was tried; it did not come to as many suspensions each time, or
+            to no last one; there is no such point as `only`; or after a cancellation it returned as if nothing had
+            happened, raised something else, or was not over within `patience_seconds`.
+        MisuseError: `ways` is empty, or names one twice.
     """
-    if isinstance(only, str):
-        only = CancelPoint.parse(only)
-    sweep = _Sweep(make_coroutine, check, may_return, patience_seconds)
-    if only is not None:
-        if not (await sweep.strike(only)).is_hit:
-            raise CancelError(f"there is no point {only.id}: it was over before")
-        return CancelReport({only.way: 1}, 1 if only.again else 0)
-    for way in ways:
-        await sweep.sweep(way)
-    report = CancelReport(sweep.points, sweep.pairs)
-    if not report.total:
-        raise CancelError(
-            "the operation never suspended, so nothing was cancelled; put a TcpProxy with a delay before it"
-        )
-    return report
+    sweep = Cancellations(make_coroutine, check, prepare, may_return, patience_seconds)
+    if only is None:
+        await sweep.play_unstruck()
+    return await sweep.play(ways, only)
 
 
-class _Sweep:
+class Cancellations:
     """All runs of one operation."""
 
     def __init__(
         self,
         make: MakeCoroutine,
         check: Callable[[CancelPoint], Awaitable[object] | object],
+        prepare: Prepare,
         may_return: bool,
         patience_seconds: float,
     ) -> None:
-        self._make, self._check = make, check
+        self._make, self._check, self._prepare = make, check, prepare
         self._may_return, self._patience_seconds = may_return, patience_seconds
-        self.points: dict[CancelWay, int] = {}
-        self.pairs = 0
+        self._most = 0
+        """To how many suspensions it came, undisturbed."""
+        self._points: dict[CancelWay, int] = {}
+        self._pairs = 0
 
-    async def sweep(self, way: CancelWay) -> None:
+    async def play_unstruck(self) -> None:
+        """Play it once and disturb nobody: to as many suspensions it has to come in each way."""
+        self._most = (await self._strike(CancelPoint("once", 0))).count
+
+    async def play(self, ways: tuple[CancelWay, ...], only: CancelPoint | str | None) -> CancelReport:
+        """Strike at every point in each of these ways, or at one. Raises as `cancel_everywhere` says."""
+        if not ways or len(set(ways)) < len(ways):
+            raise MisuseError(
+                f"give at least one way, and none twice: {ways!r} would strike nothing, or hide something"
+            )
+        if only is not None:
+            return await self._play_only(CancelPoint.parse(only) if isinstance(only, str) else only)
+        for way in ways:
+            await self._sweep(way)
+        report = CancelReport(self._points, self._pairs)
+        if not report.total:
+            raise CancelError(
+                "the operation never suspended, so nothing was cancelled; put a TcpProxy with a delay before it"
+            )
+        return report
+
+    async def _play_only(self, point: CancelPoint) -> CancelReport:
+        if not (await self._strike(point)).is_hit:
+            raise CancelError(f"there is no point {point.id}: it was over before")
+        return CancelReport({point.way: 1}, 1 if point.again else 0)
+
+    async def _sweep(self, way: CancelWay) -> None:
         """Strike at every point, in this way."""
-        self.points[way] = 0
-        while self.points[way] < LIMIT:
-            number = self.points[way] + 1
-            run = await self.strike(CancelPoint(way, number, 1 if way == "twice" else None))
+        for number in range(1, LIMIT):
+            run = await self._strike_surely(CancelPoint(way, number, 1 if way == "twice" else None))
+            self._points[way] = number - 1
             if not run.is_hit:
                 return
-            self.points[way] += 1
             again = 1
             while run.is_hit_again and again < LIMIT:
-                self.pairs += 1
+                self._pairs += 1
                 again += 1
-                run = await self.strike(CancelPoint(way, number, again))
+                run = await self._strike(CancelPoint(way, number, again))
+            if again == LIMIT:
+                break
+        raise CancelError(f"after {LIMIT} cancellations ({way}) there is still another suspension: it does not end")
 
-    async def strike(self, point: CancelPoint) -> "_Run":
+    async def _strike_surely(self, point: CancelPoint) -> "_Run":
+        for _ in range(TRIES):
+            run = await self._strike(point)
+            if run.is_hit or point.number > self._most:
+                return run
+        raise CancelError(
+            f"without any cancellation it came to {self._most} suspensions, and to {run.count} after it had been "
+            f"cancelled at number {point.number - 1} ({point.way}): {NOT_THE_SAME}"
+        )
+
+    async def _strike(self, point: CancelPoint) -> "_Run":
         """Play the operation once, cancel it at this point if it comes there, and check."""
+        await awaited(self._prepare())
         run = _Run(self._make, point)
         try:
             await _play(run, self._may_return, self._patience_seconds)
@@ -165,11 +206,15 @@ class _Sweep:
         return run
 
 
+async def awaited(answer: Awaitable[object] | object) -> None:
+    """Return when what was called is over, which may have been async."""
+    if isawaitable(answer):
+        await answer
+
+
 async def _check(check: Callable[[CancelPoint], Awaitable[object] | object], point: CancelPoint) -> None:
     try:
-        answer = check(point)
-        if isawaitable(answer):
-            await answer
+        await awaited(check(point))
     except Exception as error:
         error.add_note(f"after it was {point}")
         raise
@@ -183,7 +228,8 @@ async def _play(run: "_Run", may_return: bool, patience_seconds: float) -> None:
         stack = "".join(run.stack())
         task.cancel()
         await asyncio.wait({task}, timeout=patience_seconds)
-        raise CancelError(f"{run.point}, it is still not over after {patience_seconds:g} s:\n{stack}")
+        where = str(run.point) if run.is_hit else "without having been cancelled"
+        raise CancelError(f"{where}, it is still not over after {patience_seconds:g} s:\n{stack}")
     if task.cancelled():
         return
     error = task.exception()
@@ -221,7 +267,8 @@ class _Run:
         self.has_swallowed = False
         """Whether it returned although its task was cancelled: a group ends with the error of its failed one."""
         self.is_hit_again = False
-        self._count = 0
+        self.count = 0
+        """To how many suspensions it came."""
         self.strike: Callable[[], object] = lambda: None
         """What cancels it at once; only for what runs outside of its task."""
         self.strike_soon: Callable[[], object] = lambda: None
@@ -255,8 +302,8 @@ class _Run:
         return frames
 
     def _on_suspension(self, awaited: Any) -> None:
-        self._count += 1
-        if self._count == self.point.number:
+        self.count += 1
+        if self.count == self.point.number:
             self.is_hit = True
             self.point = evolve(self.point, place=self.place())
             if self.point.way == "late" and asyncio.isfuture(awaited):
@@ -264,7 +311,7 @@ class _Run:
                 awaited.add_done_callback(lambda _: self.strike())
             else:
                 self.strike_soon()
-        elif self.point.again and self._count == self.point.number + self.point.again:
+        elif self.point.again and self.count == self.point.number + self.point.again:
             self.is_hit_again = True
             self.strike_soon()
 

@@ -60,7 +60,9 @@ def storm(
     for thread in threads:
         thread.join(_PATIENCE_SECONDS)
     if any(thread.is_alive() for thread in threads):
-        raise TimeoutError(f"a call of the storm took longer than {_PATIENCE_SECONDS} s")
+        # Who waits for ever may wait for one who raised.
+        trouble = troubles[0] if troubles else None
+        raise TimeoutError(f"a call of the storm took longer than {_PATIENCE_SECONDS} s") from trouble
     if troubles:
         raise troubles[0]
     return history
@@ -89,7 +91,8 @@ async def async_storm(
 ) -> History:
     """The same with tasks on an async store; that share of the calls is cancelled, at whichever await it has come to.
 
-    A cancelled call is in the history as one of unknown outcome.
+    They begin at once: each has made its first call before any of these is played. A cancelled call is in the history
+    as one of unknown outcome.
     """
     history = History(instants=now_us)
     stage = Stage(await store.identify(c.Identify()))

@@ -8,11 +8,13 @@ from sessionguard.errors import MisuseError
 from sessionguard.testing.faults.cancelling import (
     CANCEL_WAYS,
     PATIENCE_SECONDS,
+    Cancellations,
     CancelPoint,
     CancelReport,
     CancelWay,
     MakeCoroutine,
-    cancel_everywhere,
+    Prepare,
+    awaited,
 )
 from sessionguard.testing.history import History, require_legal
 from sessionguard.testing.history.checking import AnyModel
@@ -27,6 +29,7 @@ async def cancel_sweep(
     operation: MakeCoroutine,
     others: Sequence[Other],
     *,
+    prepare: Prepare = lambda: None,
     in_use: Callable[[], int] | None = None,
     history: History | None = None,
     model: AnyModel | None = None,
@@ -41,7 +44,9 @@ async def cancel_sweep(
 ) -> CancelReport:
     """Cancel `operation()` at each of its suspensions, in every way and in pairs; after each, prove that all is well.
 
-    It is played once without a fault, and the others are asked; then, after each cancellation:
+    It has to be the same each time: `prepare()`, which may be async, is called before every run and makes what it meets
+    new, such as a key that is not there yet. First the others are asked, it is played without a fault, and they are
+    asked again; then, after each cancellation:
 
     * its task has ended as cancelled (`may_return`: see `cancel_everywhere`);
     * the others, asked one by one and then all at once, each get their own answer;
@@ -56,8 +61,7 @@ async def cancel_sweep(
         CancelError: as by `cancel_everywhere`.
         CrossedReplyError: somebody got an answer that was not theirs.
         SweepError: somebody was not answered in time.
-        LeakError: something was not given back.
-        HistoryError: no order of the operations is legal.
+        LeakError, HistoryError: something was not given back; no order of the operations is legal.
         MisuseError: the others cannot show a mistake, or only one of history and model was given.
 
     Each has notes that name the point, and how to repeat exactly that one.
@@ -66,23 +70,21 @@ async def cancel_sweep(
         raise MisuseError("give both history and model, or neither")
     leaks = Leaks(in_use, settle_seconds, descriptors)
     aftermath = _Aftermath(checked(others), patience_seconds)
-    await operation()
-    await aftermath.ask()
-    leaks.remember()
-    leaks.remember_tasks()
 
     async def after(point: CancelPoint) -> None:
         await aftermath.ask()
         await leaks.wait_async()
         if history is not None and model is not None:
             require_legal(history.linearizable(model), strict=strict)
-        answer = check(point)
-        if hasattr(answer, "__await__"):
-            await answer
+        await awaited(check(point))
 
-    return await cancel_everywhere(
-        operation, after, ways=ways, may_return=may_return, patience_seconds=patience_seconds, only=only
-    )
+    sweep = Cancellations(operation, after, prepare, may_return, patience_seconds)
+    # Before every strike the others were asked, so before the first run, too: a pool that fills up is no difference.
+    await aftermath.ask()
+    await sweep.play_unstruck()
+    await aftermath.ask()
+    leaks.remember(tasks=True)
+    return await sweep.play(ways, only)
 
 
 class _Aftermath:

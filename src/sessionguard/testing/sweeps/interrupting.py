@@ -10,14 +10,14 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from sessionguard.errors import InvalidArgumentError, MisuseError
-from sessionguard.testing.faults.cancelling import LIMIT, PATIENCE_SECONDS
+from sessionguard.testing.faults.cancelling import LIMIT, NOT_THE_SAME, PATIENCE_SECONDS, TRIES
 from sessionguard.testing.history import History, require_legal
 from sessionguard.testing.history.checking import AnyModel
 from sessionguard.testing.sweeps.errors import SweepError
 from sessionguard.testing.sweeps.hands import Hand
 from sessionguard.testing.sweeps.leaks import Leaks
 from sessionguard.testing.sweeps.others import Other, checked
-from sessionguard.testing.sweeps.stops import DECLARED, Stop, Stops, check_source
+from sessionguard.testing.sweeps.stops import DECLARED, Stop, Stops, check_source, prepare_source
 
 SETTLE_SECONDS: Final = 2.0
 
@@ -65,6 +65,7 @@ def interrupt_sweep(
     operation: Callable[[], Any],
     others: Sequence[Other],
     *,
+    prepare: Callable[[], Any] = lambda: None,
     stops: str = DECLARED,
     in_use: Callable[[], int] | None = None,
     history: History | None = None,
@@ -81,15 +82,18 @@ def interrupt_sweep(
     """Raise `error` in `operation()` at each of its `stops`; after each, prove what `cancel_sweep` proves.
 
     The operation has a thread of its own, and the others are asked in another one, so that a lock that is still held is
-    seen. At declared points pairs are tried, too: interrupted again at each stop of its cleaning up. It has to end by
-    `error`, or by one of the `refusals` it may make of it.
+    seen. It has to be the same each time: `prepare()` is called before every run, in the thread of the operation, and
+    makes what it meets new. At declared points pairs are tried, too: interrupted again at each stop of its cleaning up.
+    It has to end by `error`, or by one of the `refusals` it may make of it.
 
     Raises:
-        SweepError: it never came to a stop, so that nothing was tried; it returned as if nothing had happened, raised
-            something else, or was not over in time; or somebody was not answered in time.
+        SweepError: it never came to a stop, so that nothing was tried, or not to as many as in the first run, which
+            nobody disturbs; it returned as if nothing had happened, raised something else, or was not over in time; or
+            somebody was not answered in time.
         CrossedReplyError, LeakError, HistoryError, MisuseError: as by `cancel_sweep`.
     """
     check_source(stops, for_interrupts=True)
+    prepare_source(stops)
     if (history is None) != (model is None):
         raise MisuseError("give both history and model, or neither")
     leaks = Leaks(in_use, settle_seconds, descriptors)
@@ -101,16 +105,22 @@ def interrupt_sweep(
         check(point)
 
     with Hand("interrupted") as hand, Hand("others") as asking:
-        sweep = _Sweep(operation, stops, error, refusals, after, checked(others), hand, asking, patience_seconds)
-        hand.play(operation, patience_seconds)
+        sweep = _Sweep(
+            operation, prepare, stops, error, refusals, after, checked(others), hand, asking, patience_seconds
+        )
+        # Before every strike the others were asked, so before the first run, too; and its thread may need a connection.
+        sweep.ask_others()
+        sweep.ask_others(hand)
+        count = sweep.play_unstruck()
         sweep.ask_others()
         leaks.remember()
-        return sweep.play_only(only) if only is not None else sweep.play_all()
+        return sweep.play_only(only) if only is not None else sweep.play_all(count)
 
 
 @frozen
 class _Sweep:
     operation: Callable[[], Any]
+    prepare: Callable[[], Any]
     source: str
     error: type[BaseException]
     refusals: tuple[type[BaseException], ...]
@@ -128,22 +138,39 @@ class _Sweep:
             raise SweepError(f"there is no point {point.id}: it was over before")
         return InterruptReport(1, 1 if run.is_hit_again else 0, (run.stop,))
 
-    def play_all(self) -> InterruptReport:
-        """Strike at every point, and at declared ones in pairs."""
+    def play_unstruck(self) -> int:
+        """Play it once and disturb nobody; give the number of its stops."""
+        return self.strike(InterruptPoint(0)).count
+
+    def play_all(self, most: int) -> InterruptReport:
+        """Strike at every point, and at declared ones in pairs; it came to `most` of them before."""
         hit: list[Stop] = []
         pairs = 0
-        while len(hit) < LIMIT and (run := self.strike(InterruptPoint(len(hit) + 1))).stop is not None:
-            hit.append(run.stop)
+        while (stop := self._strike_surely(len(hit) + 1, most)) is not None:
+            hit.append(stop)
             again = 1
             # An exception ends the watching by which calls are seen, so only declared points come again.
             while self.source == DECLARED and self.strike(InterruptPoint(len(hit), again)).is_hit_again:
                 pairs, again = pairs + 1, again + 1
+                _require_an_end(again)
+            _require_an_end(len(hit))
         if not hit:
             raise SweepError('the operation came to no stop; use stops="io" or "calls:<module>", or declare points')
         return InterruptReport(len(hit), pairs, tuple(hit))
 
+    def _strike_surely(self, number: int, most: int) -> Stop | None:
+        for _ in range(TRIES):
+            run = self.strike(InterruptPoint(number))
+            if run.stop is not None or number > most:
+                return run.stop
+        raise SweepError(
+            f"without any fault it came to {most} stops, and to {run.count} after it had been interrupted at stop "
+            f"{number - 1}: {NOT_THE_SAME}"
+        )
+
     def strike(self, point: InterruptPoint) -> "_Run":
         """Play the operation once, interrupt it there if it comes there, and check."""
+        self.hand.play(self.prepare, self.patience_seconds)
         run = _Run(point, self.error)
         try:
             self._play(run)
@@ -157,11 +184,11 @@ class _Sweep:
             raise
         return run
 
-    def ask_others(self) -> None:
-        """Each of the others gets their answer, in time."""
+    def ask_others(self, hand: Hand | None = None) -> None:
+        """Each of the others gets their answer, in time, in the thread for that or in another one."""
         for other in self.others:
             try:
-                other.judge(self.asking.play(other.ask, self.patience_seconds))
+                other.judge((hand or self.asking).play(other.ask, self.patience_seconds))
             except SweepError as error:
                 raise SweepError(f"{other.name} was not answered: {error}") from error
 
@@ -171,7 +198,9 @@ class _Sweep:
         except SweepError:
             raise
         except BaseException as error:
-            if run.stop is None or not isinstance(error, (self.error, *self.refusals)):
+            if run.stop is None:
+                raise
+            if not isinstance(error, (self.error, *self.refusals)):
                 raise SweepError(f"{run.point}, it raised {type(error).__name__}: {error}") from error
         else:
             if run.stop is not None:
@@ -179,6 +208,11 @@ class _Sweep:
         finally:
             # It may not be over: then its thread is left behind, but nothing that others come across.
             run.close()
+
+
+def _require_an_end(count: int) -> None:
+    if count >= LIMIT:
+        raise SweepError(f"after {LIMIT} interruptions there is still another stop: it does not end")
 
 
 class _Run:
@@ -194,6 +228,11 @@ class _Run:
         """Play it, in the thread that calls this."""
         self._stops = Stops(source, self._on_stop, for_interrupts=True)
         return self._stops.play(operation)
+
+    @property
+    def count(self) -> int:
+        """To how many stops it came."""
+        return self._stops.count if self._stops is not None else 0
 
     def close(self) -> None:
         """Watch no longer."""

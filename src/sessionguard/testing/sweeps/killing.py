@@ -36,7 +36,9 @@ def kill_sweep(
     one.
 
     Raises:
-        SweepError: after a strike something was wrong; or, without one, the operation does not work, or has no stops.
+        SweepError: after a strike something was wrong; or, without one, the operation does not work, has no stops, or
+            does not come to as many of them each time.
+        MisuseError: there is nothing to strike with, or one of `faults` is given twice.
     """
     return Plan(operation, survivor, **settings).play(strikes_of(faults))
 
@@ -46,6 +48,9 @@ def jump_sweep(operation: Part, survivor: Part, *, jumps: Sequence[timedelta], *
 
     `run.clock` jumps, and with `wall_clock` also `time.time()` of every part. It begins at the same instant in each
     run, so a jump by a timeout leads exactly to the instant of expiry.
+
+    Raises:
+        SweepError, MisuseError: as by `kill_sweep`.
     """
     return Plan(operation, survivor, **settings).play([Strike("jump", 0, by) for by in jumps])
 

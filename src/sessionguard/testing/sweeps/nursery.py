@@ -40,7 +40,7 @@ class Nursery:
 
     def play(self, order: Order) -> Ended:
         """Give how a part ended, or that it was stopped."""
-        return self._ask(order, order.patience_seconds * 2)
+        return self._ask(evolve(order, environment=dict(os.environ)), order.patience_seconds * 2)
 
     def wake(self, patience_seconds: float) -> Ended:
         """Let what was stopped go on, and give how it ended."""
@@ -61,35 +61,42 @@ def a_nursery() -> Iterator[Nursery]:
     """Give a nursery that nobody else uses meanwhile: a kept one, whose imports are done, or a new one."""
     # Modules are found by the path, and a forked child must not talk into its parent's pipe.
     key = (os.getpid(), os.getcwd(), tuple(sys.path))
-    kept = _kept.pop(key, None) or Nursery()
+    nursery = _take(key)
     try:
-        yield kept
+        yield nursery
         # Nobody is stopped any more, however the sweep ended.
-        kept.jump(Jump(None))
+        nursery.jump(Jump(None))
     except SweepError:
-        kept.jump(Jump(None))
-        _keep(key, kept)
+        nursery.jump(Jump(None))
+        _keep(key, nursery)
         raise
     except BaseException:
-        kept.close()
+        nursery.close()
         raise
-    _keep(key, kept)
+    _keep(key, nursery)
 
 
 _Key = tuple[int, str, tuple[str, ...]]
 _kept: Final[dict[_Key, Nursery]] = {}
+"""One at most: the next sweep mostly has the same folder and path, and any other one takes its place."""
+
+
+def _take(key: _Key) -> Nursery:
+    """Give the kept one if it fits, or a new one; what does not fit is closed."""
+    kept = _kept.pop(key, None)
+    _close_all()
+    return kept or Nursery()
 
 
 def _keep(key: _Key, nursery: Nursery) -> None:
-    if key in _kept:
-        nursery.close()
-    else:
-        _kept[key] = nursery
+    _close_all()
+    _kept[key] = nursery
 
 
 @atexit.register
 def _close_all() -> None:
-    for (pid, *_), nursery in _kept.items():
+    while _kept:
+        (pid, *_), nursery = _kept.popitem()
         if pid == os.getpid():
             nursery.close()
 
@@ -133,7 +140,7 @@ def _play(order: Order, clock: SharedClock, stopped: list[Fork]) -> Ended:
     if ended.how == "stopped":
         stopped.append(child)
     _import_all(ended.modules)
-    return evolve(ended, modules=())
+    return ended
 
 
 def _import_all(modules: Iterable[str]) -> None:
@@ -156,6 +163,8 @@ class _Body:
     def __call__(self, tell: Tell) -> Ended:
         self._tell = tell
         order = self._order
+        os.environ.clear()
+        os.environ.update(order.environment)
         with self._clock.as_wall_clock() if order.wall_clock else nullcontext():
             before = set(sys.modules)
             if not order.counts:

@@ -14,7 +14,6 @@ from sessionguard.testing.sweeps.clock import SharedClock
 from sessionguard.testing.sweeps.stops import Stop
 
 Fault = Literal["kill", "pause", "jump", "fork"]
-FAULTS: Final[tuple[Fault, ...]] = ("kill", "pause", "jump", "fork")
 _TOLD: Final = {"kill": "killed", "pause": "stopped and woken later", "jump": "its clock jumped", "fork": "forked"}
 
 How = Literal["returned", "raised", "killed", "stopped", "late", "died"]
@@ -152,6 +151,8 @@ class Order:
     counts: bool = False
     """Whether stops are counted."""
     wall_clock: bool = False
+    environment: dict[str, str] = field(factory=dict, repr=False)
+    """What the part sees as `os.environ`: that of whoever plays the sweep, at this moment."""
 
 
 @frozen

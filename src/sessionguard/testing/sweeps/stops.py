@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -64,6 +65,8 @@ class Stop:
     resource: str = ""
     is_after: bool = False
     """Whether it comes after what the label says, and not before."""
+    is_end: bool = False
+    """Whether nothing comes after it any more; a point may have the label of the end, too."""
 
     @property
     def id(self) -> str:
@@ -71,7 +74,7 @@ class Stop:
         return f"{self.label}#{self.occurrence}"
 
     def __str__(self) -> str:
-        if self.label == END:
+        if self.is_end:
             return f"stop {self.number} (after its end)"
         side = "after" if self.is_after else "before"
         return f"stop {self.number} ({side} {self.id}{self.resource and f' {self.resource}'})"
@@ -108,26 +111,26 @@ class Stops:
         if self._kind == DECLARED:
             with self._declared():
                 return body()
-        self._files = frozenset(str(sys.modules[name].__file__) for name in modules_below(self._modules))
+        self._files = files_below(tuple(self._modules))
         return self._play_calls(body)
 
     def end(self) -> None:
         """It has returned: that is the last stop."""
-        self.reach(END)
+        self.reach(END, is_end=True)
 
     def close(self) -> None:
         """Count nothing any more, and let nobody notice that it was watched, though what was played may go on."""
         self._is_closed = True
         self._ignore_points()
 
-    def reach(self, label: str, resource: Hashable = "", *, is_after: bool = False) -> None:
+    def reach(self, label: str, resource: Hashable = "", *, is_after: bool = False, is_end: bool = False) -> None:
         """It has come to its next stop."""
         if self._is_closed or self._thread not in (None, threading.get_ident()):
             return
         with self._mutex:
             self.count += 1
             self._labels[label] += 1
-            stop = Stop(self.count, label, self._labels[label], str(resource), is_after)
+            stop = Stop(self.count, label, self._labels[label], str(resource), is_after, is_end)
         # Outside: another thread may come to a stop while this one is dealt with.
         self._on_stop(stop)
 
@@ -192,6 +195,13 @@ def reaches_out(function: Any) -> bool:
     return any(name in names for base in kind.__mro__ if (names := _METHODS.get(base.__module__)))
 
 
+def prepare_source(source: str) -> None:
+    """Import what `source` names, which takes its time once, and not that of the operation."""
+    kind, _, modules = source.partition(":")
+    if kind in (IO, _CALLS) and modules:
+        files_below(tuple(modules.split(",")))
+
+
 def check_source(source: str, *, for_interrupts: bool = False) -> None:
     """Raise `InvalidArgumentError` if there is no such source of stops."""
     kind, _, modules = source.partition(":")
@@ -201,6 +211,12 @@ def check_source(source: str, *, for_interrupts: bool = False) -> None:
     if source not in (DECLARED, IO) and not (kind in (IO, _CALLS, _LINES) and modules):
         remedy = "use declared, io, io:<module>,<module>, calls:<module>,<module> or lines:<module>,<module>"
         raise InvalidArgumentError("stops", source, remedy)
+
+
+@cache
+def files_below(names: tuple[str, ...]) -> frozenset[str]:
+    """Give the files of the modules of these names and below them; only the first time they are looked for."""
+    return frozenset(str(sys.modules[name].__file__) for name in modules_below(list(names)))
 
 
 def modules_below(names: list[str]) -> list[str]:

@@ -14,15 +14,19 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from sessionguard.errors import InvalidArgumentError, MisuseError
-from sessionguard.testing.faults.cancelling import LIMIT
+from sessionguard.testing.faults.cancelling import LIMIT, TRIES
 from sessionguard.testing.history import History, require_legal
 from sessionguard.testing.history.checking import AnyModel
 from sessionguard.testing.sweeps.errors import SweepError, told
 from sessionguard.testing.sweeps.nursery import Nursery, a_nursery
 from sessionguard.testing.sweeps.orders import Ended, Jump, Order, Part, Run, Strike
-from sessionguard.testing.sweeps.stops import DECLARED, END, Stop, check_source
+from sessionguard.testing.sweeps.stops import DECLARED, Stop, check_source
 
 PATIENCE_SECONDS: Final = 20.0
+_VARIES: Final = (
+    "so what is struck is not the same each time, and the rest of it was never struck; let prepare(run) make all that "
+    "it meets, in run.folder or under run.name"
+)
 _FATAL: Final = frozenset({"kill", "pause"})
 
 
@@ -60,6 +64,9 @@ class Plan:
     def play(self, strikes: Sequence[Strike]) -> SweepReport:
         """Strike at every stop with each of these, or once as `only` says."""
         check_source(self.stops)
+        if not strikes or len({strike.kind for strike in strikes}) < len(strikes):
+            told = ", ".join(strike.kind for strike in strikes) or "none"
+            raise MisuseError(f"give at least one fault or jump, and none twice: this would strike with {told}")
         if self.patience_seconds <= 0:
             raise InvalidArgumentError("patience_seconds", self.patience_seconds, "give more than 0")
         only = None if self.only is None else Strike.parse(self.only)
@@ -69,8 +76,8 @@ class Plan:
             sweep = _Sweep(self, nursery, folder)
             if only is not None:
                 return sweep.play_only(only)
-            sweep.play_unstruck()
-            return SweepReport({strike.kind: tuple(sweep.play_all(strike)) for strike in strikes})
+            most = sweep.play_unstruck()
+            return SweepReport({strike.kind: tuple(sweep.play_all(strike, most)) for strike in strikes})
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
@@ -88,8 +95,24 @@ class _Sweep:
     folder: Path
     counts: list[int] = field(factory=lambda: [0])
 
-    def play_unstruck(self) -> None:
-        """The whole run is right while nobody strikes; if it is not, the sweep would show nothing."""
+    def play_unstruck(self) -> int:
+        """The whole run is right while nobody strikes, and the same each time; give the number of its stops.
+
+        If it is not, the sweep would show nothing.
+        """
+        first = self._play_once()
+        # What was imported wrote files; the next run finds all of it there.
+        most = self._play_once().stops if first.modules else first.stops
+        fewest = most
+        for _ in range(TRIES):
+            count = self._play_once().stops
+            fewest = min(fewest, count)
+            if count >= most:
+                # Ids that are drawn may decide which shards are asked, so no strike has to reach more than the fewest.
+                return fewest
+        raise SweepError(f"without any fault the operation came to {most} stops once, and then to {count}: {_VARIES}")
+
+    def _play_once(self) -> Ended:
         run, ended = self._operate(None)
         if ended.how != "returned":
             raise SweepError(f"without any fault, the operation {ended}")
@@ -100,16 +123,28 @@ class _Sweep:
             raise SweepError(
                 'the operation came to no stop before its end; use stops="io" or "lines:<module>", or declare points'
             )
+        shutil.rmtree(run.folder)
+        shutil.rmtree(run.journals)
+        return ended
 
-    def play_all(self, strike: Strike) -> Iterator[Stop]:
-        """Strike at the first stop, the second, and so on to the one after its end; give where."""
+    def play_all(self, strike: Strike, most: int) -> Iterator[Stop]:
+        """Strike at the first stop, the second, and so on to the one after its end, which is number `most` or later."""
         for number in range(1, LIMIT):
-            stop = self._strike(evolve(strike, stop=number))
-            if stop is None:
-                return
+            stop = self._strike_surely(evolve(strike, stop=number), most)
             yield stop
-            if stop.label == END:
+            if stop.is_end:
                 return
+        raise SweepError(f"after {LIMIT} strikes ({strike.kind}) there is still another stop: it does not end")
+
+    def _strike_surely(self, strike: Strike, most: int) -> Stop:
+        for _ in range(TRIES):
+            stop = self._strike(strike)
+            if stop is not None and (not stop.is_end or stop.number >= most):
+                return stop
+        raise SweepError(
+            f"without any fault the operation came to {most} stops, and before it was struck at number {strike.stop} "
+            f"({strike.kind}) it was at its end: {_VARIES}"
+        )
 
     def play_only(self, strike: Strike) -> SweepReport:
         """Strike where this one says."""
@@ -194,10 +229,13 @@ class _Sweep:
 
     def _new_run(self) -> Run:
         self.counts[0] += 1
+        # What another sweep left there because it failed is kept.
+        while (self.folder / f"run{self.counts[0]}").exists():
+            self.counts[0] += 1
         number = self.counts[0]
         folder, journals = self.folder / f"run{number}", self.folder / f"journals{number}"
-        folder.mkdir()
-        journals.mkdir()
+        folder.mkdir(parents=True)
+        journals.mkdir(exist_ok=True)
         return Run(number, folder, journals)
 
 
