@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from sessionguard.testing.history import (
     HistoryError,
     Illegal,
     SessionModel,
+    Unknown,
     check,
     recorded,
     recorded_async,
@@ -29,7 +31,9 @@ from sessionguard.testing.history import (
 from sessionguard.testing.profile import Profile
 
 _JUDGING: Final = Budget(seconds=1.0)
-"""A storm of callers may be too much to be judged as a history; what the race itself asserts holds all the same."""
+_IN_VAIN_SECONDS: Final = 3.0
+"""A storm of callers may be too much to be judged as a history; what the race itself asserts holds all the same. After
+so many seconds without a verdict, the further rounds of a race are no longer judged."""
 
 
 @frozen
@@ -92,26 +96,31 @@ class RaceCase(Case):
             def meet(subject: Any) -> list[Played]:
                 return team.play([partial(self.race.caller, stage, subject, n) for n in range(counts.callers)])
 
+            judge = Judge()
             for _ in range(counts.rounds):
-                self._round(stage, store, counts.callers, meet)
+                self._round(stage, store, counts.callers, meet, judge)
 
     def _play_processes(self, candidate: Candidate, counts: Counts, patience: float) -> None:
         assert candidate.make_store is not None
         crew = Crew(candidate.make_store, self.race.caller, counts.processes, counts.callers, patience)
         with candidate.connected() as (store, stage), crew:
+            judge = Judge()
             for _ in range(counts.rounds):
-                self._round(stage, store, counts.processes * counts.callers, crew.play)
+                self._round(stage, store, counts.processes * counts.callers, crew.play, judge)
 
-    def _round(self, stage: Stage, store: Any, callers: int, meet: Callable[[Any], list[Played]]) -> None:
+    def _round(
+        self, stage: Stage, store: Any, callers: int, meet: Callable[[Any], list[Played]], judge: "Judge"
+    ) -> None:
         around = History()
         asked = recorded(store, around, "before and after")
         subject = run(self.race.prepare(stage, callers), asked)
         played = meet(subject)
         run(self.race.judge(stage, subject, [each.result for each in played]), asked)
-        _judge_history([around, *played])
+        judge.hear([around, *played])
 
     async def _play_tasks(self, candidate: Candidate, counts: Counts, patience: float) -> None:
         async with candidate.connected_async() as (store, stage):
+            judge = Judge()
             for _ in range(counts.rounds):
                 history = History()
                 asked = recorded_async(store, history, "before and after")
@@ -127,13 +136,25 @@ class RaceCase(Case):
                     calls = (call(number, subject, start, history) for number in range(counts.callers))
                     seen = await asyncio.gather(*calls)
                 await run_async(self.race.judge(stage, subject, seen), asked)
-                _judge_history([history])
+                judge.hear([history])
 
 
-def _judge_history(parts: Sequence[History | Played]) -> None:
-    verdict = check([operation for part in parts for operation in part.operations], SessionModel, _JUDGING)
-    if isinstance(verdict, Illegal):
-        raise HistoryError(verdict)
+class Judge:
+    """Says of the rounds of one race whether a store that does one thing at a time could have answered so."""
+
+    def __init__(self) -> None:
+        self._in_vain_seconds = 0.0
+
+    def hear(self, parts: Sequence[History | Played]) -> None:
+        """Raise `HistoryError` if what was seen in a round is illegal."""
+        if self._in_vain_seconds >= _IN_VAIN_SECONDS:
+            return
+        began = time.monotonic()
+        verdict = check([operation for part in parts for operation in part.operations], SessionModel, _JUDGING)
+        if isinstance(verdict, Illegal):
+            raise HistoryError(verdict)
+        if isinstance(verdict, Unknown):
+            self._in_vain_seconds += time.monotonic() - began
 
 
 RaceClass = TypeVar("RaceClass", bound=type[Race])
