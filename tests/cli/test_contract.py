@@ -58,6 +58,11 @@ class Young:
 def young(folder):
     return Young()
 
+class CountsTwice(MemoryStore):
+    def get(self, command):
+        found = super().get(command)
+        return found and __import__("attrs").evolve(found, version=found.version + 1)
+
 class Shop:
     carts = on_a_shelf
 
@@ -143,6 +148,17 @@ def test_a_race_is_repeated_by_the_line_that_it_prints(contract_of: Run, project
     assert "schedule 1, by replay" in case["reason"]
 
 
+def test_sessions_that_differ_are_told_by_what_differs(contract_of: Run) -> None:
+    """A reply that is not the one expected is shown in short, with each field that differs in full."""
+    done = contract_of(
+        "shop:CountsTwice", "--per-process", "-k", "test_get_or_create_finds_the_active_session[blocking]"
+    )
+    assert re.search(r"assert SessionRecord\((\w{6}) v2 g1 \{.*\}\) == SessionRecord\(\1 v1 g1 ", done.stdout), (
+        done.stdout
+    )
+    assert "     version: 2 != 1\n" in done.stdout
+
+
 def test_machines_are_told_as_json_and_junit(contract_of: Run, tmp_path: Path) -> None:
     """JSON holds each verdict with its behaviour, JUnit each case, and nothing else is printed."""
     done = contract_of("shop:TheLastReasonWins", "--per-process", "-k", "first_reason", "--json", "--junit", "j.xml")
@@ -153,6 +169,18 @@ def test_machines_are_told_as_json_and_junit(contract_of: Run, tmp_path: Path) -
     assert all(case["behaviour"] and case["reason"] and case["seconds"] > 0 for case in told["cases"])
     suite = ElementTree.parse(tmp_path / "j.xml").getroot()[0]
     assert (suite.get("name"), suite.get("failures"), suite.get("tests")) == ("contract", "2", "2")
+
+
+def test_what_was_looked_at_between_calls_only_is_told(contract_of: Run) -> None:
+    """Text and JSON say of which cases that passed a race within a call would not be seen, and what to do."""
+    chosen = ("shop:MemoryStore", "--per-process", "--yields", "ops", "-k", "three_open_one_slot and not async")
+    told = contract_of(*chosen).stdout
+    assert "1 passed (1 between calls only)" in told
+    assert (
+        'passed, but looked between calls only, so a race within a call stays unseen: that is what yields="ops"' in told
+    )
+    plain = json.loads(contract_of(*chosen, "--json").stdout)
+    assert "call sessionguard.core.points.point before each access" in plain["cases"][0]["remark"]
 
 
 def test_an_async_store_is_recognised(contract_of: Run) -> None:

@@ -1,0 +1,38 @@
+"""What an assertion of the kit says of sessions and replies that were to be equal: short, and what differs in full."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from sessionguard.core import commands, records
+from sessionguard.testing.history.showing import shown_value
+
+_MODULES = (commands.__name__, records.__name__)
+
+
+def explained(operator: str, left: object, right: object) -> list[str] | None:
+    """Give the lines for a comparison of two sessions or replies, or None for any other.
+
+    Of None, where a session was to be, pytest itself says from which reply it came, and that tells more.
+    """
+    if operator != "==" or not (_is_ours(left) and _is_ours(right)):
+        return None
+    return [f"{_told(left)} == {_told(right)}", *_differences(left, right)]
+
+
+def _is_ours(value: object) -> bool:
+    return type(value).__module__ in _MODULES
+
+
+def _told(value: object) -> str:
+    return f"{type(value).__name__}({shown_value(value)})"
+
+
+def _differences(left: Any, right: Any, path: str = "") -> Iterator[str]:
+    """Give a line for each field that differs, down to the fields of records within replies."""
+    if type(left) is type(right) and attrs.has(type(left)):
+        for field in attrs.fields(type(left)):
+            yield from _differences(getattr(left, field.name), getattr(right, field.name), f"{path}.{field.name}")
+    elif left != right and path:
+        yield f"{path[1:]}: {left!r} != {right!r}"
