@@ -1,8 +1,10 @@
 """The line engine: every line of named modules is a point."""
 
+import subprocess
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +83,39 @@ def test_an_unknown_module_is_refused() -> None:
     """A name that is not imported would watch nothing."""
     with pytest.raises(MisuseError, match="not imported"):
         Interleaver(lines=["no.such.module"]).run(counting)
+
+
+SHOWN_WITH_LINES = """
+from sessionguard.core.points import point
+from sessionguard.testing.schedule import Interleaver
+
+class Counter:
+    def __init__(self):
+        self.value = 0
+
+    def add(self):
+        self.value += 1
+
+    def shown(self):
+        point("read", "counter", "r")
+        return self.value
+
+def scenario(s):
+    counter = Counter()
+    s.show(lambda: counter.shown())
+    for me in ("ada", "bob"):
+        s.worker(me, counter.add)
+    s.check(lambda history: None)
+
+outcome = Interleaver("dpor", lines=["__main__"]).run(scenario)
+print(outcome.ok, outcome.schedules > 1)
+"""
+
+
+def test_what_is_shown_is_no_point(tmp_path: Path) -> None:
+    """Lines and points of the function that shows the state are passed by whoever asks it, and stop nobody."""
+    script = tmp_path / "shown.py"
+    script.write_text(SHOWN_WITH_LINES)
+    # In a process of its own, because a search that gets stuck never comes back.
+    told = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert told.stdout.split() == ["True", "True"], told.stderr

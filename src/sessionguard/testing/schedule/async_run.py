@@ -81,7 +81,7 @@ class AsyncRun:
                 self._cast.arrive(number, None)
 
     def _at_point(self, label: str, resource: Hashable, mode: str) -> None:
-        if self._closing:
+        if self._closing or self._track.is_looking():
             return
         if threading.get_ident() != self._thread or self._loop.is_lending:
             self._track.has_strangers = True

@@ -62,7 +62,7 @@ class GateRun:
             self._arrive(number, None)
 
     def _at_point(self, label: str, resource: Hashable, mode: str) -> None:
-        if not self._closing and self._cast.current() != NOBODY:
+        if not (self._closing or self._track.is_looking()) and self._cast.current() != NOBODY:
             self._cast.access(label, resource, mode)
 
     async def _at_apoint(self, label: str, resource: Hashable, mode: str) -> None:

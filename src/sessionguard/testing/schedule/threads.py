@@ -78,6 +78,8 @@ class ThreadRun:
     # What workers do
 
     def _at_point(self, label: str, resource: Hashable, mode: str) -> None:
+        if self._track.is_looking():
+            return
         seat = self._pool.by_thread.get(threading.get_ident())
         if seat is None:
             # A thread that a worker started, or one from elsewhere: it runs beside the workers, and is not decided.

@@ -1,5 +1,6 @@
 """The state of one schedule: who stands before which point, who may go on, and what was done so far."""
 
+import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final, Protocol
 
@@ -70,6 +71,7 @@ class Track:
         """Whether a point was met where nobody can be stopped: in a thread that is no worker, or in an executor."""
         self.show: Callable[[], object] | None = None
         """Gives the state that reports show beside each step."""
+        self._looker = NOBODY
         self._choice, self._step_limit = choice, step_limit
         self._parts: dict[Part, NumberedPart] = {}
 
@@ -165,7 +167,15 @@ class Track:
     def take_picture(self) -> None:
         """Keep the state that the last step led to."""
         if self.steps and self.show is not None:
-            self.steps[-1].state = str(self.show())
+            self._looker = threading.get_ident()
+            try:
+                self.steps[-1].state = str(self.show())
+            finally:
+                self._looker = NOBODY
+
+    def is_looking(self) -> bool:
+        """Tell whether this thread takes a picture: what it comes by then is no point, it stands at one already."""
+        return self._looker == threading.get_ident()
 
     def block(self) -> None:
         """Note that the worker of the step under way does not come back: it waits for something undeclared."""
