@@ -58,7 +58,7 @@ class Young:
 def young(folder):
     return Young()
 
-class CountsTwice(MemoryStore):
+class WrongCount(MemoryStore):
     def get(self, command):
         found = super().get(command)
         return found and __import__("attrs").evolve(found, version=found.version + 1)
@@ -151,7 +151,7 @@ def test_a_race_is_repeated_by_the_line_that_it_prints(contract_of: Run, project
 def test_sessions_that_differ_are_told_by_what_differs(contract_of: Run) -> None:
     """A reply that is not the one expected is shown in short, with each field that differs in full."""
     done = contract_of(
-        "shop:CountsTwice", "--per-process", "-k", "test_get_or_create_finds_the_active_session[blocking]"
+        "shop:WrongCount", "--per-process", "-k", "test_get_or_create_finds_the_active_session[blocking]"
     )
     assert re.search(r"assert SessionRecord\((\w{6}) v2 g1 \{.*\}\) == SessionRecord\(\1 v1 g1 ", done.stdout), (
         done.stdout
