@@ -149,6 +149,7 @@ def test_a_history_judges_its_test(foreign: pytest.Pytester) -> None:
 SWEEPS = """
 import asyncio
 import pytest
+from sessionguard.core.points import point
 from sessionguard.testing.sweeps import Other
 
 class Client:
@@ -168,10 +169,28 @@ def sweep(cancel_sweep):
 def test_sweep(cancel_sweep):
     sweep(cancel_sweep)
 
-def test_settings(cancel_sweep, kill_sweep, request):
-    for asked in (cancel_sweep, kill_sweep):
-        assert asked.keywords["strict"] is (request.config.getoption("--sg-profile") == "deep")
-        assert asked.keywords["only"] is None
+def test_settings(cancel_sweep, interrupt_sweep, kill_sweep, jump_sweep, fork_sweep, request):
+    followed = request.config.getoption("--sg-replay")
+    asked = [cancel_sweep, interrupt_sweep, kill_sweep, jump_sweep, fork_sweep]
+    assert [each.func.__name__ for each in asked if each.keywords["only"] is not None] == FOLLOWED.get(followed, [])
+    assert {each.keywords["only"] for each in asked} <= {None, followed}
+    for each in asked:
+        assert each.keywords["strict"] is (request.config.getoption("--sg-profile") == "deep")
+
+def race(s):
+    s.worker("a", lambda: point("INSERT", "rows", "w"))
+    s.worker("b", lambda: point("INSERT", "rows", "w"))
+
+def test_race(interleave):
+    assert interleave(race).schedules > 1
+
+FOLLOWED = {
+    "once@3": ["cancel_sweep"],
+    "raise@send#2+1": ["interrupt_sweep"],
+    "pause@rename#1": ["kill_sweep"],
+    "jump-3600@INSERT#2": ["jump_sweep"],
+    "fork@draw#1": ["fork_sweep"],
+}
 """
 
 
@@ -179,15 +198,34 @@ def test_sweeps_take_what_the_command_line_says(foreign: pytest.Pytester) -> Non
     """A fault that is left behind fails the test with an id, which `--sg-replay` takes; `deep` is strict."""
     foreign.makepyfile(test_mine=SWEEPS)
     result = foreign.runpytest_inprocess(*ALONE, "-k", "test_sweep")
-    result.assert_outcomes(failed=1, deselected=1)
+    result.assert_outcomes(failed=1, deselected=2)
     found = re.search(r"repeat only this one: only='([^']+)'", result.stdout.str())
     assert found is not None, result.stdout.str()
     again = foreign.runpytest_inprocess(*ALONE, "-k", "test_sweep", f"--sg-replay={found[1]}")
-    again.assert_outcomes(failed=1, deselected=1)
-    # The id of a schedule is for races; a sweep beside them is played in full.
-    for options in (("--sg-profile=deep",), ("--sg-replay=sg1:a@end",)):
-        result = foreign.runpytest_inprocess(*ALONE, "-k", "settings", *options)
-        result.assert_outcomes(passed=1, deselected=1)
+    again.assert_outcomes(failed=1, deselected=2)
+    deep = foreign.runpytest_inprocess(*ALONE, "-k", "settings", "--sg-profile=deep")
+    deep.assert_outcomes(passed=1, deselected=2)
+
+
+@pytest.mark.parametrize("replay_id, notes", [
+    ("sg1:a@end;b@end", 5), ("once@3", 5), ("raise@send#2+1", 5), ("pause@rename#1", 5), ("jump-3600@INSERT#2", 5),
+    ("fork@draw#1", 5),
+])  # fmt: skip
+def test_an_id_is_followed_by_whom_it_is_meant_for(foreign: pytest.Pytester, replay_id: str, notes: int) -> None:
+    """Every other fixture plays in full, and the end of the run says which did."""
+    foreign.makepyfile(test_mine=SWEEPS)
+    which = "settings" if replay_id.startswith("sg1:") else "settings or race"
+    result = foreign.runpytest_inprocess(*ALONE, "-k", which, f"--sg-replay={replay_id}")
+    result.assert_outcomes(passed=1 if which == "settings" else 2, deselected=2 if which == "settings" else 1)
+    assert result.stdout.str().count(f"not followed: {replay_id} is for ") == notes
+
+
+@pytest.mark.parametrize("text", ["kill@rename", "raise@", "once@0", "jump+@read#1", "fork@#"])
+def test_an_id_that_is_none_is_refused_at_once(foreign: pytest.Pytester, text: str) -> None:
+    """Of sweeps, too, before any test is run."""
+    result = foreign.runpytest_inprocess(*ALONE, f"--sg-replay={text}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*give *id that a report printed*"])
 
 
 PLAIN = """

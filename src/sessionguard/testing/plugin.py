@@ -4,7 +4,6 @@ It is active as soon as sessionguard is installed, so it must never disturb a pr
 nothing but pytest until one of its fixtures or options is asked for.
 """
 
-import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from sessionguard.testing.profile import Profile
     from sessionguard.testing.schedule.clock import VirtualClock
     from sessionguard.testing.schedule.fixture import Interleave
-    from sessionguard.testing.sweeps import SweepReport
+    from sessionguard.testing.sweeps import InterruptReport, SweepReport
 
 pytest.register_assert_rewrite("sessionguard.testing.contracts")
 
@@ -64,14 +63,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _replay_id(text: str) -> str:
-    from sessionguard.testing.schedule.replay import ReplayId
+    from sessionguard.testing.replaying import ReplayKind, kind_of
 
-    # Sweeps have ids of another form, such as kill@rename#1, and judge them themselves.
-    if "@" not in text or text.startswith("sg"):
-        try:
-            ReplayId.parse(text)
-        except ValueError as error:
-            raise ArgumentTypeError(str(error)) from error
+    try:
+        kind = kind_of(text)
+        match kind:
+            case ReplayKind.SCHEDULE:
+                from sessionguard.testing.schedule.replay import ReplayId
+
+                ReplayId.parse(text)
+            case ReplayKind.CANCEL:
+                from sessionguard.testing.faults import CancelPoint
+
+                CancelPoint.parse(text)
+            case ReplayKind.INTERRUPT:
+                from sessionguard.testing.sweeps import InterruptPoint
+
+                InterruptPoint.parse(text)
+            case ReplayKind.KILL | ReplayKind.JUMP | ReplayKind.FORK:
+                from sessionguard.testing.sweeps.orders import Strike
+
+                Strike.parse(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
     return text
 
 
@@ -109,7 +123,8 @@ def _is_asked_for(config: pytest.Config) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say what cases of the contract kit that passed could not see."""
+    """Say which fixtures did not follow `--sg-replay`, and what cases of the kit that passed could not see."""
+    _tell_what_was_not_followed(terminalreporter)
     remarks = [
         str(value)
         for report in terminalreporter.stats.get("passed", ())
@@ -122,16 +137,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_sep("=", "sessionguard")
         for line in told(remarks):
             terminalreporter.write_line(line)
-
-
-def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Tell sessions and replies that were to be equal by what differs; their whole text would be cut before that."""
-    # Nothing of ours can be among them as long as this was never imported.
-    if "sessionguard.testing.contracts.cases" not in sys.modules:
-        return None
-    from sessionguard.testing.contracts.explaining import explained
-
-    return explained(op, left, right)
 
 
 @pytest.fixture(scope="session")
@@ -172,22 +177,59 @@ def virtual_clock() -> "VirtualClock":
 def store_contract(request: pytest.FixtureRequest) -> "JudgeStore":
     """Put a store to the contract kit within one test, which fails with a report of all verdicts."""
     from sessionguard.testing.contracts.fixture import JudgeStore
+    from sessionguard.testing.replaying import ReplayKind, replay_for
 
-    seed, replay = (request.config.getoption(name) for name in ("--sg-seed", "--sg-replay"))
+    seed, replay = request.config.getoption("--sg-seed"), replay_for(ReplayKind.SCHEDULE, request.node)
     return JudgeStore(request.getfixturevalue("tmp_path"), request.getfixturevalue("sg_profile"), seed, replay)
 
 
 @pytest.fixture
 def cancel_sweep(request: pytest.FixtureRequest) -> "Callable[..., Coroutine[Any, Any, CancelReport]]":
     """Cancel an async operation at each of its awaits; a fault that is left behind fails the test, with its id."""
-    from sessionguard.testing.sweeps.fixture import cancel_sweep_from
+    from sessionguard.testing.sweeps.fixture import sweep_of
 
-    return cancel_sweep_from(request.config, request.node.nodeid)
+    return sweep_of(request.node, "cancel_sweep")
+
+
+@pytest.fixture
+def interrupt_sweep(request: pytest.FixtureRequest) -> "Callable[..., InterruptReport]":
+    """Raise an error at each stop of a blocking operation; what it leaves behind fails the test, with its id."""
+    from sessionguard.testing.sweeps.fixture import sweep_of
+
+    return sweep_of(request.node, "interrupt_sweep")
 
 
 @pytest.fixture
 def kill_sweep(request: pytest.FixtureRequest) -> "Callable[..., SweepReport]":
     """Kill or stop an operation at each of its stops; what survivors cannot live with fails the test, with its id."""
-    from sessionguard.testing.sweeps.fixture import kill_sweep_from
+    from sessionguard.testing.sweeps.fixture import sweep_of
 
-    return kill_sweep_from(request.config, request.node.nodeid)
+    return sweep_of(request.node, "kill_sweep")
+
+
+@pytest.fixture
+def jump_sweep(request: pytest.FixtureRequest) -> "Callable[..., SweepReport]":
+    """Let the clock jump at each stop of an operation; what is wrong then fails the test, with its id."""
+    from sessionguard.testing.sweeps.fixture import sweep_of
+
+    return sweep_of(request.node, "jump_sweep")
+
+
+@pytest.fixture
+def fork_sweep(request: pytest.FixtureRequest) -> "Callable[..., SweepReport]":
+    """Fork at each stop of an operation; what parent or child cannot live with fails the test, with its id."""
+    from sessionguard.testing.sweeps.fixture import sweep_of
+
+    return sweep_of(request.node, "fork_sweep")
+
+
+def _tell_what_was_not_followed(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which fixtures did not follow the id of `--sg-replay`, because it is meant for others."""
+    if terminalreporter.config.getoption("--sg-replay") is None:
+        return
+    from sessionguard.testing.replaying import NOTE
+
+    reports = [report for kind in ("passed", "failed", "skipped") for report in terminalreporter.getreports(kind)]
+    sections = [section for report in reports for section in report.sections]
+    for note in sorted({text for title, text in sections if NOTE in title}):
+        terminalreporter.write_line(note)

@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from sessionguard.testing.artifacts import artifact_path
 from sessionguard.testing.history import UnknownVerdictWarning
 from sessionguard.testing.naming import name_of
+from sessionguard.testing.replaying import ReplayKind, replay_for
 from sessionguard.testing.schedule.budget import Budget
 from sessionguard.testing.schedule.engine_option import DECLARED, EngineOption
 from sessionguard.testing.schedule.errors import NotFollowedWarning
@@ -133,7 +134,7 @@ def of_test(config: pytest.Config, node: pytest.Item) -> Interleave:
     return Interleave(
         Interleaver(budget=_budget(config, node), seed=config.getoption("--sg-seed")),
         node.nodeid,
-        config.getoption("--sg-replay"),
+        replay_for(ReplayKind.SCHEDULE, node),
         tuple(_regressions(node)),
         EngineOption.parse(config.getoption("--sg-engine") or DECLARED.name),
         None if artifacts is None else Path(artifacts),

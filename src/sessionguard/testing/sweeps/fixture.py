@@ -1,29 +1,30 @@
-"""The fixtures `cancel_sweep` and `kill_sweep`: the sweeps, with what the command line says."""
+"""The fixtures of the sweeps: each sweep, with what the command line says."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from sessionguard.testing.faults import CancelReport
+from sessionguard.testing.replaying import ReplayKind, replay_for
 from sessionguard.testing.sweeps.cancelling import cancel_sweep
-from sessionguard.testing.sweeps.killing import kill_sweep
-from sessionguard.testing.sweeps.striking import SweepReport
+from sessionguard.testing.sweeps.interrupting import interrupt_sweep
+from sessionguard.testing.sweeps.killing import fork_sweep, jump_sweep, kill_sweep
+
+_SWEEPS: Final[dict[ReplayKind, Callable[..., Any]]] = {
+    ReplayKind.CANCEL: cancel_sweep,
+    ReplayKind.INTERRUPT: interrupt_sweep,
+    ReplayKind.KILL: kill_sweep,
+    ReplayKind.JUMP: jump_sweep,
+    ReplayKind.FORK: fork_sweep,
+}
 
 
-def cancel_sweep_from(config: pytest.Config, name: str) -> Callable[..., Coroutine[Any, Any, CancelReport]]:
-    """Give `cancel_sweep` for the test of that node id: strict at the deep profile, or only the point of a report."""
-    return partial(cancel_sweep, **_settings(config))
+def sweep_of(node: pytest.Item, name: str) -> Callable[..., Any]:
+    """Give the sweep of that name for a test: strict at the deep profile, or only the place of a report.
 
-
-def kill_sweep_from(config: pytest.Config, name: str) -> Callable[..., SweepReport]:
-    """Give `kill_sweep` for the test of that node id: the same."""
-    return partial(kill_sweep, **_settings(config))
-
-
-def _settings(config: pytest.Config) -> dict[str, Any]:
-    only = config.getoption("--sg-replay")
-    # The id of a schedule is meant for the races of a test.
-    is_for_sweeps = only is not None and not only.startswith("sg1:")
-    return {"strict": config.getoption("--sg-profile") == "deep", "only": only if is_for_sweeps else None}
+    The id of another sweep, or of a race, is not followed, and the report of the test has a note of that.
+    """
+    kind = ReplayKind(name)
+    strict = node.config.getoption("--sg-profile") == "deep"
+    return partial(_SWEEPS[kind], strict=strict, only=replay_for(kind, node))

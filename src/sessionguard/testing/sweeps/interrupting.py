@@ -31,25 +31,37 @@ class InterruptPoint:
     """Where a run was interrupted: at its stop `number`, and a second time `again` stops later."""
 
     number: int
+    """0: at the stop that is called `name`, whichever number it has."""
     again: int = 0
     stop: Stop | None = field(default=None, eq=False)
+    name: str = field(default="", eq=False)
+    """Label and occurrence, if it is asked for by these."""
 
     @property
     def id(self) -> str:
-        """The text by which exactly this point is asked for again, such as `raise@3` or `raise@3+1`."""
-        return f"raise@{self.number}" + (f"+{self.again}" if self.again else "")
+        """The text by which exactly this point is asked for again, such as `raise@send#2` or `raise@send#2+1`."""
+        name = self.stop.id if self.stop is not None else self.name or str(self.number)
+        return f"raise@{name}" + (f"+{self.again}" if self.again else "")
 
     @classmethod
     def parse(cls, text: str) -> "InterruptPoint":
         """Give the point of an id. Raises `InvalidArgumentError` if it is none."""
-        found = re.fullmatch(r"raise@([1-9]\d*)(?:\+([1-9]\d*))?", text)
+        found = _ID.fullmatch(text)
         if found is None:
-            raise InvalidArgumentError("only", text, "give the id that a report printed, such as raise@3 or raise@3+1")
-        return cls(int(found[1]), int(found[2] or 0))
+            remedy = "give the id that a report printed, such as raise@send#2 or raise@send#2+1, or a number: raise@3"
+            raise InvalidArgumentError("only", text, remedy)
+        return cls(int(found["number"] or 0), int(found["again"] or 0), name=found["name"] or "")
+
+    def is_at(self, stop: Stop) -> bool:
+        """Whether it is this stop."""
+        return stop.id == self.name if self.name else stop.number == self.number
 
     def __str__(self) -> str:
         again = f", and {self.again} stops later again" if self.again else ""
-        return f"interrupted at {self.stop or f'stop {self.number}'}{again}"
+        return f"interrupted at {self.stop or f'stop {self.name or self.number}'}{again}"
+
+
+_ID: Final = re.compile(r"raise@((?P<number>[1-9]\d*)|(?P<name>.+#[1-9]\d*))(\+(?P<again>[1-9]\d*))?", re.DOTALL)
 
 
 @frozen
@@ -180,7 +192,7 @@ class _Sweep:
         except Exception as error:
             if run.stop is not None:
                 error.add_note(f"after it was {run.point}")
-                error.add_note(f"repeat only this one: only={point.id!r}")
+                error.add_note(f"repeat only this one: only={run.point.id!r}")
             raise
         return run
 
@@ -240,7 +252,7 @@ class _Run:
             self._stops.close()
 
     def _on_stop(self, stop: Stop) -> None:
-        if stop.number == self.point.number:
+        if self.stop is None and self.point.is_at(stop):
             self.stop = stop
             self.point = InterruptPoint(stop.number, self.point.again, stop)
             raise self._error(f"at {stop}")
