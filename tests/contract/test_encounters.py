@@ -8,7 +8,7 @@ from sessionguard.testing import CI, PER_PROCESS, verdicts
 from sessionguard.testing.contracts.candidate import Candidate
 from sessionguard.testing.contracts.catalogue import CASES
 from sessionguard.testing.contracts.encounters import EncounterCase, EncounterError
-from sessionguard.testing.contracts.yielding import Yields, declares_points
+from sessionguard.testing.contracts.yielding import Yields
 from sessionguard.testing.model import ModelStore
 from sessionguard.testing.schedule import Budget, Interleaver
 from tests.contract import planted_orders as planted
@@ -93,16 +93,6 @@ def test_lines_are_points_where_none_are_declared() -> None:
     right = Candidate(MemoryStore, PER_PROCESS, yields=LINES)
     outcome = case.search("interleaved", right, evolve(CI, encounter_schedules=150))
     assert outcome.failure is None, outcome.failure.render()
-
-
-def test_without_a_word_a_store_is_stopped_where_it_says_or_between_calls() -> None:
-    """A store that comes to a point declares its points; of others each call is one step, in every order of calls."""
-    assert declares_points(MemoryStore())
-    assert declares_points(planted.DeclaredModel())
-    assert not declares_points(ModelStore())
-    outcome = ENCOUNTERS["three_open_one_slot"].search("interleaved", Candidate(ModelStore, PER_PROCESS), CI)
-    assert outcome.exhausted
-    assert outcome.proof == 36
 
 
 @pytest.mark.parametrize("text", ["", "line:x", "lines:", "lines: ,", "io", "opcodes"])

@@ -91,7 +91,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--yields",
         metavar="WHERE",
         help="where callers are interrupted: declared (at the store's own points), lines:MODULE (at every line of it) "
-        "or ops (only between calls); default: declared if it has any, else ops",
+        "or ops (only between calls); default: declared if it has any, else the lines of its own modules, else ops",
     )
     races.add_argument("--seed", metavar="N", type=int, default=0, help="seed of ids, luck and random searches")
     races.add_argument("--replay", metavar="ID", help="only the schedule of this id, which a report printed")
@@ -211,6 +211,7 @@ class _Judged:
                 "behaviour": behaviour_of(verdict.case),
                 "status": verdict.status,
                 "reason": verdict.reason,
+                "remark": verdict.remark,
                 "seconds": round(seconds, 3),
             }
             for verdict, seconds in zip(self.verdicts, self._seconds, strict=True)
@@ -234,11 +235,13 @@ class _Judged:
 
     def _hear(self, report: "pytest.TestReport") -> None:
         from sessionguard.testing import Verdict
+        from sessionguard.testing.contracts.remarks import remark_of
 
         if report.when != "call" and report.passed:
             return
         case, mode = _case_of(report.nodeid)
-        verdict = Verdict(case, mode, _STATUSES[report.outcome], self._reason(report))
+        remark = remark_of(report) if report.passed else ""
+        verdict = Verdict(case, mode, _STATUSES[report.outcome], self._reason(report), remark=remark)
         if self._subject and _subject_of(self._subject[-1]) != _subject_of(verdict):
             self.end()
         self.verdicts.append(verdict)

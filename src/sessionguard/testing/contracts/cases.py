@@ -36,8 +36,11 @@ class Case:
         """Give why this case is skipped in this mode for a store with these capabilities, or None."""
         return candidate.capabilities.missing(self.needs | set(self.mode_needs[mode].split()))
 
-    def play(self, mode: str, candidate: Candidate, profile: Profile) -> None:
-        """Play it in one mode; returns if the store shows the behaviour, raises what is wrong otherwise."""
+    def play(self, mode: str, candidate: Candidate, profile: Profile) -> str | None:
+        """Play it in one mode; returns if the store shows the behaviour, raises what is wrong otherwise.
+
+        The result, if there is one, says what a store could still get wrong unseen, and what to do about it.
+        """
         raise NotImplementedError
 
 

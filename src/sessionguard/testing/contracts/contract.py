@@ -11,6 +11,7 @@ from sessionguard.testing.contracts.candidate import Candidate, MakeStore
 from sessionguard.testing.contracts.capabilities import EVERYTHING, Capabilities
 from sessionguard.testing.contracts.catalogue import CASES, Case
 from sessionguard.testing.contracts.probing import APART, untrue
+from sessionguard.testing.contracts.remarks import REMARK
 from sessionguard.testing.profile import Profile
 
 
@@ -27,7 +28,8 @@ class StoreContract:
     """Case -> the reason why the store cannot show that behaviour yet."""
     yields: ClassVar[str | None] = None
     """Where callers are interrupted in encounters: "declared", at the store's own calls of `point`; "lines:MODULE,...",
-    at every line of these modules; "ops", only between calls. None: at its points if it has any, else between calls."""
+    at every line of these modules; "ops", only between calls. None: at its points if it has any, else at the lines of
+    its own modules, else between calls; then each case that passes says so."""
 
     _untrue: ClassVar[tuple[str, ...]] = ()
     """Of the capabilities, those that turned out to be missing though they were not declared so."""
@@ -93,7 +95,13 @@ _GUARDS: dict[str, Any] = {
 
 
 def _method(case: Case) -> Callable[..., None]:
-    def test(self: StoreContract, mode: str, store_candidate: Candidate, sg_profile: Profile) -> None:
+    def test(
+        self: StoreContract,
+        request: pytest.FixtureRequest,
+        mode: str,
+        store_candidate: Candidate,
+        sg_profile: Profile,
+    ) -> None:
         __tracebackhide__ = True
         refusal = case.refusal(mode, evolve(store_candidate, capabilities=self.capabilities))
         if refusal is None and case.refusal(mode, store_candidate) is not None:
@@ -102,11 +110,13 @@ def _method(case: Case) -> Callable[..., None]:
             pytest.skip(refusal)
         declared = self.xfail.get(case.name)
         try:
-            case.play(mode, store_candidate, sg_profile)
+            remark = case.play(mode, store_candidate, sg_profile)
         except Exception:
             if declared is None:
                 raise
             pytest.xfail(declared)
+        if remark:
+            request.node.user_properties.append((REMARK, remark))
         if declared is not None:
             pytest.fail(f"{case.name} is declared to fail ({declared}), but passes; remove it from `xfail`")
 

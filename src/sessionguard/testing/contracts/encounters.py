@@ -19,12 +19,13 @@ from sessionguard.core.commands import Command
 from sessionguard.core.driving import Flow, perform
 from sessionguard.testing.contracts.candidate import Candidate
 from sessionguard.testing.contracts.cases import Case, register, sentence
-from sessionguard.testing.contracts.grounds import Ground, blocking_ground, task_ground
+from sessionguard.testing.contracts.grounds import Ground, blocking_ground, ground_between_calls, task_ground
 from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.contracts.yielding import Yields
 from sessionguard.testing.history import History, SessionModel, Verdict, check
 from sessionguard.testing.history.sessions.objections import records_in
 from sessionguard.testing.profile import Profile
-from sessionguard.testing.schedule import Budget, Interleaver, Outcome, Scenario
+from sessionguard.testing.schedule import Budget, Interleaver, NondeterministicScenario, Outcome, Scenario
 
 Part = Callable[[], Flow[Any]]
 """One thing that a caller does, made when it is its turn; a report leaves out those that it does not need."""
@@ -96,22 +97,45 @@ class EncounterCase(Case):
 
     encounter: Encounter = field(repr=False)
 
-    def play(self, mode: str, candidate: Candidate, profile: Profile) -> None:
+    def play(self, mode: str, candidate: Candidate, profile: Profile) -> str:
         """Search the orders until one goes wrong, there are no more, or the budget is spent.
+
+        The result says what the search could not see; it is empty if callers were stopped within their calls.
 
         Raises:
             EncounterError: one went wrong, or a history could not be judged.
         """
-        outcome = self.search(mode, candidate, profile)
+        outcome, yields = self._searched(mode, candidate, profile)
         if outcome.failure is not None or outcome.unknown:
             raise EncounterError(outcome)
+        return yields.remark
 
     def search(self, mode: str, candidate: Candidate, profile: Profile) -> Outcome:
         """Give what came of the search."""
-        seconds = profile.encounter_seconds if candidate.capabilities.shared else _SECONDS_IN_MEMORY
+        return self._searched(mode, candidate, profile)[0]
+
+    def _searched(self, mode: str, candidate: Candidate, profile: Profile) -> tuple[Outcome, Yields]:
+        ground = task_ground(candidate) if mode == "interleaved-async" else blocking_ground(candidate)
+        try:
+            outcome = self._search_on(ground, candidate, profile)
+            why = "its lines come to no end" if _is_endless(outcome) else ""
+        except NondeterministicScenario as error:
+            if not ground.yields.is_found:
+                raise
+            why = f"its lines are not the same each time ({error})"
+        if why and ground.yields.is_found:
+            # Nobody asked for its lines, so they are no reason to fail.
+            ground = ground_between_calls(candidate, why)
+            outcome = self._search_on(ground, candidate, profile)
+        return outcome, ground.yields
+
+    def _search_on(self, ground: Ground, candidate: Candidate, profile: Profile) -> Outcome:
+        seconds = profile.encounter_seconds
+        if not candidate.capabilities.shared and not ground.yields.is_found:
+            seconds = _SECONDS_IN_MEMORY
         budget = Budget(profile.encounter_schedules, seconds)
-        with (task_ground if mode == "interleaved-async" else blocking_ground)(candidate) as ground:
-            if candidate.capabilities.shared:
+        with ground:
+            if candidate.capabilities.shared or ground.yields.is_found:
                 self._rehearse(ground)
             interleaver = Interleaver(budget=budget, seed=candidate.seed, **ground.settings)
             return interleaver.run(partial(self._play, ground), replay=candidate.replay)
@@ -140,6 +164,10 @@ class EncounterCase(Case):
             return check([*before.operations, *history.operations, *after.operations], SessionModel)
 
         scenario.check(linearizable)
+
+
+def _is_endless(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.verdict.reason == "endless"
 
 
 def _ids_in(*histories: History) -> Sequence[str]:

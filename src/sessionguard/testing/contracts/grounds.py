@@ -17,8 +17,16 @@ from sessionguard.core.driving import Flow, perform, run, run_async
 from sessionguard.core.tokens import Mint, shard_tag
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.testing.contracts.candidate import Candidate
+from sessionguard.testing.contracts.locating import objects_of
 from sessionguard.testing.contracts.stage import Stage
-from sessionguard.testing.contracts.yielding import Called, Yields, declares_points, declares_points_async
+from sessionguard.testing.contracts.yielding import (
+    Called,
+    Yields,
+    between_calls,
+    yields_of,
+    yields_of_async,
+    yields_of_tasks,
+)
 from sessionguard.testing.history import History, recorded, recorded_async
 from sessionguard.testing.schedule import Scenario
 
@@ -39,6 +47,11 @@ class Ground(ABC):
         self._callers = 0
         self._owners: tuple[str, ...] = ()
 
+    @property
+    def yields(self) -> Yields:
+        """Where callers are stopped on it."""
+        return self._yields
+
     def __enter__(self) -> "Ground":
         return self
 
@@ -48,7 +61,9 @@ class Ground(ABC):
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of the interleaver that fit it."""
-        return {"patience": self._yields.patience, "lines": self._yields.modules}
+        settings = {"patience": self._yields.patience, "lines": self._yields.modules}
+        # All lines depend on each other, so there is no end of schedules, and luck finds more in little time.
+        return settings | ({"strategy": "random", "shrink_seconds": 2.0} if self._yields.is_found else {})
 
     def begin(self, scenario: Scenario) -> tuple[Stage, str, str]:
         """Make all ready for one schedule; give what makes commands, and two owners who have no session."""
@@ -127,7 +142,7 @@ class _Threads(_OfBlocking):
         super()._connect()
         if self._yields.kind == "lines":
             # Parked at a line, a caller may hold one of them.
-            self._scenario.adopt(*self._stores)
+            self._scenario.adopt(*(part for store in self._stores for part in objects_of(store)))
 
     def add(self, name: str, parts: Sequence[Part]) -> None:
         store = self._yields.around(self._store_of(self._new_caller()))
@@ -192,25 +207,19 @@ class _TasksWithSockets(Ground):
 
 def blocking_ground(candidate: Candidate) -> Ground:
     """Give the ground for callers in threads."""
-    return _Threads(candidate, _yields_of(candidate))
+    return _Threads(candidate, yields_of(candidate.blocking, candidate.yields))
+
+
+def ground_between_calls(candidate: Candidate, why: str) -> Ground:
+    """Give the ground for callers in threads that are stopped between their calls only."""
+    return _Threads(candidate, between_calls(why))
 
 
 def task_ground(candidate: Candidate) -> Ground:
     """Give the ground for callers in tasks."""
     if candidate.own_async is None:
-        return _Tasks(candidate, Yields("declared"))
-    declares = declares_points_async(candidate.asynchronous)
-    return _TasksWithSockets(candidate, Yields("declared" if declares else "ops"))
-
-
-def _yields_of(candidate: Candidate) -> Yields:
-    if candidate.yields is not None:
-        return Yields.parse(candidate.yields)
-    store = candidate.blocking()
-    try:
-        return Yields("declared" if declares_points(store) else "ops")
-    finally:
-        store.close()
+        return _Tasks(candidate, yields_of_tasks(candidate.blocking))
+    return _TasksWithSockets(candidate, yields_of_async(candidate.asynchronous))
 
 
 def _new_name() -> str:

@@ -1,10 +1,11 @@
-"""What came of the kit, told to people: what failed and why, what was skipped and why, and how many there were."""
+"""What came of the kit, told to people: what failed or was skipped and why, what was not seen, and the counts."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sessionguard.testing.contracts.catalogue import CASES
+from sessionguard.testing.contracts.remarks import told
 from sessionguard.testing.contracts.shortening import shortened
 from sessionguard.testing.contracts.verdicts import Status, Verdict
 
@@ -15,14 +16,15 @@ def render(judged: Sequence[Verdict]) -> str:
     """Give the report: each failure with the behaviour that was not shown, the reasons for skipping, the counts."""
     failed = [verdict for verdict in judged if verdict.status == "fail"]
     lines = [line for verdict in failed for line in _failure(verdict)]
-    return "\n".join([*lines, *_skips(judged), summary(judged)])
+    return "\n".join([*lines, *_skips(judged), *told(v.remark for v in judged), summary(judged)])
 
 
 def summary(judged: Sequence[Verdict]) -> str:
     """Give the counts in one line."""
     counts = Counter(verdict.status for verdict in judged)
-    told = [f"{counts[status]} {word}" for status, word in _WORDS.items() if counts[status]]
-    return ", ".join(told) or "nothing played"
+    words = [f"{counts[status]} {word}" for status, word in _WORDS.items() if counts[status]]
+    weak = sum(bool(verdict.remark) for verdict in judged)
+    return (", ".join(words) or "nothing played") + (f" ({weak} between calls only)" if weak else "")
 
 
 def behaviour_of(case: str) -> str:
@@ -34,11 +36,11 @@ def _failure(verdict: Verdict) -> Iterator[str]:
     yield f"FAILED  {verdict.case}" + (f" [{verdict.mode}]" if verdict.mode else "")
     if behaviour_of(verdict.case):
         yield f"  {behaviour_of(verdict.case)}"
-    told = (verdict.reason or "it failed without a word").splitlines()
+    lines = (verdict.reason or "it failed without a word").splitlines()
     if verdict.error is not None:
         # The reason is the first line of what was raised; the values that were compared come after it.
-        told += str(verdict.error).strip().splitlines()[1:]
-    yield from (f"    {line}" for line in shortened(told))
+        lines += str(verdict.error).strip().splitlines()[1:]
+    yield from (f"    {line}" for line in shortened(lines))
     yield ""
 
 

@@ -25,6 +25,8 @@ class Verdict:
     reason: str = ""
     """Why it was skipped, or what was wrong in one line."""
     error: BaseException | None = None
+    remark: str = ""
+    """What a case that passed could not see, and what to do about it."""
 
 
 def verdicts(
@@ -67,10 +69,10 @@ def judge(case: Case, mode: str, candidate: Candidate, profile: Profile) -> Verd
     if refusal is not None:
         return Verdict(case.name, mode, "skip", refusal)
     try:
-        case.play(mode, candidate, profile)
+        remark = case.play(mode, candidate, profile)
     except Exception as error:
         return Verdict(case.name, mode, "fail", _in_one_line(error), error)
-    return Verdict(case.name, mode, "ok")
+    return Verdict(case.name, mode, "ok", remark=remark or "")
 
 
 def _in_one_line(error: Exception) -> str:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sessionguard.core import points
-from sessionguard.core.commands import Command, Identify
-from sessionguard.core.driving import Flow, perform, run, run_async
+from sessionguard.core.commands import Command
+from sessionguard.core.driving import run, run_async
 from sessionguard.errors import InvalidArgumentError
-from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.contracts.asking import a_little_of_all
+from sessionguard.testing.contracts.locating import lines_of, modules_of
 from sessionguard.testing.schedule import Patience
 from sessionguard.testing.schedule.accesses import OPERATIONS
 
@@ -19,6 +20,16 @@ Kind = Literal["declared", "lines", "ops"]
 
 _LINES: Final = "lines:"
 _REMEDY: Final = '"declared", "ops", or "lines:" and the modules whose lines are points, with commas between them'
+
+_BETWEEN: Final = "looked between calls only, so a race within a call stays unseen"
+_POINTS_REMEDY: Final = (
+    "call sessionguard.core.points.point before each access to what is shared, or name the modules that do the work: "
+    'yields="lines:MODULE,..."'
+)
+_AREMEDY: Final = "await sessionguard.core.points.apoint before each access to what is shared"
+
+_MOST_LINES: Final = 4_000
+"""Of four calls. With more there is no time for many orders of them."""
 
 # A store that declares its points waits elsewhere only for its disk or its server, which is no race of its callers.
 _PATIENT: Final = Patience(point_seconds=20.0, hang_seconds=20.0)
@@ -30,6 +41,10 @@ class Yields:
 
     kind: Kind
     modules: tuple[str, ...] = ()
+    is_found: bool = False
+    """Whether nobody named the modules: they are those of the store."""
+    remark: str = ""
+    """What a search does not see, and what to do about it; empty if it looks within the calls."""
 
     @classmethod
     def parse(cls, text: str) -> "Yields":
@@ -58,6 +73,57 @@ class Yields:
     def around_async(self, store: Any) -> Any:
         """Give an async one that does."""
         return _AnnouncedAsync(store) if self.kind == "ops" else store
+
+
+def yields_of(make_store: Callable[[], Any], said: str | None) -> Yields:
+    """Give where a blocking store yields: as was said, else at its points, else at its lines, else between calls."""
+    yields = None if said is None else Yields.parse(said)
+    if yields is not None and yields.kind == "lines":
+        return yields
+    if yields is not None and yields.kind == "ops":
+        return between_calls('that is what yields="ops" says')
+    store = make_store()
+    try:
+        if declares_points(store):
+            return Yields("declared")
+        if yields is not None:
+            return between_calls(f"{type(store).__name__} calls no point")
+        return _at_lines(store)
+    finally:
+        store.close()
+
+
+def _at_lines(store: Any) -> Yields:
+    modules = modules_of(store)
+    lines = lines_of(store, modules)
+    if 0 < lines <= _MOST_LINES:
+        return Yields("lines", modules, is_found=True)
+    why = "its calls have too many lines" if lines else "it is not written in Python that can be stopped at its lines"
+    return between_calls(f"{type(store).__name__} calls no point, and {why}")
+
+
+def yields_of_tasks(make_store: Callable[[], Any]) -> Yields:
+    """Give where a blocking store yields to tasks."""
+    store = make_store()
+    try:
+        if declares_points(store):
+            return Yields("declared")
+        why = f"{type(store).__name__} calls no point, and only a thread can be stopped at a line"
+        return evolve(between_calls(why), kind="declared")
+    finally:
+        store.close()
+
+
+def yields_of_async(make_store: Callable[[], Any]) -> Yields:
+    """Give where an async store yields."""
+    if declares_points_async(make_store):
+        return Yields("declared")
+    return Yields("ops", remark=f"{_BETWEEN}: the async store awaits no point; {_AREMEDY}")
+
+
+def between_calls(why: str) -> Yields:
+    """Give what is left where a store cannot be stopped within its calls."""
+    return Yields("ops", remark=f"{_BETWEEN}: {why}; {_POINTS_REMEDY}")
 
 
 class _Announced:
@@ -139,14 +205,6 @@ def declares_points_async(make_store: Callable[[], Any]) -> bool:
     with _listening() as heard:
         asyncio.run(ask())
     return bool(heard)
-
-
-def a_little_of_all(owner: str) -> Flow[None]:
-    """Open a session, read it and end it."""
-    stage = Stage((yield from perform(Identify())))
-    opened = yield from perform(stage.get_or_create(owner))
-    yield from perform(stage.get(opened.record))
-    yield from perform(stage.end(opened.record))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The search for a schedule that goes wrong, as one call."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import field, frozen
 
@@ -15,6 +16,9 @@ from sessionguard.testing.schedule.scenario import ScenarioFunction
 from sessionguard.testing.schedule.searching import repeat, run_once
 from sessionguard.testing.schedule.shrinking import Minimal, Shrinker
 from sessionguard.testing.schedule.threads import Patience
+
+_SCHEDULES_TO_COMPARE: Final = 200
+"""In search of one that goes well: a schedule that was not made small may have thousands of interruptions."""
 
 
 @frozen
@@ -53,8 +57,9 @@ class Interleaver:
             return self._search(Stage(scenario, engines, self.seed))
 
     def _search(self, stage: Stage) -> Outcome:
-        meter = Meter(self.budget)
         first = _check_determinism(stage)
+        # Begun afterwards, so that at least one schedule is judged, however long each takes.
+        meter = Meter(self.budget)
         if first.violation is None and not first.steps:
             raise _no_points()  # Nothing was to decide, so every schedule is this one.
         workers = len(first.workers)
@@ -92,7 +97,7 @@ class Interleaver:
             is_undeclared=portfolio.is_complete,
             seed=self.seed,
             replayed=_try_twice(stage, name, minimal),
-            passing=_nearest_passing(stage, name),
+            passing=_nearest_passing(stage, name, Meter(Budget(_SCHEDULES_TO_COMPARE, self.shrink_seconds))),
         )
 
     def _replay(self, scenario: ScenarioFunction, name: ReplayId, engines: Engines) -> Outcome:
@@ -101,7 +106,7 @@ class Interleaver:
         execution = run_once(stage, strategy, name.without)
         failure = None
         if execution.violation is not None:
-            passing = _nearest_passing(stage, name)
+            passing = _nearest_passing(stage, name, Meter(Budget(_SCHEDULES_TO_COMPARE, self.shrink_seconds)))
             failure = Failure(execution, execution, str(name), 1, "replay", name.seed, (1, 1), passing)
         return Outcome(
             ok=failure is None,
@@ -137,11 +142,14 @@ def _try_twice(stage: Stage, name: ReplayId, minimal: Minimal) -> tuple[int, int
     return again, 2
 
 
-def _nearest_passing(stage: Stage, name: ReplayId) -> Execution | None:
-    """Give a schedule that goes well and differs in one interruption less, if there is one."""
+def _nearest_passing(stage: Stage, name: ReplayId, meter: Meter) -> Execution | None:
+    """Give a schedule that goes well and differs in one interruption less, if there is one, and it is found in time."""
     for place, segment in enumerate(name.segments):
         if not segment.label:
             continue
+        if meter.is_spent:
+            return None
+        meter.count()
         uninterrupted = (*name.segments[:place], Segment(segment.worker), *name.segments[place + 1 :])
         execution = run_once(stage, Replay(uninterrupted), name.without)
         if execution.violation is None:

@@ -1,0 +1,101 @@
+"""Stores without points: right ones and wrong ones, in Python that can be stopped at its lines and in what cannot."""
+
+import types
+from typing import Any
+
+from sessionguard.testing.model import ModelStore
+
+
+class NoLock:
+    """Stands where a lock should be."""
+
+    def __enter__(self) -> bool:
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Unlocked(ModelStore):
+    """The model, of which every call is many steps that nobody guards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock: Any = NoLock()
+
+
+class Facade:
+    """Hands every call on to what it holds."""
+
+    def __init__(self, rows: ModelStore) -> None:
+        self.rows = rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rows, name)
+
+
+class Forgetful(ModelStore):
+    """Takes another way the more often it was made, as what fills a cache of its module does."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).made += 1
+
+    def get_or_create(self, command: Any) -> Any:
+        """Do a little more each time."""
+        for _ in range(self.made):
+            pass
+        return super().get_or_create(command)
+
+
+class Wordy(ModelStore):
+    """Has so many lines in a call that no schedule of them ends."""
+
+    most = 20_000
+
+    def get_or_create(self, command: Any) -> Any:
+        """Count for long."""
+        for _ in range(self.most):
+            pass
+        return super().get_or_create(command)
+
+
+class WordyLater(Wordy):
+    """Has them only once there are a few of it."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).made += 1
+        self.most = 0 if self.made < 3 else 7_000
+
+
+class AsyncModel:
+    """The model for coroutines, in which nothing is ever awaited."""
+
+    def __init__(self, place: ModelStore) -> None:
+        self._place = place
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._place, name)
+
+        async def ask(command: Any) -> Any:
+            return found(command)
+
+        return ask if callable(found) else found
+
+    async def close(self) -> None:
+        """Leave the place as it is."""
+
+
+def opaque(hidden: ModelStore) -> Any:
+    """Give a store like one that is written in C: its class has no file."""
+    module = types.ModuleType("opaque")
+    exec(
+        "class Opaque:\n    def __init__(self, ask): self.__class__.__getattr__ = lambda self, name: ask(name)",
+        vars(module),
+    )
+    return vars(module)["Opaque"](lambda name: getattr(hidden, name))
