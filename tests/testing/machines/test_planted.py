@@ -21,14 +21,14 @@ from sessionguard.testing.machines.steps.ending import Ends, EndsOwner, Sweeps
 from sessionguard.testing.machines.steps.opening import Opens
 from sessionguard.testing.machines.steps.timing import MovesClock
 from sessionguard.testing.mutants.catalogue import MUTANTS
+from sessionguard.testing.profile import CI
 from sessionguard.testing.schedule.clock import BEGINNING
 from tests.testing.machines.places import POLICY, on_store
 
 # Without shrinking: whether it is found is asked, not how small it gets. Most are found in the first few dozen; which
 # traces are drawn depends on what else was imported, so there are many.
-SETTINGS = machine_settings(
-    max_examples=1_000, stateful_step_count=40, phases=(Phase.generate,), report_multiple_bugs=False
-)
+AS_FOUND: dict[str, Any] = {"phases": (Phase.generate,)}
+SETTINGS = machine_settings(CI, max_examples=1_000, stateful_step_count=40, **AS_FOUND)
 
 TWINS = st.sampled_from((("ana", "Ana"), ("ab", "abc")))
 OF_ONE_CALLER = {
@@ -50,6 +50,7 @@ OF_ONE_CALLER = {
     "HandsOutNewTokens": "a second caller's token replaces the first one's",
 }
 """Planted bugs by name, with what the machine is to see."""
+FOUND_IN_A_FEW = ("IgnoresTheVersion", "ReplacesAllData", "UpsertOnSave", "EndKillsSiblings", "ReplaceLeavesTwoActive")
 
 
 @pytest.mark.parametrize("name", OF_ONE_CALLER)
@@ -57,6 +58,13 @@ def test_a_trace_finds_what_one_caller_can_see(name: str) -> None:
     """A store with this bug disagrees with the model in some trace."""
     with pytest.raises(TraceError, match="no world explains"):
         run_guard_machine(partial(on_store, MUTANTS[name].store), SETTINGS, bursts=0, twins=TWINS)
+
+
+@pytest.mark.parametrize("name", FOUND_IN_A_FEW)
+def test_a_few_traces_find_what_everybody_relies_on(name: str) -> None:
+    """As many traces as each push may take find these bugs."""
+    with pytest.raises(TraceError, match="no world explains"):
+        run_guard_machine(partial(on_store, MUTANTS[name].store), machine_settings(CI, **AS_FOUND), bursts=0)
 
 
 def test_a_trace_finds_data_that_sessions_share(monkeypatch: pytest.MonkeyPatch) -> None:

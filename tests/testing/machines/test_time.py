@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sessionguard import SessionGuard
 from sessionguard.core import commands as c
-from sessionguard.testing import ModelStore, Place, SessionGuardMachine, TraceError
+from sessionguard.testing import ModelStore, Place, SessionGuardMachine, TraceError, machine_settings
+from sessionguard.testing.machines.drawing import Sketch
+from sessionguard.testing.machines.steps.refusing import RefusesSaving
 from sessionguard.testing.profile import CI, DEEP
 from tests.testing.machines.places import on_store
 
@@ -76,6 +80,32 @@ def test_a_run_after_one_that_failed_has_all_its_time() -> None:
     Again.shrink_seconds = 2.0
     failure_of(Again)
     assert Again.after > 1
+
+
+def nested(depth: int) -> Any:
+    """Give lists in each other."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+DEEP_DATA = nested(2_000)
+
+
+@machine_settings(max_examples=1)
+@given(st.just(Sketch(RefusesSaving, {"session": 0, "changes": {"a": DEEP_DATA}})))
+def always_fails(sketch: Sketch) -> None:
+    """Fail, whatever is drawn."""
+    raise TraceError
+
+
+def test_a_trace_with_data_that_are_too_deep_is_told() -> None:
+    """Hypothesis shows such a step in its report, instead of failing at it and calling the machine flaky."""
+    with pytest.raises(TraceError) as caught:
+        always_fails()
+    assert any("RefusesSaving(session=0" in note for note in caught.value.__notes__)
+    assert str(RefusesSaving(session=0, changes={"a": DEEP_DATA})).startswith("RefusesSaving(via=0, session=0")
 
 
 PROJECT = """

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sessionguard.testing import strategies as hostile
 from sessionguard.testing.machines.hand import GUARDS, STRANGER, Hand
 from sessionguard.testing.machines.steps import changing, ending, files, holding, opening, reading, refusing, timing
+from sessionguard.testing.machines.steps.shown import shown
 from sessionguard.testing.machines.steps.step import Step
 
 _RECENT: Final = 6
@@ -26,8 +27,12 @@ class Sketch:
     fields: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in self.fields.items())
+        fields = ", ".join(f"{name}={shown(value)}" for name, value in self.fields.items())
         return f"{self.kind.__name__}({fields})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        # Else Hypothesis lays out what is inside by itself, and fails at data that are too deep to be taken.
+        printer.text(repr(self))
 
     def filled_in(self, hand: Hand, owners: Sequence[str], scopes: Sequence[str]) -> Step:
         """Give the step, with what the callers have by now."""
@@ -110,8 +115,17 @@ SAVES: Final = _sketches(
     expects=st.booleans(),
     under=st.none() | st.integers(0, 3),
 ).map(_apart)
+SAVES_OLD: Final = _sketches(
+    changing.Saves,
+    session=st.integers(0, 2),
+    first=st.just(True),
+    changes=hostile.data(),
+    expects=st.just(True),
+)
+"""By the version that a session had when it was opened."""
 COUNTS: Final = _sketches(changing.Counts, **_FIRST)
 TOUCHES: Final = _sketches(changing.Touches, session=_SESSION)
+TOUCHES_NEW: Final = _sketches(changing.Touches, session=st.integers(0, 1))
 ROTATES: Final = _sketches(changing.Rotates, **_FIRST, owner=st.none() | _OWNER)
 ENDS: Final = _sketches(ending.Ends, session=_SESSION, reason=st.sampled_from(("revoked", "escalated")))
 ENDS_OWNER: Final = _sketches(ending.EndsOwner, owner=_OWNER, scope=st.none() | _SCOPE, keep=st.none() | _SESSION)

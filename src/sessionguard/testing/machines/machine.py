@@ -4,21 +4,23 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import ClassVar, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sessionguard.core.instants import duration_us
 from sessionguard.core.policy import SessionPolicy
+from sessionguard.core.tokens import is_anonymous
 from sessionguard.testing import strategies
 from sessionguard.testing.machines import drawing
 from sessionguard.testing.machines.burst import Concurrency, race
 from sessionguard.testing.machines.collecting import AsTestCase
 from sessionguard.testing.machines.drawing import Sketch
-from sessionguard.testing.machines.hand import AnyGuard
+from sessionguard.testing.machines.hand import GUARDS, AnyGuard
 from sessionguard.testing.machines.place import Place
 from sessionguard.testing.machines.play import Play
 from sessionguard.testing.machines.shortening import Shortening, is_last_replay
+from sessionguard.testing.machines.steps.changing import Counts, Saves
 from sessionguard.testing.machines.steps.ending import Sweeps
 from sessionguard.testing.machines.steps.step import Step
 
@@ -120,10 +122,16 @@ class SessionGuardMachine(RuleBasedStateMachine):
         """`create`, `get_or_create`, `replace`."""
         self.do(self.fill_in(step))
 
-    @rule(step=drawing.OPENS)
-    def opens_again(self, step: Sketch) -> None:
-        """The same, for what is opened decides how much can happen."""
-        self.do(self.fill_in(step))
+    @precondition(_has_sessions)
+    @rule(step=drawing.OPENS, like=st.none() | st.integers(0, 5))
+    def opens_again(self, step: Sketch, like: int | None) -> None:
+        """The same, or for an owner, scope and external id that have a session: by chance that would be rare."""
+        known = self.play.hand.known
+        found = None if like is None else known[-1 - like % len(known)].last
+        opens = self.fill_in(step)
+        if found is not None and not is_anonymous(found.owner):
+            opens = evolve(opens, scope=found.scope, owner=found.owner, external_id=found.external_id)  # type: ignore[call-arg]
+        self.do(opens)
 
     @precondition(_has_sessions)
     @rule(step=drawing.LOADS)
@@ -160,6 +168,15 @@ class SessionGuardMachine(RuleBasedStateMachine):
     def saves(self, step: Sketch) -> None:
         """`save`."""
         self.do(self.fill_in(step))
+
+    @precondition(_has_sessions)
+    @rule(step=drawing.SAVES_OLD)
+    def saves_over_another(self, step: Sketch) -> None:
+        """`save` by a version that has just become old."""
+        saves = self.fill_in(step)
+        assert isinstance(saves, Saves)
+        self.do(Counts(session=saves.session, via=GUARDS - 1 - saves.via))
+        self.do(saves)
 
     @precondition(_has_sessions)
     @rule(step=drawing.COUNTS)
@@ -248,6 +265,13 @@ class SessionGuardMachine(RuleBasedStateMachine):
         """The clock moves by a time that the policy names, or goes back."""
         policy = self.play.hand.rules(self.scopes[0]).policy
         self._show_us(self.play.hand.now_us + duration_us(_LEAPS[leap](policy)))
+
+    @precondition(_has_sessions)
+    @rule(back_us=st.sampled_from((1, 60_000_000, 3_600_000_000)), step=drawing.TOUCHES_NEW)
+    def clock_is_behind(self, back_us: int, step: Sketch) -> None:
+        """A session is touched by a clock that is behind."""
+        self._show_us(self.play.hand.now_us - back_us)
+        self.do(self.fill_in(step))
 
     @precondition(lambda self: any(world.entries for world in self.play.worlds))
     @rule(pick=st.integers(0, 9), off=st.sampled_from((0, -_TICK_US, _TICK_US)), step=drawing.AT_AN_EDGE)

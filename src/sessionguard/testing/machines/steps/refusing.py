@@ -8,6 +8,7 @@ from attrs import field, frozen
 from sessionguard.errors import InvalidArgumentError
 from sessionguard.testing.machines.hand import Hand, Told
 from sessionguard.testing.machines.steps.opening import Verb
+from sessionguard.testing.machines.steps.shown import shown
 from sessionguard.testing.machines.steps.step import SessionStep, Step, refused
 from sessionguard.testing.machines.world import World
 
@@ -17,7 +18,7 @@ class RefusesOpening(Step):
     """Opens with an argument that must not be accepted."""
 
     verb: Verb
-    arguments: Mapping[str, Any] = field(factory=dict)
+    arguments: Mapping[str, Any] = field(factory=dict, repr=shown)
     """What is not as it should be."""
     reads_only: ClassVar[bool] = True
 
@@ -34,7 +35,7 @@ class RefusesOpening(Step):
 class RefusesSaving(SessionStep):
     """Saves what no session can hold. It is refused whether or not the session has ended."""
 
-    changes: Mapping[Any, Any] = field(factory=dict)
+    changes: Mapping[Any, Any] = field(factory=dict, repr=shown)
     reads_only: ClassVar[bool] = True
 
     def ask(self, hand: Hand, about: Any) -> Any:
