@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from sessionguard.testing.contracts.locating import modules_of, objects_of
 from sessionguard.testing.contracts.reporting import render, summary
 from sessionguard.testing.contracts.yielding import declares_points
 from sessionguard.testing.model import ModelStore
+from sessionguard.testing.mutants.shelf import ShelfStore
 from tests.contract import planted_orders as planted
 from tests.contract import undeclared
 
@@ -49,6 +52,16 @@ def test_a_right_store_passes_at_its_lines_in_little_time() -> None:
     assert judged(lambda: undeclared.Facade(undeclared.Unlocked())).status == "fail"
 
 
+def test_lines_need_not_be_the_same_each_time(tmp_path: Path) -> None:
+    """What fills a cache, or finds what others left in its file, is searched at its lines all the same."""
+    verdict = judged(undeclared.Forgetful)
+    assert (verdict.status, verdict.remark) == ("ok", ""), verdict.reason
+    shelves = verdicts(
+        lambda: partial(ShelfStore, tmp_path / "db"), cases=[ONE, "a_load_meets_a_sweep"], modes=["interleaved"]
+    )
+    assert [(each.status, each.remark) for each in shelves] == [("ok", "")] * 2, shelves[0].reason
+
+
 def test_the_modules_of_a_store_are_those_that_do_its_work() -> None:
     """Its class, its bases and what it holds of its own packages; nothing of Python or of a driver."""
     found = modules_of(undeclared.Facade(undeclared.Unlocked()))
@@ -73,7 +86,6 @@ def test_a_store_that_comes_to_a_point_declares_its_points() -> None:
     "make_store, mode, yields, told",
     [
         (lambda: undeclared.opaque(undeclared.Unlocked()), "interleaved", None, "Opaque calls no point, and it is not"),
-        (undeclared.Forgetful, "interleaved", None, "its lines are not the same each time"),
         (undeclared.Wordy, "interleaved", None, "Wordy calls no point, and its calls have too many lines"),
         (undeclared.WordyLater, "interleaved", None, "its lines come to no end"),
         (undeclared.Unlocked, "interleaved-async", None, "only a thread can be stopped at a line"),

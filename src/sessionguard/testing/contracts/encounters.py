@@ -25,7 +25,7 @@ from sessionguard.testing.contracts.yielding import Yields
 from sessionguard.testing.history import History, SessionModel, Verdict, check
 from sessionguard.testing.history.sessions.objections import records_in
 from sessionguard.testing.profile import Profile
-from sessionguard.testing.schedule import Budget, Interleaver, NondeterministicScenario, Outcome, Scenario
+from sessionguard.testing.schedule import Budget, Interleaver, Outcome, Scenario
 
 Part = Callable[[], Flow[Any]]
 """One thing that a caller does, made when it is its turn; a report leaves out those that it does not need."""
@@ -116,16 +116,10 @@ class EncounterCase(Case):
 
     def _searched(self, mode: str, candidate: Candidate, profile: Profile) -> tuple[Outcome, Yields]:
         ground = task_ground(candidate) if mode == "interleaved-async" else blocking_ground(candidate)
-        try:
-            outcome = self._search_on(ground, candidate, profile)
-            why = "its lines come to no end" if _is_endless(outcome) else ""
-        except NondeterministicScenario as error:
-            if not ground.yields.is_found:
-                raise
-            why = f"its lines are not the same each time ({error})"
-        if why and ground.yields.is_found:
+        outcome = self._search_on(ground, candidate, profile)
+        if _is_endless(outcome) and ground.yields.is_found:
             # Nobody asked for its lines, so they are no reason to fail.
-            ground = ground_between_calls(candidate, why)
+            ground = ground_between_calls(candidate, "its lines come to no end")
             outcome = self._search_on(ground, candidate, profile)
         return outcome, ground.yields
 
@@ -138,7 +132,10 @@ class EncounterCase(Case):
             if candidate.capabilities.shared or ground.yields.is_found:
                 self._rehearse(ground)
             interleaver = Interleaver(budget=budget, seed=candidate.seed, **ground.settings)
-            return interleaver.run(partial(self._play, ground), replay=candidate.replay)
+            outcome = interleaver.run(partial(self._play, ground), replay=candidate.replay)
+            if _is_endless(outcome):
+                ground.clear()
+            return outcome
 
     def _rehearse(self, ground: Ground) -> None:
         """Play it once with no scheduler: what only a first use does, such as to connect, is no part of a schedule."""

@@ -61,20 +61,30 @@ class Ground(ABC):
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of the interleaver that fit it."""
-        settings = {"patience": self._yields.patience, "lines": self._yields.modules}
-        # All lines depend on each other, so there is no end of schedules, and luck finds more in little time.
-        return settings | ({"strategy": "random", "shrink_seconds": 2.0} if self._yields.is_found else {})
+        settings: dict[str, Any] = {"patience": self._yields.patience, "lines": self._yields.modules}
+        if self._yields.is_found:
+            # All lines depend on each other, so there is no end of schedules, and luck finds more in little time. And
+            # what fills a cache, or meets what others left in the same place, comes to other lines the next time.
+            settings |= {"strategy": "random", "shrink_seconds": 2.0, "must_repeat": False}
+        return settings
 
     def begin(self, scenario: Scenario) -> tuple[Stage, str, str]:
         """Make all ready for one schedule; give what makes commands, and two owners who have no session."""
         self._scenario, self._callers = scenario, 0
         self._connect()
         stage = Stage(self._ask(perform(Identify())), mint=Mint(_drawn))
-        for owner in self._owners if self._is_shared else ():
-            # The last schedule came to no end.
-            self._ask(perform(stage.end_owner(owner)))
+        # The last schedule may have come to no end.
+        self.clear(stage)
         self._owners = self._new_owners(stage)
         return stage, *self._owners
+
+    def clear(self, stage: Stage | None = None) -> None:
+        """End what is left of a schedule that came to no end, for others meet it in the same place."""
+        if self._is_shared and self._owners:
+            stage = stage or Stage(self._ask(perform(Identify())), mint=Mint(_drawn))
+            for owner in self._owners:
+                self._ask(perform(stage.end_owner(owner)))
+        self.settle()
 
     def _new_owners(self, stage: Stage) -> tuple[str, str]:
         if self._is_shared:

@@ -74,13 +74,13 @@ class Execution:
 class Stage:
     """Runs schedules of one scenario; keeps what they share."""
 
-    def __init__(self, scenario: ScenarioFunction, engines: Engines, seed: int = 0) -> None:
-        self._scenario, self._engines, self._seed = scenario, engines, seed
+    def __init__(self, scenario: ScenarioFunction, engines: Engines, seed: int = 0, must_repeat: bool = True) -> None:
+        self._scenario, self._engines, self._seed, self._must_repeat = scenario, engines, seed, must_repeat
 
     @property
     def is_decided(self) -> bool:
-        """Whether the same choices lead to the same steps: on a real loop answers come when they come."""
-        return self._engines.setting.loop == VIRTUAL
+        """Whether the same choices must lead to the same steps: on a real loop answers come when they come."""
+        return self._must_repeat and self._engines.setting.loop == VIRTUAL
 
     def run(self, choice: Choice, without: frozenset[Removal] = frozenset()) -> Execution:
         """Run one schedule as `choice` decides, and judge it.

@@ -43,6 +43,10 @@ class Interleaver:
     lines: Sequence[str] = ()
     """Names of modules of which every line is a point, for threads; beside the points that are declared."""
 
+    must_repeat: bool = True
+    """Whether a scenario that does not do the same each time is refused; without that a failure may not be repeated
+    by its id, as its report says, and nothing is proved."""
+
     def run(self, scenario: ScenarioFunction, replay: str | None = None) -> Outcome:
         """Give what was found. With `replay`, the id of a failure, only that schedule is run.
 
@@ -54,7 +58,7 @@ class Interleaver:
         with Engines(setting) as engines:
             if replay is not None:
                 return self._replay(scenario, ReplayId.parse(replay), engines)
-            return self._search(Stage(scenario, engines, self.seed))
+            return self._search(Stage(scenario, engines, self.seed, self.must_repeat))
 
     def _search(self, stage: Stage) -> Outcome:
         first = _check_determinism(stage)
@@ -73,7 +77,7 @@ class Interleaver:
         return Outcome(
             ok=found is None,
             schedules=meter.schedules,
-            exhausted=found is None and portfolio.is_exhausted and self.loop == VIRTUAL,
+            exhausted=found is None and portfolio.is_exhausted and stage.is_decided,
             proof=portfolio.proof if found is None else 0,
             failure=failure,
             workers=workers,
