@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -31,6 +32,27 @@ def open_session(me: Participant, folder: Path, is_fixed: bool) -> None:
         else:
             path.write_text(me.name)
         op.ok(path.read_text())
+
+
+def work_hard(me: Participant, seconds: float) -> None:
+    """Use a processor for so long between two points."""
+    point("begin", "alice", "w")
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+    point("end", "alice", "w")
+
+
+def wait_for_a_file(me: Participant, path: Path) -> None:
+    """Wait, where nobody sees it, until a pipe has a writer."""
+    point("begin", "alice", "w")
+    path.read_bytes()
+
+
+def write_a_file(me: Participant, path: Path) -> None:
+    """Be that writer."""
+    point("write", "alice", "w")
+    path.write_bytes(b"x")
 
 
 def insert(me: Participant, database: Path, has_constraint: bool) -> None:

@@ -1,5 +1,6 @@
 """Processes under the scheduler: real races between them, and signals at every point."""
 
+import os
 import re
 import sqlite3
 from contextlib import closing
@@ -51,6 +52,43 @@ def test_the_fixed_twin_of_processes_is_proved(tmp_path: Path) -> None:
     outcome = Interleaver().run(partial(opening, folder=tmp_path, is_fixed=True))
     assert outcome.ok
     assert outcome.exhausted
+
+
+def test_a_process_that_is_late_because_it_works_is_waited_for() -> None:
+    """Late is not blocked: what a busy machine delays, or takes its time, is no reason to prove nothing."""
+
+    def scenario(s: Scenario) -> None:
+        for name in ("a", "b"):
+            s.process(name, partial(shared_files.work_hard, seconds=0.05))
+
+    outcome = Interleaver(patience=Patience(point_seconds=0.01)).run(scenario)
+    assert not outcome.has_blocked
+    assert outcome.exhausted
+
+
+def test_a_process_that_waits_unseen_is_passed_over(tmp_path: Path) -> None:
+    """One that sleeps in the operating system is noted as waiting, and the others go on."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    def scenario(s: Scenario) -> None:
+        s.process("reads", partial(shared_files.wait_for_a_file, path=path))
+        s.process("writes", partial(shared_files.write_a_file, path=path))
+
+    outcome = Interleaver(budget=Budget(schedules=3)).run(scenario)
+    assert (outcome.ok, outcome.has_blocked, outcome.exhausted) == (True, True, False)
+
+
+def test_a_process_that_never_comes_to_its_next_point_is_passed_over_in_the_end() -> None:
+    """However busy it looks, nobody waits for longer than a hang may last."""
+
+    def scenario(s: Scenario) -> None:
+        s.process("a", partial(shared_files.work_hard, seconds=3.0))
+
+    patience = Patience(point_seconds=0.01, hang_seconds=0.2)
+    failure = Interleaver(budget=Budget(schedules=1), patience=patience, shrink_seconds=0).run(scenario).failure
+    assert failure is not None
+    assert failure.verdict.reason == "hung"
 
 
 @pytest.mark.parametrize("has_constraint", [False, True])

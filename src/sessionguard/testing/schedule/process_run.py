@@ -12,6 +12,7 @@ from sessionguard.testing.schedule.faults import SIGNALS, FaultStep, life_of
 from sessionguard.testing.schedule.frames import ProcessError
 from sessionguard.testing.schedule.participant import Go, Order, RemotePart, Report, operations_of
 from sessionguard.testing.schedule.scenario import ClockStep, Scenario, Worker
+from sessionguard.testing.schedule.stalling import is_process_stalled
 from sessionguard.testing.schedule.threads import Patience
 from sessionguard.testing.schedule.track import NOBODY, Track
 
@@ -131,10 +132,19 @@ class ProcessRun:
         child = self._children.get(number)
         if child is None or number not in self._under_way:
             return
-        if child.pipe.poll(self._patience.point_seconds if seconds is None else seconds):
+        if self._has_report(child, self._patience.point_seconds if seconds is None else seconds):
             self._take_report(number, child)
         else:
             self._track.block()
+
+    def _has_report(self, child: Child, seconds: float) -> bool:
+        """Wait for one as long as the child makes any progress, but not longer than a hang may last."""
+        give_up = time.monotonic() + max(seconds, self._patience.hang_seconds)
+        while not child.pipe.poll(seconds):
+            # A busy machine makes a child late; that is no waiting for anyone.
+            if time.monotonic() > give_up or is_process_stalled(child.process.pid or 0):
+                return child.pipe.poll(0)
+        return True
 
     def _hear_late(self) -> None:
         """Take the reports of those who were blocked."""
