@@ -55,7 +55,34 @@ def test_workspace_of_an_ended_session_raises_and_leaves_nothing(
         filing_guard.purge(timedelta(0))
     with pytest.raises(SessionEndedError), filing_guard.workspace(session):
         pass
+    if how == "expired":
+        # By this clock; it is over when a sweep has ended it.
+        filing_guard.sweep()
     assert directories(work) == []
+
+
+@pytest.mark.parametrize("sweeps", [False, True])
+def test_a_clock_that_was_ahead_removes_no_files(
+    filing_guard: SessionGuard, clock: Clock, work: Path, sweeps: bool
+) -> None:
+    """What has expired by one clock but was ended by nobody keeps its files: another clock may find it alive."""
+    sessions = [filing_guard.create("ada") for _ in "abc"]
+    for session in sessions:
+        with filing_guard.workspace(session) as files:
+            files.write("a.txt", b"kept")
+    clock.advance(POLICY.idle_timeout)
+    if sweeps:
+        filing_guard.sweep(limit=1)
+    else:
+        for session in sessions:
+            with pytest.raises(SessionEndedError), filing_guard.workspace(session):
+                pass
+    clock.advance(-POLICY.idle_timeout)
+    living = [session for session in sessions if filing_guard.get(session.id).status == "active"]  # type: ignore[union-attr]
+    assert len(living) == (2 if sweeps else 3)
+    for session in living:
+        with filing_guard.workspace(session) as files:
+            assert files.read("a.txt") == b"kept"
 
 
 def test_session_that_ends_while_its_workspace_is_taken(

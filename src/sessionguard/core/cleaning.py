@@ -14,7 +14,7 @@ from sessionguard.core import commands as c
 from sessionguard.core import events as e
 from sessionguard.core.arguments import is_session_id, valid_reason, valid_text
 from sessionguard.core.driving import Flow, perform
-from sessionguard.core.instants import duration_us
+from sessionguard.core.instants import duration_us, from_us
 from sessionguard.core.lifecycle import REVOKED_REASON, Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.removing import quarantine_lost, remove_workspace
@@ -137,10 +137,18 @@ class CleaningFlows:
         """Remove what a lease made for a session that has ended, if the store that said so is of this deployment."""
         if (yield from perform(c.Identify())) != deployment_id:
             return
-        if self._setting.may_forget and (yield from perform(c.Get(session_id, self._setting.at()))) is None:
+        record = yield from self._as_stored(session_id)
+        if record is None and self._setting.may_forget:
             yield from quarantine_lost(self._setting, session_id)
-        else:
+        elif record is None or record.reason is not None:
             yield from remove_workspace(self._setting, session_id)
+
+    def _as_stored(self, session_id: str) -> Flow[SessionRecord | None]:
+        """Give the record as it was before anything expired: who removes files must not go by a clock.
+
+        What has expired by a clock that is ahead may be in use by all others; a sweep ends it first.
+        """
+        return (yield from perform(c.Get(session_id, from_us(0))))
 
     def _sweep_away(self, record: SessionRecord) -> Flow[Removed]:
         self._tell(e.SessionExpired(record.id, record.scope, record.owner))
@@ -158,7 +166,7 @@ class CleaningFlows:
             return
         garbage, lost = [], []
         for session_id in found:
-            record = yield from perform(c.Get(session_id, self._setting.at()))
+            record = yield from self._as_stored(session_id)
             # A workspace outlives its session only by accident or by a lease; ids are never used again.
             if record is None and self._setting.may_forget:
                 lost.append(session_id)
