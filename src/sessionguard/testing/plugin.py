@@ -4,6 +4,7 @@ It is active as soon as sessionguard is installed, so it must never disturb a pr
 nothing but pytest until one of its fixtures or options is asked for.
 """
 
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_sep("=", "sessionguard")
         for line in told(remarks):
             terminalreporter.write_line(line)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Tell sessions and replies that were to be equal by what differs; their whole text would be cut before that."""
+    # Nothing of ours can be among them as long as this was never imported.
+    if "sessionguard.testing.contracts.cases" not in sys.modules:
+        return None
+    from sessionguard.testing.contracts.explaining import explained
+
+    return explained(op, left, right)
 
 
 @pytest.fixture(scope="session")
