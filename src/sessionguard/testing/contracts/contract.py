@@ -13,6 +13,7 @@ from sessionguard.testing.contracts.catalogue import CASES, Case
 from sessionguard.testing.contracts.probing import APART, untrue
 from sessionguard.testing.contracts.remarks import REMARK
 from sessionguard.testing.profile import Profile
+from sessionguard.testing.replaying import ReplayKind, replay_for
 
 
 class StoreContract:
@@ -61,7 +62,7 @@ class StoreContract:
         self, request: pytest.FixtureRequest, make_store: MakeStore | None, make_async_store: MakeStore | None
     ) -> Candidate:
         """The store under test, as the cases see it: with the capabilities that it has, as far as that is known."""
-        seed, replay = (request.config.getoption(name) for name in ("--sg-seed", "--sg-replay"))
+        seed, replay = request.config.getoption("--sg-seed"), replay_for(ReplayKind.SCHEDULE, request.node)
         capabilities = evolve(self.capabilities, **dict.fromkeys(self._untrue, False))
         return Candidate(make_store, capabilities, make_async_store, yields=self.yields, seed=seed, replay=replay)
 
