@@ -113,6 +113,8 @@ def test_two_at_once(
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'bot.session'::regclass"
     while bots.execute(waiting).fetchone() != (1,):
         assert len(arrived) < 2
+    while not arrived:
+        assert any(thread.is_alive() for thread in threads)
     arrived[0].set()
     while len(arrived) < 2:
         assert any(thread.is_alive() for thread in threads)
