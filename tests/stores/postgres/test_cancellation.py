@@ -10,6 +10,7 @@ from sessionguard.core.records import SessionRecord
 from sessionguard.stores.postgres import AsyncPostgresStore, PostgresStore
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.faults import TcpProxy, cancel_everywhere
+from sessionguard.testing.faults.cancelling import CancelWay
 from sessionguard.testing.profile import Profile
 from sessionguard.testing.servers import PostgresServer
 
@@ -53,18 +54,27 @@ def test_t03_connecting_that_is_cancelled_anywhere(
     """Cancelled while it connects, for the first time or again, a store has no connection more or less than before."""
 
     async def cancel() -> None:
-        store = make_async(proxy.url_of(postgres_server.url), pool_size=1)
+        stores: list[AsyncPostgresStore] = []
         proxy.delay_seconds = 0.003
 
-        async def first() -> None:
-            await store.distrust()
-            await store.load(stage.load(stage.new()))
+        async def open_anew() -> None:
+            while stores:
+                await stores.pop().close()
+            stores.append(make_async(proxy.url_of(postgres_server.url), pool_size=1))
+
+        async def ask() -> None:
+            await stores[0].distrust()
+            await stores[0].load(stage.load(stage.new()))
 
         def check(point: object) -> None:
-            assert store._connections.open_count == 0
+            assert stores[0]._connections.open_count == 0
 
-        assert (await cancel_everywhere(first, check, ways=("once", "twice", "timeout"))).total >= 6
-        await store.close()
+        ways: tuple[CancelWay, ...] = ("once", "twice", "timeout")
+        assert (await cancel_everywhere(ask, check, prepare=open_anew, ways=ways)).total >= 6
+        # Whether the schema is the newest is asked by the first connection, and by no other.
+        await ask()
+        assert (await cancel_everywhere(ask, check, ways=ways)).total >= 4
+        await stores[0].close()
 
     asyncio.run(cancel())
 
