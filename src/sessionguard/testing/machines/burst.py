@@ -98,6 +98,8 @@ class Concurrency:
                 seed=seed,
                 patience=self.patience,
                 shrink_seconds=self.shrink_seconds,
+                # Each order is played on a place of its own, so stores name what they reach differently each time.
+                must_repeat=self.is_open,
             ).run(partial(self._scenario, past=past, lists=lists, twins=twins))
             if outcome.failure is not None:
                 raise TraceError(_told(outcome.failure.render(), past))
