@@ -120,6 +120,10 @@ class Cleanup:
                 return False
             try:
                 if not _has_files(session_id, session):
+                    # A lease made it for a session that was gone; nobody would ever ask for it again.
+                    name = self._move(session_id, shard, TRASH)
+                    with self._deployment.made(TRASH) as trash:
+                        _delete(name, trash, session)
                     return False
                 # Its age counts from now, and its files' own times are left for whoever looks at them.
                 os.utime(session)
