@@ -45,7 +45,7 @@ def test_t03_every_suspension_point(redis_server: RedisServer, key_prefix: str) 
                 s.replace("eve"), s.end_owner("eve"), s.sweep(), s.page(owner="ana"), s.page(), s.purge(),
             ):  # fmt: skip
                 # The first call of a verb loads its script, once: a sweep needs calls that are the same each time.
-                await asked(store, command)
+                await asked(store, command)  # type: ignore[misc]
                 report = await cancel_everywhere(lambda command=command: asked(store, command), check)  # type: ignore[misc]
                 assert report.total > 0, command.verb
             await store.close()
