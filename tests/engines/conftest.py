@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve, frozen
 
 from sessionguard import AsyncSessionGuard, SessionGuard
-from tests.guard.awaiting import Awaited
+from sessionguard.testing.machines.awaited import Awaited
 
 OpenGuard = Callable[..., SessionGuard]
 

@@ -12,7 +12,7 @@ from sessionguard import AsyncSessionGuard, SessionGuard, SessionPolicy
 from sessionguard.core.events import Event
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
-from tests.guard.awaiting import Awaited
+from sessionguard.testing.machines.awaited import Awaited
 from tests.guard.clock import Clock
 from tests.guard.watching import WatchedStore
 

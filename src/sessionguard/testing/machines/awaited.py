@@ -34,7 +34,7 @@ class Loops:
 class Awaited:
     """An async object whose calls, blocks and iterations are awaited in a loop of their own."""
 
-    def __init__(self, target: Any, loop: Loops) -> None:
+    def __init__(self, target: Any, loop: Loops | asyncio.Runner) -> None:
         self._target, self._loop = target, loop
 
     def __getattr__(self, name: str) -> Any:
@@ -59,6 +59,12 @@ class Awaited:
                 yield self._finished(anext(self._target))
             except StopAsyncIteration:
                 return
+
+    def __next__(self) -> Any:
+        try:
+            return self._finished(anext(self._target))
+        except StopAsyncIteration:
+            raise StopIteration from None
 
     def _finished(self, result: Any) -> Any:
         if inspect.isawaitable(result):
