@@ -96,9 +96,10 @@ async def sweep_call(
     async with guard:
         ana = await guard.get_or_create(f"ana for {name}", data={"canary": "ana"})
         call = calls_of(guard, ana, name)[name]
-        # Only the first one makes folders and loads scripts, and only the fifth prepares statements.
+        # Only the first one makes folders and loads scripts, and only the fifth prepares statements, on each of the
+        # two connections of the pool: two at a time meet both.
         for _ in range(6):
-            await call()
+            await asyncio.gather(call(), call())
         try:
             report = await cancel_sweep(
                 call,

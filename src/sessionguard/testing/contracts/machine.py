@@ -298,7 +298,8 @@ class SessionMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Leave the place empty for the next trace."""
         try:
-            end = self.at + 2 * ABSOLUTE
+            # From the latest instant: `at` may have gone back to a deadline long before it.
+            end = self.latest + 2 * ABSOLUTE
             for verb in (self.stage.sweep, partial(self.stage.purge, START)):
                 while self.ask_store(verb(at=end)).has_more:
                     pass
