@@ -6,7 +6,7 @@ from typing import Any, Final
 from sessionguard.core.commands import Fence
 from sessionguard.core.driving import Flow, perform
 from sessionguard.testing.contracts.encounters import Encounter, Meeting, Part, encounter
-from sessionguard.testing.contracts.stage import IDLE, SECOND
+from sessionguard.testing.contracts.stage import IDLE, SECOND, TICK
 
 _LONG_AGO: Final = SECOND - IDLE
 
@@ -56,7 +56,8 @@ class SweepsMeetSweeps(_AtTheLastSecond):
     """Sweeps that meet end each expired session once between them."""
 
     def prepare(self, m: Meeting) -> Flow[Any]:
-        yield from perform(m.s.create(m.owner, at=_LONG_AGO))
+        # A tick before the other: among equals a store goes by ids, which are drawn at random.
+        yield from perform(m.s.create(m.owner, at=_LONG_AGO - TICK))
         return (yield from super().prepare(m))
 
     def callers(self, m: Meeting, subject: Any) -> Mapping[str, Sequence[Part]]:
