@@ -89,6 +89,9 @@ class Actor:
     def show(self, command: c.Command[Any], records: Iterator[SessionRecord], reply: Any = None) -> None:
         """Let it know what came of a command, its own or another client's."""
         self._shown = [*self._shown, *records][-6:]
+        if isinstance(command, c.Rotate) and command.owner is not None:
+            # Who opened a session that was given away since knew its answer, and asks no more.
+            self._asked = [asked for asked in self._asked if not _opens(asked, command.session_id)]
         if isinstance(command, c.AcquireLock) and isinstance(reply, c.LockReply) and reply.fence:
             self._fences[command.session_id] = c.Fence(command.name, reply.fence)
 
@@ -194,3 +197,7 @@ class Actor:
 
     def _release(self) -> c.Command[Any]:
         return self._stage.release(*self._claim(), at=self._at())
+
+
+def _opens(command: c.Command[Any], session_id: str) -> bool:
+    return isinstance(command, c.Create | c.GetOrCreate | c.Replace) and command.new.id == session_id
