@@ -25,11 +25,13 @@ from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import IdentityMismatchError, LeaseLostError, MisuseError, SessionEndedError
 from sessionguard.locks.asynchronous import AsyncSessionLock
-from sessionguard.parts import DEFAULT_PATIENCE, GuardParts, folder
+from sessionguard.parts import DEFAULT_PATIENCE, GuardParts
 from sessionguard.stores.contract import AsyncStore, AsyncTwin, Store
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.opening import open_store
-from sessionguard.workspaces.async_local import AsyncLocalWorkspaces, AsyncWorkspace
+from sessionguard.workspaces import Workspaces
+from sessionguard.workspaces.offloaded import AsyncWorkspace, OffloadedWorkspaces
+from sessionguard.workspaces.opening import open_workspaces
 
 R = TypeVar("R")
 
@@ -50,7 +52,7 @@ class AsyncSessionGuard:
     def __init__(
         self,
         store: AsyncStore | Store,
-        workspaces: str | os.PathLike[str] | None = None,
+        workspaces: str | os.PathLike[str] | Workspaces | None = None,
         policy: SessionPolicy | Mapping[str, SessionPolicy] | None = None,
         *,
         keys: KeyRing | None = None,
@@ -60,7 +62,7 @@ class AsyncSessionGuard:
     ) -> None:
         self._store: Any = valid_store(store) if is_async_store(store) else OffloadedStore(valid_store(store))
         self._owns_store = False
-        files = None if workspaces is None else AsyncLocalWorkspaces(folder(workspaces))
+        files = None if workspaces is None else OffloadedWorkspaces(open_workspaces(workspaces))
         self._parts = GuardParts(
             files, policy, keys, clock, sweep_interval, patience, may_forget=may_forget(self._store)
         )
@@ -73,7 +75,7 @@ class AsyncSessionGuard:
     def open(
         cls,
         url: str,
-        workspaces: str | os.PathLike[str] | None = None,
+        workspaces: str | os.PathLike[str] | Workspaces | None = None,
         policy: SessionPolicy | Mapping[str, SessionPolicy] | None = None,
         *,
         keys: KeyRing | None = None,

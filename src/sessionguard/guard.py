@@ -31,13 +31,13 @@ from sessionguard.errors import (
 )
 from sessionguard.locks import SessionLock
 from sessionguard.locks.gates import Gates
-from sessionguard.parts import DEFAULT_PATIENCE, GuardParts, folder
+from sessionguard.parts import DEFAULT_PATIENCE, GuardParts
 from sessionguard.stores.contract import AsyncStore, Store
 from sessionguard.stores.opening import open_store
 from sessionguard.sweeping import Sweeper
 
 if TYPE_CHECKING:
-    from sessionguard.workspaces import LocalWorkspaces, Workspace
+    from sessionguard.workspaces import Workspace, Workspaces
 
 R = TypeVar("R")
 
@@ -45,10 +45,10 @@ R = TypeVar("R")
 class SessionGuard:
     """Opens, finds, changes and ends sessions in one store. Thread-safe; forked children may go on using it.
 
-    `workspaces` is the folder in which sessions get private directories; without it `workspace` cannot be
-    used. `keys` are the secrets under which token hashes are stored. `clock` replaces the engine's clock, for
-    tests. `sweep_interval` is how often expired sessions are ended in the background; None turns that off. `patience`
-    is how long a call goes on asking a store that cannot answer for the moment.
+    `workspaces` is the folder in which sessions get private directories, or a URL such as `s3://bucket/prefix`; without
+    it `workspace` cannot be used. `keys` are the secrets under which token hashes are stored. `clock` replaces the
+    engine's clock, for tests. `sweep_interval` is how often expired sessions are ended in the background; None turns
+    that off. `patience` is how long a call goes on asking a store that cannot answer for the moment.
 
     Every call may raise `StoreUnavailableError` (the outcome is unknown; safe to repeat), and
     `MisuseError` after `close`.
@@ -57,7 +57,7 @@ class SessionGuard:
     def __init__(
         self,
         store: Store | AsyncStore,
-        workspaces: str | os.PathLike[str] | None = None,
+        workspaces: "str | os.PathLike[str] | Workspaces | None" = None,
         policy: SessionPolicy | Mapping[str, SessionPolicy] | None = None,
         *,
         keys: KeyRing | None = None,
@@ -70,7 +70,7 @@ class SessionGuard:
         self._store: Store = valid_store(store)
         self._owns_store = False
         self._parts = GuardParts(
-            _local_workspaces(workspaces),
+            _opened(workspaces),
             policy,
             keys,
             clock,
@@ -89,7 +89,7 @@ class SessionGuard:
     def open(
         cls,
         url: str,
-        workspaces: str | os.PathLike[str] | None = None,
+        workspaces: "str | os.PathLike[str] | Workspaces | None" = None,
         policy: SessionPolicy | Mapping[str, SessionPolicy] | None = None,
         *,
         keys: KeyRing | None = None,
@@ -349,13 +349,13 @@ class SessionGuard:
         self._pid = pid
 
 
-def _local_workspaces(workspaces: str | os.PathLike[str] | None) -> "LocalWorkspaces | None":
+def _opened(workspaces: "str | os.PathLike[str] | Workspaces | None") -> "Workspaces | None":
     if workspaces is None:
         return None
     # Here, so that a guard without workspaces does not pay for loading them.
-    from sessionguard.workspaces import LocalWorkspaces
+    from sessionguard.workspaces.opening import open_workspaces
 
-    return LocalWorkspaces(folder(workspaces))
+    return open_workspaces(workspaces)
 
 
 def _background_pass(guard_reference: "weakref.ref[SessionGuard]") -> Callable[[], bool]:

@@ -1,7 +1,6 @@
 """What the blocking and the async guard are both made of."""
 
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -109,14 +108,3 @@ class GuardParts(Generic[Files]):
 
 def _report_failed_subscriber(subscriber: Subscriber, error: Exception) -> None:
     _log.error("the event subscriber %r failed", subscriber, exc_info=error)
-
-
-def folder(workspaces: str | os.PathLike[str]) -> str:
-    """Give the setting `workspaces` as a path, or raise `ConfigurationError`."""
-    try:
-        path = os.fspath(workspaces)
-    except TypeError:
-        path = ""
-    if not path:
-        raise ConfigurationError("workspaces", workspaces, "give the path of a folder")
-    return path

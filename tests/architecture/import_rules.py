@@ -58,10 +58,11 @@ class Rule:
 
 GUARD = Rule(
     "errors core.* context beating sweeping async_sweeping parts stores.contract stores.opening stores.offload "
-    "workspaces workspaces.async_local uploads locks locks.gates locks.asynchronous",
+    "workspaces workspaces.offloaded workspaces.opening uploads locks locks.gates locks.asynchronous",
     packages="attrs attr typing_extensions",
 )
 PLAIN = "attrs attr typing_extensions"
+LOCKING = PLAIN + " filelock portalocker"
 
 RULES: Mapping[str, Rule] = {
     # layer          what it may import
@@ -70,15 +71,16 @@ RULES: Mapping[str, Rule] = {
     "offloading":    Rule("", PLAIN),
     "forking":       Rule("", PLAIN),
     "booting":       Rule("", PLAIN),
+    "registry":      Rule("errors", PLAIN),
     "context":       Rule("errors core.*", PLAIN),
     "beating":       Rule("errors core.* forking", PLAIN),
     "sweeping":      Rule("errors core.*", PLAIN),
     "async_sweeping": Rule("errors core.* sweeping", PLAIN),
     "parts":         Rule("errors core.* workspaces", PLAIN),
-    "stores":        Rule("errors core.* booting forking offloading stores.*", PLAIN + " filelock portalocker"),
-    "workspaces":    Rule("errors core.* booting forking offloading workspaces.*", PLAIN + " filelock portalocker"),
-    "uploads":       Rule("errors core.* uploads.*", PLAIN + " filelock portalocker"),
-    "locks":         Rule("errors core.* beating forking locks.*", PLAIN + " filelock portalocker"),
+    "stores":        Rule("errors core.* booting forking offloading registry stores.*", LOCKING),
+    "workspaces":    Rule("errors core.* booting forking offloading registry workspaces.*", LOCKING),
+    "uploads":       Rule("errors core.* uploads.*", LOCKING),
+    "locks":         Rule("errors core.* beating forking locks.*", LOCKING),
     "observability": Rule("errors core.* observability.*", PLAIN),
     "guard":         GUARD,
     "async_guard":   GUARD,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard.workspaces import LocalWorkspaces, Quota, Workspace
+from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota
 
 UNLIMITED = Quota(bytes=None, files=None)
 
@@ -32,7 +32,7 @@ def session_id() -> str:
 
 
 @pytest.fixture
-def workspace(workspaces: LocalWorkspaces, session_id: str) -> Iterator[Workspace]:
+def workspace(workspaces: LocalWorkspaces, session_id: str) -> Iterator[LocalWorkspace]:
     """A leased workspace without limits."""
     with workspaces.lease(session_id, UNLIMITED) as leased:
         yield leased

@@ -14,18 +14,18 @@ from unittest import mock
 import pytest
 
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError
-from sessionguard.workspaces import LocalWorkspaces, Quota, Usage, Workspace
-from sessionguard.workspaces.ledger import Ledger
-from sessionguard.workspaces.quota import Book
+from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Usage
+from sessionguard.workspaces.local.book import Book
+from sessionguard.workspaces.local.ledger import Ledger
 from tests.workspaces.conftest import UNLIMITED
 
 
-def unfinished(workspace: Workspace) -> list[str]:
+def unfinished(workspace: LocalWorkspace) -> list[str]:
     """Give the names of unfinished files on the disk."""
     return [name for name in os.listdir(workspace.path.parent / "private") if name != "ledger"]
 
 
-def test_what_is_written_is_read(workspace: Workspace) -> None:
+def test_what_is_written_is_read(workspace: LocalWorkspace) -> None:
     """Bytes, text and chunks come back as bytes; the length is the number of bytes."""
     assert workspace.write("bytes", b"\0\xff") == 2
     assert workspace.write("text", "é") == 2
@@ -41,7 +41,7 @@ def test_what_is_written_is_read(workspace: Workspace) -> None:
     ]
 
 
-def test_text_mode_is_utf_8_whatever_the_machine(workspace: Workspace) -> None:
+def test_text_mode_is_utf_8_whatever_the_machine(workspace: LocalWorkspace) -> None:
     """Text files are UTF-8 and honour `newline`."""
     with workspace.open("a.csv", "w", newline="") as file:
         file.write("ö\r\n")
@@ -51,7 +51,7 @@ def test_text_mode_is_utf_8_whatever_the_machine(workspace: Workspace) -> None:
         assert file.read() == "ö\n"
 
 
-def test_names_are_listed_sorted_and_nested(workspace: Workspace) -> None:
+def test_names_are_listed_sorted_and_nested(workspace: LocalWorkspace) -> None:
     """`list` gives files only, sorted, nested ones with a slash."""
     for name in ("b", "a/z.csv", "a/b/c", "C"):
         workspace.write(name, name)
@@ -60,7 +60,7 @@ def test_names_are_listed_sorted_and_nested(workspace: Workspace) -> None:
     assert workspace.usage() == Usage(bytes=14, files=4)
 
 
-def test_files_of_other_programs_are_listed_if_their_names_are_acceptable(workspace: Workspace) -> None:
+def test_files_of_other_programs_are_listed_if_their_names_are_acceptable(workspace: LocalWorkspace) -> None:
     """A program that gets `path` may put files there; those with acceptable names can be listed and read."""
     (workspace.path / "sub").mkdir()
     (workspace.path / "sub" / "made.tif").write_bytes(b"123")
@@ -72,7 +72,7 @@ def test_files_of_other_programs_are_listed_if_their_names_are_acceptable(worksp
     assert workspace.usage() == Usage(bytes=8, files=3)
 
 
-def test_threads_that_list_at_once_see_everything(workspace: Workspace) -> None:
+def test_threads_that_list_at_once_see_everything(workspace: LocalWorkspace) -> None:
     """Listings of one workspace in several threads do not take names from one another."""
     for number in range(200):
         (workspace.path / str(number)).touch()
@@ -82,7 +82,7 @@ def test_threads_that_list_at_once_see_everything(workspace: Workspace) -> None:
     assert set(counts) == {200}
 
 
-def test_a_missing_file_is_told_by_its_own_name(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_missing_file_is_told_by_its_own_name(workspace: LocalWorkspace, tmp_path: Path) -> None:
     """Reading what is not there raises FileNotFoundError without a path of the machine."""
     for name in ("nothing", "no/such/thing"):
         with pytest.raises(FileNotFoundError) as caught:
@@ -91,7 +91,7 @@ def test_a_missing_file_is_told_by_its_own_name(workspace: Workspace, tmp_path: 
         assert name in str(caught.value)
 
 
-def test_deleting_takes_emptied_directories_along(workspace: Workspace) -> None:
+def test_deleting_takes_emptied_directories_along(workspace: LocalWorkspace) -> None:
     """`delete` removes one file and the directories it leaves empty, and says whether there was a file."""
     workspace.write("a/b/c", b"1")
     workspace.write("a/d", b"2")
@@ -104,7 +104,7 @@ def test_deleting_takes_emptied_directories_along(workspace: Workspace) -> None:
     assert workspace.delete("x") is False
 
 
-def test_a_file_appears_only_when_it_is_closed(workspace: Workspace) -> None:
+def test_a_file_appears_only_when_it_is_closed(workspace: LocalWorkspace) -> None:
     """Until it is closed a new file is not there and an old one is unchanged, also for other programs."""
     workspace.write("old", b"old")
     with workspace.open("old", "wb") as old, workspace.open("deep/new", "xb") as new:
@@ -119,7 +119,7 @@ def test_a_file_appears_only_when_it_is_closed(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("mode,data", [("wb", b"new"), ("w", "new")])
-def test_an_exception_discards_what_was_written(workspace: Workspace, mode: str, data: bytes | str) -> None:
+def test_an_exception_discards_what_was_written(workspace: LocalWorkspace, mode: str, data: bytes | str) -> None:
     """An exception in the block leaves the old file and nothing else."""
     workspace.write("a", b"old")
 
@@ -133,7 +133,7 @@ def test_an_exception_discards_what_was_written(workspace: Workspace, mode: str,
 
 
 @pytest.mark.parametrize("mode,data", [("wb", b"new"), ("w", "new")])
-def test_a_forgotten_file_is_not_published(workspace: Workspace, mode: str, data: bytes | str) -> None:
+def test_a_forgotten_file_is_not_published(workspace: LocalWorkspace, mode: str, data: bytes | str) -> None:
     """A file that is dropped without being closed leaves nothing behind once the next one is written."""
     file = workspace.open("a", mode)
     file.write(data)
@@ -148,7 +148,7 @@ def test_a_forgotten_file_is_not_published(workspace: Workspace, mode: str, data
 
 @pytest.mark.parametrize("mode", ["wb", "w"])
 def test_collecting_a_forgotten_file_waits_for_nothing(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, mode: str
+    workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     """The collector may run in a thread that holds the ledger at that moment; it must not wait for itself."""
     recount = Ledger.recount
@@ -167,7 +167,7 @@ def test_collecting_a_forgotten_file_waits_for_nothing(
     assert unfinished(workspace) == []
 
 
-def test_a_failed_source_discards_what_came_before(workspace: Workspace) -> None:
+def test_a_failed_source_discards_what_came_before(workspace: LocalWorkspace) -> None:
     """When the chunks of `write` end in an exception nothing is published."""
 
     def chunks() -> Iterator[bytes]:
@@ -195,7 +195,7 @@ def test_closing_the_workspace_discards_unfinished_files(workspaces: LocalWorksp
         assert again.list() == unfinished(again) == []
 
 
-def test_exclusive_creation_never_replaces(workspace: Workspace) -> None:
+def test_exclusive_creation_never_replaces(workspace: LocalWorkspace) -> None:
     """Mode "x" refuses an existing file at once, and one that came meanwhile when it is closed."""
     with workspace.open("a", "xb") as first:
         first.write(b"first")
@@ -210,7 +210,7 @@ def test_exclusive_creation_never_replaces(workspace: Workspace) -> None:
     assert unfinished(workspace) == []
 
 
-def test_a_writer_may_go_back(workspace: Workspace) -> None:
+def test_a_writer_may_go_back(workspace: LocalWorkspace) -> None:
     """Formats that write their header last can: seek, tell, truncate."""
     with workspace.open("a", "wb") as file:
         file.write(b"....data and more")
@@ -223,7 +223,7 @@ def test_a_writer_may_go_back(workspace: Workspace) -> None:
     assert workspace.read("a") == b"headdata and"
 
 
-def test_other_libraries_can_write_into_it(workspace: Workspace) -> None:
+def test_other_libraries_can_write_into_it(workspace: LocalWorkspace) -> None:
     """A zip archive written straight into a workspace is whole."""
     with workspace.open("a.zip", "wb") as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr("x", b"y" * 1000)
@@ -232,7 +232,7 @@ def test_other_libraries_can_write_into_it(workspace: Workspace) -> None:
         assert archive.testzip() is None
 
 
-def test_a_large_file_streams_through(workspace: Workspace) -> None:
+def test_a_large_file_streams_through(workspace: LocalWorkspace) -> None:
     """Several steps of the quota later every byte is there."""
     chunk = os.urandom(700_000)
     with workspace.open("a", "wb") as file:
@@ -243,19 +243,19 @@ def test_a_large_file_streams_through(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("mode", ["a", "r+", "rb+", "", "wbx", "U", None])
-def test_other_modes_are_refused(workspace: Workspace, mode: str) -> None:
+def test_other_modes_are_refused(workspace: LocalWorkspace, mode: str) -> None:
     """Appending and updating in place cannot be atomic and are refused with the modes that work."""
     with pytest.raises(InvalidArgumentError):
         workspace.open("a", mode)
 
 
-def test_a_failing_disk_leaves_the_old_file(workspace: Workspace) -> None:
+def test_a_failing_disk_leaves_the_old_file(workspace: LocalWorkspace) -> None:
     """An error while writing or making durable reaches the caller, and the old file stays."""
     workspace.write("a", b"old")
     for call in ("pwrite", "fsync", "rename"):
         with (
             mock.patch(
-                f"sessionguard.workspaces.writing.os.{call}", side_effect=OSError(28, "No space left on device")
+                f"sessionguard.workspaces.local.writing.os.{call}", side_effect=OSError(28, "No space left on device")
             ),
             pytest.raises(OSError, match="No space"),
         ):
@@ -266,7 +266,7 @@ def test_a_failing_disk_leaves_the_old_file(workspace: Workspace) -> None:
     assert unfinished(workspace) == []
 
 
-def test_a_workspace_removed_by_force_is_noticed(workspace: Workspace) -> None:
+def test_a_workspace_removed_by_force_is_noticed(workspace: LocalWorkspace) -> None:
     """When someone deletes the directory under a lease, writing says so instead of writing nowhere."""
     moved = workspace.path.parent.with_name("moved")
     unpublished = workspace.open("a", "wb")
@@ -302,7 +302,7 @@ def test_a_closed_workspace_is_of_no_use(workspaces: LocalWorkspaces, session_id
         assert reading.read() == b"abc"
 
 
-def test_text_without_end_is_flushed_at_the_end(workspace: Workspace) -> None:
+def test_text_without_end_is_flushed_at_the_end(workspace: LocalWorkspace) -> None:
     """Text still buffered when the file is closed belongs to the file."""
     with workspace.open("a", "w") as file:
         file.write("x" * 10)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from sessionguard.errors import ConfigurationError, PathEscapeError
-from sessionguard.workspaces import LocalWorkspaces, Workspace, tree
-from sessionguard.workspaces.descriptors import make_directory, make_file, open_directory, open_for_reading
+from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces
+from sessionguard.workspaces.local import tree
+from sessionguard.workspaces.local.descriptors import make_directory, make_file, open_directory, open_for_reading
 from tests.workspaces.conftest import UNLIMITED
 
 SECRET = "belongs to someone else"
@@ -113,7 +114,7 @@ PLANTS = [
 @pytest.mark.parametrize("plant", PLANTS)
 @pytest.mark.parametrize("name", ["trap", "sub/trap"])
 def test_t52_what_is_not_a_plain_file_is_refused_without_waiting(
-    workspace: Workspace, outside: Outside, plant: Callable[[Path, Path], None], name: str
+    workspace: LocalWorkspace, outside: Outside, plant: Callable[[Path, Path], None], name: str
 ) -> None:
     """Links, pipes, sockets, devices and the like are refused at once by every call and change nothing."""
     victim = outside(SECRET)
@@ -136,7 +137,7 @@ def test_t52_what_is_not_a_plain_file_is_refused_without_waiting(
     assert list(victim.parent.iterdir()) == [victim]
 
 
-def test_t52_a_linked_parent_is_not_followed(workspace: Workspace, outside: Outside) -> None:
+def test_t52_a_linked_parent_is_not_followed(workspace: LocalWorkspace, outside: Outside) -> None:
     """A symbolic link in the place of a directory leads nowhere, wherever it stands in the name."""
     victim = outside(SECRET)
     workspace.write("a/b/c", b"1")
@@ -154,7 +155,7 @@ def test_t52_a_linked_parent_is_not_followed(workspace: Workspace, outside: Outs
     assert list(victim.parent.iterdir()) == [victim]
 
 
-def test_t52_a_file_in_the_place_of_a_directory_is_refused(workspace: Workspace) -> None:
+def test_t52_a_file_in_the_place_of_a_directory_is_refused(workspace: LocalWorkspace) -> None:
     """A name that goes through a file is refused and the file stays."""
     workspace.write("a", b"1")
 
@@ -167,7 +168,7 @@ def test_t52_a_file_in_the_place_of_a_directory_is_refused(workspace: Workspace)
 
 
 @pytest.fixture
-def mounted(workspace: Workspace) -> Iterator[Path]:
+def mounted(workspace: LocalWorkspace) -> Iterator[Path]:
     """A mount point inside a workspace, where the tests may mount."""
     point = workspace.path / "mounted"
     point.mkdir()
@@ -195,7 +196,7 @@ def unmount_below(folder: Path) -> None:
 
 
 def test_t52_a_mount_point_is_not_entered_and_its_content_survives_removal(
-    root: Path, workspaces: LocalWorkspaces, workspace: Workspace, mounted: Path
+    root: Path, workspaces: LocalWorkspaces, workspace: LocalWorkspace, mounted: Path
 ) -> None:
     """What is mounted inside a workspace is not read, not listed, not written and never deleted."""
     (mounted / "precious").write_text(SECRET)
@@ -239,7 +240,7 @@ def test_t52_opening_by_descriptor_follows_no_link(tmp_path: Path, outside: Outs
     assert list(victim.parent.iterdir()) == [victim]
 
 
-def test_t52_descriptors_do_not_reach_programs_that_are_started(workspace: Workspace) -> None:
+def test_t52_descriptors_do_not_reach_programs_that_are_started(workspace: LocalWorkspace) -> None:
     """No descriptor of a workspace is inherited through exec."""
     with workspace.open("a", "wb") as file:
         file.write(b"1")
@@ -275,7 +276,7 @@ def swapped_for_hard_link(path: Path, victim: Path) -> None:
 
 @pytest.mark.parametrize("swap", [swapped_for_symlink, swapped_for_hard_link])
 def test_t52_a_swap_between_looking_and_opening_is_noticed(
-    workspace: Workspace, outside: Outside, monkeypatch: pytest.MonkeyPatch, swap: Callable[[Path, Path], None]
+    workspace: LocalWorkspace, outside: Outside, monkeypatch: pytest.MonkeyPatch, swap: Callable[[Path, Path], None]
 ) -> None:
     """What was looked at is what is opened, even if the name changes hands between the two."""
     victim = outside(SECRET)
@@ -296,7 +297,7 @@ def test_t52_a_swap_between_looking_and_opening_is_noticed(
         workspace.read("a")
 
 
-def test_t51_directories_swapped_for_links_in_a_loop_lead_nowhere(workspace: Workspace, outside: Outside) -> None:
+def test_t51_directories_swapped_for_links_in_a_loop_lead_nowhere(workspace: LocalWorkspace, outside: Outside) -> None:
     """While a directory is swapped for a link and back again, no call reads, writes or deletes outside."""
     victim = outside(SECRET)
     workspace.write(f"d/{victim.name}", b"mine")
@@ -365,7 +366,7 @@ def test_t52_a_link_in_the_place_of_our_own_directory_is_refused(
     assert victim.read_text() == SECRET
 
 
-def test_t52_a_link_in_the_place_of_the_ledger_is_refused(workspace: Workspace, outside: Outside) -> None:
+def test_t52_a_link_in_the_place_of_the_ledger_is_refused(workspace: LocalWorkspace, outside: Outside) -> None:
     """The ledger is never read or written through a link."""
     victim = outside(SECRET)
     workspace.write("a", b"1")

@@ -8,7 +8,8 @@ import pytest
 
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.testing import ChildProcess
-from sessionguard.workspaces import LocalWorkspaces, Removal, Workspace, cleanup, descriptors, leases
+from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Removal
+from sessionguard.workspaces.local import cleanup, descriptors, leases
 from tests.workspaces.conftest import UNLIMITED
 
 
@@ -76,7 +77,7 @@ def test_no_new_lease_where_a_removal_waits(workspaces: LocalWorkspaces, session
     assert workspaces.candidates(10) == []
 
 
-def use_in_child(line: Connection, workspace: Workspace) -> None:
+def use_in_child(line: Connection, workspace: LocalWorkspace) -> None:
     """Try to use what the parent opened, then leave as a `with` block would."""
     found = []
     writer = workspace.open
@@ -223,7 +224,7 @@ def test_t53_a_removal_that_comes_late_does_not_take_the_next_directory(
     """A remover overtaken by another one leaves alone what was made under the name since."""
     workspaces.lease(session_id, UNLIMITED).close()
     real = leases.lock_exclusive
-    held: list[Workspace] = []
+    held: list[LocalWorkspace] = []
 
     def late(descriptor: int) -> bool:
         monkeypatch.setattr(leases, "lock_exclusive", real)

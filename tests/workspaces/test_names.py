@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sessionguard.errors import PathEscapeError
-from sessionguard.workspaces import LocalWorkspaces, Workspace
+from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces
 from sessionguard.workspaces.names import MAX_COMPONENTS, collision_key, parse_name
 
 SID = "0" * 34
@@ -109,7 +109,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_t50_ordinary_names_are_written_and_listed_as_they_are(workspace: Workspace, name: str) -> None:
+def test_t50_ordinary_names_are_written_and_listed_as_they_are(workspace: LocalWorkspace, name: str) -> None:
     """An ordinary name in any script is accepted and shown as it was given."""
     workspace.write(name, b"x")
 
@@ -118,7 +118,7 @@ def test_t50_ordinary_names_are_written_and_listed_as_they_are(workspace: Worksp
 
 
 @pytest.mark.parametrize("name", REFUSED.values(), ids=REFUSED)
-def test_t50_names_off_the_allow_list_are_refused_by_every_call(workspace: Workspace, name: str) -> None:
+def test_t50_names_off_the_allow_list_are_refused_by_every_call(workspace: LocalWorkspace, name: str) -> None:
     """A name off the allow-list is refused by every call, and nothing is made."""
     for call in (workspace.read, workspace.delete, workspace.open, lambda name: workspace.write(name, b"x")):
         with pytest.raises(PathEscapeError):
@@ -128,13 +128,13 @@ def test_t50_names_off_the_allow_list_are_refused_by_every_call(workspace: Works
 
 
 @pytest.mark.parametrize("name", [None, b"a", 1, Path("a"), ["a"]])
-def test_t50_only_text_is_a_name(workspace: Workspace, name: object) -> None:
+def test_t50_only_text_is_a_name(workspace: LocalWorkspace, name: object) -> None:
     """Anything but text is refused, whatever it would look like as text."""
     with pytest.raises(PathEscapeError):
         workspace.write(name, b"x")  # type: ignore[arg-type]
 
 
-def test_t50_composed_and_decomposed_names_are_one_name(workspace: Workspace) -> None:
+def test_t50_composed_and_decomposed_names_are_one_name(workspace: LocalWorkspace) -> None:
     """The same name in NFC and NFD, and the Kelvin sign for K, name one file."""
     workspace.write(unicodedata.normalize("NFD", "é.txt"), b"1")
     workspace.write("\N{KELVIN SIGN}.txt", b"2")
@@ -157,7 +157,7 @@ def test_t50_composed_and_decomposed_names_are_one_name(workspace: Workspace) ->
     ],
 )
 def test_t50_a_name_that_another_system_takes_for_an_existing_one_is_refused(
-    workspace: Workspace, first: str, second: str
+    workspace: LocalWorkspace, first: str, second: str
 ) -> None:
     """Two names that differ only in case or form cannot stand side by side; the first stays as it is."""
     workspace.write(first, b"first")
@@ -171,7 +171,7 @@ def test_t50_a_name_that_another_system_takes_for_an_existing_one_is_refused(
     assert workspace.read(first) == b"first"
 
 
-def test_t50_two_colliding_names_written_at_once_leave_one(workspace: Workspace) -> None:
+def test_t50_two_colliding_names_written_at_once_leave_one(workspace: LocalWorkspace) -> None:
     """A collision that arises while both files are open is refused when the second is closed."""
     one, other = workspace.open("a", "wb"), workspace.open("A", "wb")
     one.write(b"one")
@@ -225,7 +225,7 @@ def test_t50_no_name_writes_outside(root: Path, workspaces: LocalWorkspaces, nam
     workspaces.remove(workspace.session_id)
 
 
-def test_t50_a_refusal_says_why_and_shows_the_name_harmlessly(workspace: Workspace) -> None:
+def test_t50_a_refusal_says_why_and_shows_the_name_harmlessly(workspace: LocalWorkspace) -> None:
     """The error names the rule and the session, and cannot forge a line of a log."""
     with pytest.raises(PathEscapeError, match="not allowed") as caught:
         workspace.read("a\nERROR forged")

@@ -11,8 +11,8 @@ import pytest
 from sessionguard.core.commands import Fence
 from sessionguard.errors import LeaseLostError, QuotaExceededError
 from sessionguard.offloading import in_thread
-from sessionguard.workspaces import LocalWorkspaces, Quota, Removal, Usage, Workspace
-from sessionguard.workspaces.async_local import AsyncLocalWorkspaces, AsyncWorkspace
+from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Removal, Usage
+from sessionguard.workspaces.offloaded import AsyncWorkspace, OffloadedWorkspaces
 from tests.workspaces.conftest import UNLIMITED
 
 
@@ -47,7 +47,7 @@ def test_all_workspaces_have_an_awaitable_twin(root: Path, session_id: str) -> N
     """Leasing, removing and looking for garbage can be awaited."""
 
     async def use() -> None:
-        workspaces = AsyncLocalWorkspaces(root)
+        workspaces = OffloadedWorkspaces(LocalWorkspaces(root))
         await workspaces.open("deployment")
         async with await workspaces.lease(session_id, UNLIMITED) as workspace:
             await workspace.write("a", b"1")
@@ -59,10 +59,10 @@ def test_all_workspaces_have_an_awaitable_twin(root: Path, session_id: str) -> N
 
 def test_the_two_workspaces_have_the_same_names(workspaces: LocalWorkspaces) -> None:
     """Names and parameters of the awaitable workspace are those of the blocking one."""
-    names = [name for name in vars(Workspace) if not name.startswith("_")]
+    names = [name for name in vars(LocalWorkspace) if not name.startswith("_")]
     assert [name for name in vars(AsyncWorkspace) if not name.startswith("_") and name != "lease"] == names
     for name in names:
-        blocking, awaitable = getattr(Workspace, name), getattr(AsyncWorkspace, name)
+        blocking, awaitable = getattr(LocalWorkspace, name), getattr(AsyncWorkspace, name)
         if callable(blocking):
             ours, theirs = inspect.signature(blocking).parameters, inspect.signature(awaitable).parameters
             assert [str(parameter) for parameter in ours.values()] == [str(parameter) for parameter in theirs.values()]
@@ -125,10 +125,10 @@ def test_t70_a_lease_taken_for_a_cancelled_caller_is_given_back(
 ) -> None:
     """When the caller is cancelled while its lease is taken, nobody holds the workspace afterwards."""
     real = LocalWorkspaces.lease
-    kept: list[Workspace] = []
+    kept: list[LocalWorkspace] = []
 
     async def lease(pause: Callable[[], None]) -> object:
-        def slow(self: LocalWorkspaces, session_id: str, quota: Quota, fence: Fence | None) -> Workspace:
+        def slow(self: LocalWorkspaces, session_id: str, quota: Quota, fence: Fence | None) -> LocalWorkspace:
             pause()
             kept.append(real(self, session_id, quota, fence))
             return kept[0]
@@ -144,16 +144,16 @@ def test_t70_a_file_opened_for_a_cancelled_caller_is_discarded(
     workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the caller is cancelled while a file is opened, the file is neither published nor left."""
-    real = Workspace.open
+    real = LocalWorkspace.open
     kept: list[object] = []
 
     async def open_file(pause: Callable[[], None]) -> object:
-        def slow(self: Workspace, name: str, mode: str = "rb", **options: object) -> object:
+        def slow(self: LocalWorkspace, name: str, mode: str = "rb", **options: object) -> object:
             pause()
             kept.append(real(self, name, mode))
             return kept[0]
 
-        monkeypatch.setattr(Workspace, "open", slow)
+        monkeypatch.setattr(LocalWorkspace, "open", slow)
         workspace = await AsyncWorkspace.lease(workspaces, session_id, UNLIMITED)
         try:
             return await workspace.open("a", "wb")

@@ -11,7 +11,7 @@ from sessionguard.errors import LeaseLostError
 from sessionguard.testing.history import History
 from sessionguard.testing.schedule import Budget, Interleaver, Outcome, Patience, Scenario
 from sessionguard.workspaces import LocalWorkspaces
-from sessionguard.workspaces import leases as leases_module
+from sessionguard.workspaces.local import leases as leases_module
 from sessionguard.workspaces.quota import Quota
 
 SESSION = "a7" * 17

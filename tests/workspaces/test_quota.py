@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from sessionguard import booting
 from sessionguard.errors import QuotaExceededError, WorkspaceError
 from sessionguard.testing import ChildProcess
-from sessionguard.workspaces import LocalWorkspaces, Quota, Usage, Workspace, ledger
-from sessionguard.workspaces.descriptors import is_still_named
-from sessionguard.workspaces.quota import STEP_BYTES, Book, Claim
+from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Usage
+from sessionguard.workspaces.local import ledger
+from sessionguard.workspaces.local.book import STEP_BYTES, Book, Claim
+from sessionguard.workspaces.local.descriptors import is_still_named
 from tests.workspaces.conftest import UNLIMITED
 
 MIB = 1024 * 1024
 
 
-def size_on_disk(workspace: Workspace) -> int:
+def size_on_disk(workspace: LocalWorkspace) -> int:
     """Give the bytes of all files, finished or not, as the disk sees them."""
     place = workspace.path.parent
     return sum(path.lstat().st_size for path in place.rglob("*") if path.is_file() and path.name != "ledger")

@@ -15,7 +15,8 @@ import pytest
 
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError, WorkspaceError
 from sessionguard.testing import ChildProcess
-from sessionguard.workspaces import LocalWorkspaces, Quota, Removal, Usage, cleanup, leases
+from sessionguard.workspaces import LocalWorkspaces, Quota, Removal, Usage
+from sessionguard.workspaces.local import cleanup, leases
 from tests.workspaces.conftest import UNLIMITED
 
 NOTHING = Removal(files=0, bytes=0, deferred=False)

@@ -1,11 +1,11 @@
-"""Private directories of sessions on the local disk: leased, atomic, bounded, removed without a trace.
+"""Private files of sessions: leased, atomic, bounded, removed without a trace.
 
-The awaitable twins are in `sessionguard.workspaces.async_local`, so that blocking programs do not load asyncio.
+`contract` says what any place for them does; `local` keeps them on the disk. The awaitable twins of all places are in
+`sessionguard.workspaces.offloaded`, so that blocking programs do not load asyncio.
 """
 
-from sessionguard.workspaces.cleanup import Removal
-from sessionguard.workspaces.local import LocalWorkspaces
+from sessionguard.workspaces.contract import Removal, Workspace, Workspaces
+from sessionguard.workspaces.local import LocalWorkspace, LocalWorkspaces
 from sessionguard.workspaces.quota import Quota, Usage
-from sessionguard.workspaces.workspace import Workspace
 
-__all__ = ["LocalWorkspaces", "Quota", "Removal", "Usage", "Workspace"]
+__all__ = ["LocalWorkspace", "LocalWorkspaces", "Quota", "Removal", "Usage", "Workspace", "Workspaces"]

@@ -1,16 +1,16 @@
-"""A workspace for asyncio: every call runs in a thread, and ends before a cancellation goes on."""
+"""Workspaces for asyncio: every call runs in a thread, and ends before a cancellation goes on."""
 
 from collections.abc import Iterable
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from sessionguard.core.commands import Fence
 from sessionguard.offloading import in_thread
-from sessionguard.workspaces.local import LocalWorkspaces
+from sessionguard.workspaces.contract import Removal, Workspace, Workspaces
 from sessionguard.workspaces.quota import Quota, Usage
-from sessionguard.workspaces.workspace import Workspace
 
 
 class AsyncFile:
@@ -51,9 +51,7 @@ class AsyncWorkspace:
         self._workspace = workspace
 
     @classmethod
-    async def lease(
-        cls, workspaces: LocalWorkspaces, session_id: str, quota: Quota, fence: Fence | None = None
-    ) -> Self:
+    async def lease(cls, workspaces: Workspaces, session_id: str, quota: Quota, fence: Fence | None = None) -> Self:
         """Give the workspace of a session, made on first use; it is not removed before it is closed.
 
         Raises:
@@ -61,7 +59,7 @@ class AsyncWorkspace:
             LockLostError: someone with a higher fence has been here.
         """
         call = partial(workspaces.lease, session_id, quota, fence)
-        return cls(await in_thread(call, undo=Workspace.close))
+        return cls(await in_thread(call, undo=methodcaller("close")))
 
     @property
     def session_id(self) -> str:
@@ -114,6 +112,33 @@ class AsyncWorkspace:
 
     def __repr__(self) -> str:
         return f"<AsyncWorkspace of session {self.session_id}>"
+
+
+class OffloadedWorkspaces:
+    """All workspaces of a deployment for asyncio: the calls of `blocking`, awaitable, each in a thread."""
+
+    def __init__(self, blocking: Workspaces) -> None:
+        self._blocking = blocking
+
+    async def open(self, deployment_id: str) -> None:
+        """Work below the root in a part of this deployment's own."""
+        await in_thread(partial(self._blocking.open, deployment_id))
+
+    async def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> AsyncWorkspace:
+        """Give the workspace of a session, made on first use; it is not removed before it is closed."""
+        return await AsyncWorkspace.lease(self._blocking, session_id, quota, fence)
+
+    async def remove(self, session_id: str) -> Removal:
+        """Remove the workspace of a session, at once or when its last lease ends."""
+        return await in_thread(partial(self._blocking.remove, session_id))
+
+    async def quarantine(self, session_id: str) -> bool:
+        """Put the workspace of a session that the store has lost out of everyone's reach."""
+        return await in_thread(partial(self._blocking.quarantine, session_id))
+
+    async def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
+        """Give up to `limit` sessions whose directories may be garbage."""
+        return await in_thread(partial(self._blocking.candidates, limit, deployment_id))
 
 
 def _abandon(file: IO[Any]) -> None:

@@ -12,7 +12,7 @@ from sessionguard.core.points import point
 from sessionguard.errors import SessionEndedError, StoreTimeoutError, StoreUnavailableError, WorkspaceError
 from sessionguard.testing.history import recorded
 from sessionguard.testing.sweeps import Run
-from sessionguard.workspaces import leases, ledger
+from sessionguard.workspaces.local import leases, ledger
 
 LEASE = timedelta(seconds=30)
 IDLE = timedelta(hours=2)

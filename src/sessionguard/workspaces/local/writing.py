@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from sessionguard.errors import MisuseError, WorkspaceError
-from sessionguard.workspaces.leases import Lease
-from sessionguard.workspaces.ledger import Ledger
+from sessionguard.workspaces.local.leases import Lease
+from sessionguard.workspaces.local.ledger import Ledger
+from sessionguard.workspaces.local.reaches import FILES, reach
+from sessionguard.workspaces.local.tree import FileTree, Parts
 from sessionguard.workspaces.quota import Usage
-from sessionguard.workspaces.reaches import FILES, reach
-from sessionguard.workspaces.tree import FileTree, Parts
 
 
 class FileWriter(io.BufferedIOBase):

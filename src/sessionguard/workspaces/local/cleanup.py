@@ -12,11 +12,10 @@ from contextlib import suppress
 from itertools import islice
 from typing import Final
 
-from attrs import frozen
-
-from sessionguard.workspaces.deployment import Deployment
-from sessionguard.workspaces.descriptors import is_still_named, look, make_file, names_in, open_directory
-from sessionguard.workspaces.layout import (
+from sessionguard.workspaces.contract import Removal
+from sessionguard.workspaces.local.deployment import Deployment
+from sessionguard.workspaces.local.descriptors import is_still_named, look, make_file, names_in, open_directory
+from sessionguard.workspaces.local.layout import (
     FILES,
     LEDGER,
     PENDING,
@@ -27,21 +26,12 @@ from sessionguard.workspaces.layout import (
     is_session_id,
     shard_of,
 )
-from sessionguard.workspaces.leases import let_go_exclusive, lock_exclusive, take_exclusive
-from sessionguard.workspaces.reaches import FILES as FILES_OF_SESSIONS
-from sessionguard.workspaces.reaches import MARKS, reach
-from sessionguard.workspaces.tree import FileTree
+from sessionguard.workspaces.local.leases import let_go_exclusive, lock_exclusive, take_exclusive
+from sessionguard.workspaces.local.reaches import FILES as FILES_OF_SESSIONS
+from sessionguard.workspaces.local.reaches import MARKS, reach
+from sessionguard.workspaces.local.tree import FileTree
 
 _log = logging.getLogger("sessionguard.workspaces")
-
-
-@frozen
-class Removal:
-    """What a removal did: how many files and bytes are gone, or that they go when their lease does."""
-
-    files: int
-    bytes: int
-    deferred: bool
 
 
 _QUARANTINE_SECONDS: Final = 30 * 24 * 3600.0

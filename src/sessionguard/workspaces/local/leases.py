@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sessionguard.errors import LeaseLostError, MisuseError, PathEscapeError
-from sessionguard.workspaces.deployment import Deployment
-from sessionguard.workspaces.descriptors import is_same_inode, is_still_named, make_directory, open_directory
-from sessionguard.workspaces.layout import FILES, PRIVATE, shard_of
-from sessionguard.workspaces.reaches import LEASES, give_back, reach, take, taken
+from sessionguard.workspaces.local.deployment import Deployment
+from sessionguard.workspaces.local.descriptors import is_same_inode, is_still_named, make_directory, open_directory
+from sessionguard.workspaces.local.layout import FILES, PRIVATE, shard_of
+from sessionguard.workspaces.local.reaches import LEASES, give_back, reach, take, taken
 
 # A removal holds a directory that still has its name only while it renames it.
 _PATIENCE_SECONDS = 10.0

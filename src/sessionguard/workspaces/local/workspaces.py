@@ -5,12 +5,13 @@ import shutil
 
 from sessionguard.core.commands import Fence
 from sessionguard.errors import ConfigurationError, InvalidArgumentError, LeaseLostError, MisuseError
-from sessionguard.workspaces.cleanup import Cleanup, Removal
-from sessionguard.workspaces.deployment import Deployment
-from sessionguard.workspaces.layout import checked_session_id
-from sessionguard.workspaces.leases import take_shared
+from sessionguard.workspaces.contract import Removal
+from sessionguard.workspaces.local.cleanup import Cleanup
+from sessionguard.workspaces.local.deployment import Deployment
+from sessionguard.workspaces.local.layout import checked_session_id
+from sessionguard.workspaces.local.leases import take_shared
+from sessionguard.workspaces.local.workspace import LocalWorkspace
 from sessionguard.workspaces.quota import Quota
-from sessionguard.workspaces.workspace import Workspace
 
 
 class LocalWorkspaces:
@@ -48,7 +49,7 @@ class LocalWorkspaces:
             pass
         self._place = deployment, Cleanup(deployment)
 
-    def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> Workspace:
+    def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> LocalWorkspace:
         """Give the workspace of a session, made on first use; it is not removed before it is closed.
 
         Whether the session is still active is for the caller to check, after this call: a directory
@@ -61,7 +62,7 @@ class LocalWorkspaces:
         """
         checked_session_id(session_id)
         deployment, cleanup = self._opened()
-        workspace = Workspace(take_shared(deployment, session_id), quota, cleanup.remove_if_pending, fence)
+        workspace = LocalWorkspace(take_shared(deployment, session_id), quota, cleanup.remove_if_pending, fence)
         # After taking the lease: the mark of a removal that came first is seen here, and one that
         # comes later sees the lease. Closing also does that removal, if this lease was what it met.
         if cleanup.is_pending(session_id):

@@ -10,18 +10,18 @@ from typing import IO, Any, Self, cast
 
 from sessionguard.core.commands import Fence
 from sessionguard.errors import InvalidArgumentError, PathEscapeError
-from sessionguard.workspaces.leases import Lease
-from sessionguard.workspaces.ledger import Ledger
+from sessionguard.workspaces.local.leases import Lease
+from sessionguard.workspaces.local.ledger import Ledger
+from sessionguard.workspaces.local.reaches import FILES, reach
+from sessionguard.workspaces.local.tree import FileTree
+from sessionguard.workspaces.local.writing import FileWriter, TextWriter
 from sessionguard.workspaces.names import parse_name
 from sessionguard.workspaces.quota import Quota, Usage
-from sessionguard.workspaces.reaches import FILES, reach
-from sessionguard.workspaces.tree import FileTree
-from sessionguard.workspaces.writing import FileWriter, TextWriter
 
 _MODES = {"r": "r", "rt": "r", "rb": "rb", "w": "w", "wt": "w", "wb": "wb", "x": "x", "xt": "x", "xb": "xb"}
 
 
-class Workspace:
+class LocalWorkspace:
     """The private directory of one session; it is not removed before it is closed.
 
     Threads may share it. A forked child may not use it. Names are those of `parse_name`: refused with
@@ -169,7 +169,7 @@ class Workspace:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Workspace of session {self.session_id}>"
+        return f"<LocalWorkspace of session {self.session_id}>"
 
 
 def _remove_if_empty(directories: tuple[str, ...], parents: Sequence[int]) -> None:

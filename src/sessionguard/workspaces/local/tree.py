@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from sessionguard.errors import PathEscapeError
-from sessionguard.workspaces.descriptors import (
+from sessionguard.workspaces.local.descriptors import (
     is_same_inode,
     look,
     make_directory,

@@ -11,12 +11,20 @@ from contextlib import contextmanager, suppress
 from sessionguard import booting
 from sessionguard.core.commands import Fence
 from sessionguard.errors import LockLostError, PathEscapeError, QuotaExceededError, WorkspaceError
-from sessionguard.workspaces.descriptors import FILE_MODE, is_still_named, look, make_file, names_in, open_for_reading
-from sessionguard.workspaces.layout import LEDGER, TEMPORARY_PREFIX
-from sessionguard.workspaces.leases import Lease
-from sessionguard.workspaces.quota import STEP_BYTES, Book, Claim, Quota, Usage
-from sessionguard.workspaces.reaches import BOOKS, FILES, reach, taken
-from sessionguard.workspaces.tree import FileTree
+from sessionguard.workspaces.local.book import STEP_BYTES, Book, Claim
+from sessionguard.workspaces.local.descriptors import (
+    FILE_MODE,
+    is_still_named,
+    look,
+    make_file,
+    names_in,
+    open_for_reading,
+)
+from sessionguard.workspaces.local.layout import LEDGER, TEMPORARY_PREFIX
+from sessionguard.workspaces.local.leases import Lease
+from sessionguard.workspaces.local.reaches import BOOKS, FILES, reach, taken
+from sessionguard.workspaces.local.tree import FileTree
+from sessionguard.workspaces.quota import Quota, Usage
 
 # The longest holder recounts a large tree; one that was stopped must not stop all others for ever.
 _PATIENCE_SECONDS = 30.0

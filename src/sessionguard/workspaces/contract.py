@@ -1,0 +1,136 @@
+"""What a place for files must be able to do: one workspace while it is leased, and all workspaces of a deployment.
+
+The local disk is one such place, object storage another. Whoever holds a workspace uses it alike on both.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol, Self, runtime_checkable
+
+from attrs import frozen
+
+from sessionguard.core.commands import Fence
+from sessionguard.workspaces.quota import Quota, Usage
+
+
+@frozen
+class Removal:
+    """What a removal did: how many files and bytes are gone, or that they go when their lease does."""
+
+    files: int
+    bytes: int
+    deferred: bool
+
+
+class Workspace(Protocol):
+    """The private files of one session; they are not removed before this is closed.
+
+    Threads may share it. A forked child may not use it. Names are those of `parse_name`: refused with
+    PathEscapeError where they are not on the allow-list or do not name a plain file inside.
+    """
+
+    @property
+    def session_id(self) -> str:
+        """Whose files these are."""
+
+    @property
+    def path(self) -> Path:
+        """The directory of the files, for programs that need one; what they put there is outside quota and checks.
+
+        Raises:
+            MisuseError: they are not in a directory.
+        """
+
+    def open(self, name: str, mode: str = "rb", *, encoding: str = "utf-8", newline: str | None = None) -> IO[Any]:
+        """Open a file: "rb", "r", "wb", "w", "xb" or "x"; text is UTF-8 unless said otherwise.
+
+        What is written appears under its name, whole and durable, when the file is closed. An exception
+        in its `with` block, closing the workspace first, or a crash leaves what was there before.
+
+        Raises:
+            FileNotFoundError: there is no such file to read.
+            FileExistsError: there is one already ("x"), now or when it is closed.
+            QuotaExceededError: the quota is used up, here or while writing; the file is discarded.
+            LockLostError: leased under a lock that another has taken since; the file is discarded.
+        """
+
+    def read(self, name: str) -> bytes:
+        """Give all bytes of a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+
+    def write(self, name: str, data: bytes | str | Iterable[bytes]) -> int:
+        """Make or replace a file with `data`, text as UTF-8, and give its length in bytes.
+
+        Raises:
+            QuotaExceededError: it does not fit; what was there before is still there.
+        """
+
+    def list(self) -> list[str]:
+        """Give the sorted names of all files that `open` would give, nested ones as "a/b.csv"."""
+
+    def usage(self) -> Usage:
+        """Count all files now."""
+
+    def delete(self, name: str) -> bool:
+        """Remove a file; False if there was none."""
+
+    def close(self) -> None:
+        """Discard unfinished files and release the lease; a removal that waited for the last lease is done."""
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+
+
+@runtime_checkable
+class Workspaces(Protocol):
+    """The workspaces of all sessions of one deployment. Threads and processes may share what they are kept in."""
+
+    def open(self, deployment_id: str) -> None:
+        """Work in a part of this deployment's own, made if absent; opened again for another one, leave the former.
+
+        Raises:
+            ConfigurationError: the place cannot be used, or not be trusted.
+        """
+
+    def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> Workspace:
+        """Give the workspace of a session, made on first use; it is not removed before it is closed.
+
+        Whether the session is still active is for the caller to check, after this call: what was already removed is
+        made anew, empty. With a `fence`, all who come with a lower one are refused from now on.
+
+        Raises:
+            LeaseLostError: it is being removed, or will be when its other leases end.
+            LockLostError: someone with a higher fence has been here.
+        """
+
+    def remove(self, session_id: str) -> Removal:
+        """Remove the workspace of a session and all in it, at once or, while in use, when its last lease ends.
+
+        Nothing of other sessions is touched. Without one: no files, no bytes, not deferred.
+        """
+
+    def quarantine(self, session_id: str) -> bool:
+        """Put the workspace of a session that the store has lost out of everyone's reach, kept for a person to look at.
+
+        False if it is in use, which leaves it where it is, or if there is nothing to keep: no file, or the session was
+        ended and not lost. `candidates` removes what was kept after thirty days.
+        """
+
+    def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
+        """Give up to `limit` sessions whose files may be garbage, and finish interrupted removals.
+
+        Those waiting for removal come first, then existing workspaces, each call going on where the last stopped. The
+        caller asks the store which are still active and removes the rest.
+
+        Raises:
+            MisuseError: a `deployment_id` was given, and it is not the one that these workspaces are open for.
+        """

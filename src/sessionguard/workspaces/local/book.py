@@ -1,0 +1,114 @@
+"""How much of a quota is spoken for: decisions without I/O."""
+
+import json
+from typing import Any, Self
+
+from attrs import define, field, frozen
+
+from sessionguard.workspaces.quota import Quota, Usage
+
+_FORMAT = 1
+STEP_BYTES = 1024 * 1024
+_SHARE_OF_ROOM = 64
+
+
+@frozen
+class Claim:
+    """What one unfinished write has reserved."""
+
+    bytes: int
+    files: int
+
+
+@define
+class Book:
+    """The account of one workspace: an upper bound of what is there, plus the claims of unfinished writes.
+
+    It may say too much, after a crash or a deletion; it never says too little of what was written
+    through a Workspace, because claims are entered before bytes are written and kept until they are published.
+    """
+
+    epoch: str
+    """Names the run of the machine; a book of another run was perhaps not on the disk when power failed."""
+    held_bytes: int = 0
+    held_files: int = 0
+    claims: dict[str, Claim] = field(factory=dict)
+    fences: dict[str, int] = field(factory=dict)
+    """Lock -> the highest number with which it was held by a writer."""
+
+    @classmethod
+    def read(cls, text: bytes, epoch: str) -> Self | None:
+        """Give the book kept as `text`, or None if it is not a whole book of this epoch."""
+        try:
+            kept: dict[str, Any] = json.loads(text.split(b"\n", 1)[0])
+            if kept["format"] != _FORMAT or kept["epoch"] != epoch:
+                return None
+            claims = {str(name): Claim(int(size), int(count)) for name, (size, count) in kept["claims"].items()}
+            fences = {str(name): int(number) for name, number in kept.get("fences", {}).items()}
+            return cls(epoch, int(kept["bytes"]), int(kept["files"]), claims, fences)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def text(self) -> bytes:
+        """Give the line that `read` takes."""
+        kept = {
+            "format": _FORMAT,
+            "epoch": self.epoch,
+            "bytes": self.held_bytes,
+            "files": self.held_files,
+            "claims": {name: [claim.bytes, claim.files] for name, claim in self.claims.items()},
+            "fences": self.fences,
+        }
+        return json.dumps(kept, separators=(",", ":")).encode() + b"\n"
+
+    def pass_fence(self, name: str, number: int) -> bool:
+        """Tell whether nobody has written with a higher number of the lock `name`; from now on no lower one passes."""
+        self.fences[name] = max(self.fences.get(name, 0), number)
+        return self.fences[name] == number
+
+    def spoken_for(self) -> Usage:
+        """Give what is there and what is claimed, together."""
+        claims = self.claims.values()
+        return Usage(
+            bytes=self.held_bytes + sum(claim.bytes for claim in claims),
+            files=self.held_files + sum(claim.files for claim in claims),
+        )
+
+    def has_room(self, quota: Quota, more: Usage) -> bool:
+        """Tell whether `more` fits beside all that is spoken for."""
+        return self.excess(quota, more) is None
+
+    def excess(self, quota: Quota, more: Usage) -> tuple[int, int, str] | None:
+        """Give the limit that `more` would break, what there would be, and the unit; None if none."""
+        spoken_for = self.spoken_for()
+        if quota.bytes is not None and more.bytes and spoken_for.bytes + more.bytes > quota.bytes:
+            return quota.bytes, spoken_for.bytes + more.bytes, "bytes"
+        if quota.files is not None and more.files and spoken_for.files + more.files > quota.files:
+            return quota.files, spoken_for.files + more.files, "files"
+        return None
+
+    def step(self, quota: Quota, need_bytes: int) -> int:
+        """Give how many bytes to claim when `need_bytes` are needed and fit: more, so that streaming asks rarely."""
+        if quota.bytes is None:
+            return max(need_bytes, STEP_BYTES)
+        # Never more than a small share of the room: else one idle writer's spare claim
+        # would make another writer's bytes be refused although they fit.
+        room = quota.bytes - self.spoken_for().bytes
+        return max(need_bytes, min(STEP_BYTES, room // _SHARE_OF_ROOM))
+
+    def claim(self, name: str, more: Usage) -> None:
+        """Enter `more` under the claim `name`."""
+        held = self.claims.get(name, Claim(0, 0))
+        self.claims[name] = Claim(held.bytes + more.bytes, held.files + more.files)
+
+    def drop(self, name: str) -> None:
+        """Take the claim `name` out; its file is gone."""
+        self.claims.pop(name, None)
+
+    def settle(self, name: str, published: Usage) -> None:
+        """Turn the claim `name` into what was published."""
+        self.drop(name)
+        # What the new file replaced stays counted: its size may have been another program's doing and
+        # never entered here, and taking it out would then lose count of our own. A recount corrects it.
+        self.held_bytes += published.bytes
+        self.held_files += published.files
