@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final
 
 from sessionguard.workspaces.contract import Removal
+from sessionguard.workspaces.identities import is_session_id
 from sessionguard.workspaces.local.deployment import Deployment
 from sessionguard.workspaces.local.descriptors import is_still_named, look, make_file, names_in, open_directory
 from sessionguard.workspaces.local.layout import (
@@ -23,7 +24,6 @@ from sessionguard.workspaces.local.layout import (
     QUARANTINE,
     SHARDS,
     TRASH,
-    is_session_id,
     shard_of,
 )
 from sessionguard.workspaces.local.leases import let_go_exclusive, lock_exclusive, take_exclusive

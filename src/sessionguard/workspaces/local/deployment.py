@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sessionguard.errors import ConfigurationError
+from sessionguard.workspaces.identities import deployment_folder
 from sessionguard.workspaces.local.descriptors import look, make_directory, open_directory
-from sessionguard.workspaces.local.layout import FILES, deployment_folder, shard_of
+from sessionguard.workspaces.local.layout import FILES, shard_of
 
 
 class Deployment:

@@ -14,9 +14,10 @@ from sessionguard.workspaces.local.leases import Lease
 from sessionguard.workspaces.local.ledger import Ledger
 from sessionguard.workspaces.local.reaches import FILES, reach
 from sessionguard.workspaces.local.tree import FileTree
-from sessionguard.workspaces.local.writing import FileWriter, TextWriter
+from sessionguard.workspaces.local.writing import FileWriter
 from sessionguard.workspaces.names import parse_name
 from sessionguard.workspaces.quota import Quota, Usage
+from sessionguard.workspaces.texts import TextWriter
 
 _MODES = {"r": "r", "rt": "r", "rb": "rb", "w": "w", "wt": "w", "wb": "wb", "x": "x", "xt": "x", "xb": "xb"}
 

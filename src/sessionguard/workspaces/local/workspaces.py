@@ -6,9 +6,9 @@ import shutil
 from sessionguard.core.commands import Fence
 from sessionguard.errors import ConfigurationError, InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.workspaces.contract import Removal
+from sessionguard.workspaces.identities import checked_session_id
 from sessionguard.workspaces.local.cleanup import Cleanup
 from sessionguard.workspaces.local.deployment import Deployment
-from sessionguard.workspaces.local.layout import checked_session_id
 from sessionguard.workspaces.local.leases import take_shared
 from sessionguard.workspaces.local.workspace import LocalWorkspace
 from sessionguard.workspaces.quota import Quota

@@ -213,34 +213,3 @@ class FileWriter(io.BufferedIOBase):
         # here: the collector may run in the middle of a call of this very thread that holds the ledger.
         if hasattr(self, "_descriptor"):
             self.abandon()
-
-
-class TextWriter(io.TextIOWrapper):
-    """Text over a `FileWriter`, with the same end: published by closing, discarded by an exception."""
-
-    def __init__(self, file: FileWriter, encoding: str, newline: str | None) -> None:
-        super().__init__(file, encoding=encoding, newline=newline)
-        self._file = file
-
-    def discard(self) -> None:
-        """Close without publishing."""
-        self._file.discard()
-
-    def close(self) -> None:
-        """Publish the file durably under its name; a second call does nothing."""
-        try:
-            super().close()
-        except BaseException:
-            self._file.discard()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self.discard()
-        self.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            self._file.abandon()
