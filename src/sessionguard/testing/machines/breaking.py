@@ -97,12 +97,26 @@ class Breakable:
         found = getattr(self._inner, name)
         if name in _STORE_VERBS:
             return self._asking(name, found, _STORE)
-        return self._asking(name, found, "(files)") if name in _FILE_VERBS else found
+        if name in _FILE_VERBS:
+            return self._asking(name, found, "(files)")
+        # Which deployment this is: asked when it is first needed, and no place to be interrupted at.
+        return self._unseen(found) if name == "identify" else found
 
     def _in_one_step(self) -> AbstractContextManager[object]:
         # No other worker runs until this one comes to its next point, so that the hook is missed by nobody.
         is_whole = not self._trap.is_open and not self._trap.is_set
         return points.installed(None, None) if is_whole else nullcontext()
+
+    def _unseen(self, ask: Any) -> Any:
+        async def answered(command: Any) -> Any:
+            with self._in_one_step():
+                return await ask(command)
+
+        def asking(command: Any) -> Any:
+            with self._in_one_step():
+                return ask(command)
+
+        return answered if inspect.iscoroutinefunction(ask) else asking
 
     def _asking(self, verb: str, ask: Any, resource: str) -> Any:
         async def answered(reply: Awaitable[Any], command: Any) -> Any:
