@@ -213,7 +213,7 @@ class Adoption:
     def adopt(self, owner: Any) -> None:
         """Replace every lock and condition among the attributes of `owner`, an object or a module."""
         prefix = self._named(getattr(owner, "__name__", type(owner).__name__))
-        for attribute, real in list(_attributes(owner)):
+        for attribute, real in list(attributes_of(owner)):
             stand_in = self._stand_in(f"{prefix}.{attribute}", real)
             if stand_in is not None:
                 self._replaced.append((owner, attribute, real))
@@ -273,7 +273,8 @@ def _levels(real: Any) -> int:
     return depth
 
 
-def _attributes(owner: Any) -> Iterator[tuple[str, Any]]:
+def attributes_of(owner: Any) -> Iterator[tuple[str, Any]]:
+    """Give what an object or a module has itself, in its dictionary or its slots, by name."""
     names = set(getattr(owner, "__dict__", ()))
     for base in type(owner).__mro__:
         slots = getattr(base, "__slots__", ())

@@ -124,7 +124,7 @@ class Stage:
             done.violation = from_error(track.names[worker], error)
             return
         if run.hung:
-            done.violation = from_hanging([track.names[worker] for worker in run.hung])
+            done.violation = from_hanging([track.names[worker] for worker in run.hung], track.waits)
         elif track.waiting():
             done.violation = from_deadlock(track)
         else:

@@ -85,6 +85,7 @@ class Interleaver:
             counts=portfolio.counts,
             unknown=portfolio.unknown,
             has_blocked=portfolio.has_blocked,
+            waits=portfolio.waits,
         )
 
     def _failure(self, stage: Stage, found: Execution, schedules: int, portfolio: Portfolio) -> Failure:
@@ -119,6 +120,7 @@ class Interleaver:
             failure=failure,
             workers=len(execution.workers),
             has_blocked=execution.has_blocked,
+            waits=execution.track.waits,
             replay_is_faithful=strategy.is_faithful,
         )
 

@@ -1,5 +1,6 @@
 """What a search found, as values."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ class Outcome:
     """How many schedules a checker gave no verdict on."""
     has_blocked: bool = False
     """Whether in some schedule a worker waited for something undeclared, or who is no worker came to a point."""
+    waits: Mapping[str, str] = field(factory=dict)
+    """Of each worker that waited for something undeclared: where it did first, and what lets the scheduler see it."""
     replay_is_faithful: bool | None = None
     """After a replay: whether the schedule could be followed to the end."""
 
@@ -96,6 +99,7 @@ class Outcome:
             line += f"; {self.unknown} without a verdict" if self.unknown else "; there are more"
         if self.has_blocked:
             line += "; a worker waited for something that is no declared point, or a thread that is no worker met one"
+            line += "".join(f"; worker {worker} {told}" for worker, told in sorted(self.waits.items()))
         return line
 
     def __bool__(self) -> bool:

@@ -49,6 +49,8 @@ class Portfolio:
     unknown: int = 0
     """How many schedules a checker gave no verdict on."""
     has_blocked: bool = False
+    waits: dict[str, str] = field(factory=dict)
+    """Of each worker that waited for something undeclared: where it did first, if that is known."""
     has_faults: bool = False
     """Whether workers were killed or stopped."""
     is_interleaved: bool = False
@@ -126,6 +128,7 @@ class Portfolio:
             self.unknown += execution.unknown is not None
             self.has_faults |= execution.has_faults
             self.has_blocked |= execution.has_blocked
+            self.waits = execution.track.waits | self.waits
             self.is_interleaved = self.is_interleaved or execution.is_interleaved
             self._has_operations |= execution.has_operations
 

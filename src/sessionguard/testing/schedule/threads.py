@@ -17,6 +17,7 @@ from sessionguard.testing.schedule.accesses import Point
 from sessionguard.testing.schedule.pool import Abandoned, Pool, Seat
 from sessionguard.testing.schedule.stalling import is_stalled
 from sessionguard.testing.schedule.track import NOBODY, Track
+from sessionguard.testing.schedule.whereabouts import told_waiting
 
 _POINTS_WHILE_UNWINDING: Final = 10_000
 
@@ -202,13 +203,14 @@ class ThreadRun:
         seat, reached = self._seats[self._running], self._reached
         if not (is_overdue or is_stalled(seat.thread.native_id or 0)) or self._reached != reached:
             return
+        told = told_waiting(seat.thread)
         with self._mutex:
             try:
                 seat.token.pop()
             except IndexError:
                 return
             self._blocked.add(seat.number)
-            self._track.block()
+            self._track.block(seat.number, told)
         self._hand_to(self._next())
 
     def _unwind(self) -> None:

@@ -67,6 +67,8 @@ class Track:
         self.now = 0
         """Counts steps, calls and returns; gives the order of everything that happened."""
         self.has_blocked = False
+        self.waits: dict[str, str] = {}
+        """Of the workers that waited for something undeclared: where, and what lets the scheduler see it."""
         self.has_strangers = False
         """Whether a point was met where nobody can be stopped: in a thread that is no worker, or in an executor."""
         self.show: Callable[[], object] | None = None
@@ -177,9 +179,14 @@ class Track:
         """Tell whether this thread takes a picture: what it comes by then is no point, it stands at one already."""
         return self._looker == threading.get_ident()
 
-    def block(self) -> None:
-        """Note that the worker of the step under way does not come back: it waits for something undeclared."""
+    def block(self, worker: int = NOBODY, told: str = "") -> None:
+        """Note that the worker of the step under way does not come back: it waits for something undeclared.
+
+        `told` says where, if the engine can see it.
+        """
         self.has_blocked = True
+        if told:
+            self.waits[self.names[worker]] = told
         if self.steps:
             self.steps[-1].is_blocked = True
 

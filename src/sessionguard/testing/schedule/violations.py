@@ -1,6 +1,6 @@
 """What can be wrong at the end of a schedule, as a value, and when two of them are the same failure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from attrs import field, frozen
@@ -69,7 +69,8 @@ def from_deadlock(track: Track) -> Violation:
     return Violation("deadlock", "deadlock", labels, "deadlock: " + "; ".join(sentences))
 
 
-def from_hanging(names: Sequence[str]) -> Violation:
-    """Give those who never came back, though nobody else could go on."""
+def from_hanging(names: Sequence[str], waits: Mapping[str, str]) -> Violation:
+    """Give those who never came back, though nobody else could go on; `waits` says where they stand."""
     message = f"{', '.join(names)} waited for something that is no declared point, and never came back"
+    message += "".join(f"; worker {name} {waits[name]}" for name in names if name in waits)
     return Violation("hung", "hung", (), message)

@@ -44,6 +44,7 @@ def plain_outcome(outcome: "Outcome") -> dict[str, Any]:
         "counts": outcome.counts,
         "unknown": outcome.unknown,
         "has_blocked": outcome.has_blocked,
+        "waits": dict(outcome.waits),
         "failure": None if outcome.failure is None else plain_failure(outcome.failure),
     }
 
