@@ -38,7 +38,7 @@ def test_every_suspension_is_hit_in_every_way() -> None:
     assert report.points == dict.fromkeys(CANCEL_WAYS, 3)
     assert (report.total, report.pairs) == (15, 0)
     assert seen == [CancelPoint(way, n, 1 if way == "twice" else None) for way in CANCEL_WAYS for n in (1, 2, 3)]
-    assert seen[0].place.startswith("sleep (tasks.py:")
+    assert seen[0].place.startswith("waits_three_times (test_cancelling.py:")
 
 
 async def cleans_up_in_two_steps() -> None:

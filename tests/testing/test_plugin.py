@@ -1,6 +1,8 @@
 """The plugin in projects of others: its fixtures work in tests of every kind, and who does not use it never notices."""
 
+import asyncio  # noqa: F401 - before runs in this process, which forget their imports: C code knows the first one only
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -171,11 +173,12 @@ def test_sweep(cancel_sweep):
 
 def test_settings(cancel_sweep, interrupt_sweep, kill_sweep, jump_sweep, fork_sweep, request):
     followed = request.config.getoption("--sg-replay")
-    asked = [cancel_sweep, interrupt_sweep, kill_sweep, jump_sweep, fork_sweep]
-    assert [each.func.__name__ for each in asked if each.keywords["only"] is not None] == FOLLOWED.get(followed, [])
-    assert {each.keywords["only"] for each in asked} <= {None, followed}
-    for each in asked:
-        assert each.keywords["strict"] is (request.config.getoption("--sg-profile") == "deep")
+    asked = {each.func.__name__: each.keywords for each in (interrupt_sweep, kill_sweep, jump_sweep, fork_sweep)}
+    asked["cancel_sweep"] = cancel_sweep.settings
+    assert [name for name, said in asked.items() if said["only"] is not None] == FOLLOWED.get(followed, [])
+    assert {said["only"] for said in asked.values()} <= {None, followed}
+    for said in asked.values():
+        assert said["strict"] is (request.config.getoption("--sg-profile") == "deep")
 
 def race(s):
     s.worker("a", lambda: point("INSERT", "rows", "w"))
@@ -199,10 +202,12 @@ def test_sweeps_take_what_the_command_line_says(foreign: pytest.Pytester) -> Non
     foreign.makepyfile(test_mine=SWEEPS)
     result = foreign.runpytest_inprocess(*ALONE, "-k", "test_sweep")
     result.assert_outcomes(failed=1, deselected=2)
-    found = re.search(r"repeat only this one: only='([^']+)'", result.stdout.str())
+    found = re.search(r"reproduce: pytest (.+)", result.stdout.str())
     assert found is not None, result.stdout.str()
-    again = foreign.runpytest_inprocess(*ALONE, "-k", "test_sweep", f"--sg-replay={found[1]}")
-    again.assert_outcomes(failed=1, deselected=2)
+    again = foreign.runpytest_inprocess(*ALONE, *shlex.split(found[1]))
+    again.assert_outcomes(failed=1)
+    assert "cancelling.py" not in result.stdout.str()
+    assert "runners.py" not in result.stdout.str()
     deep = foreign.runpytest_inprocess(*ALONE, "-k", "settings", "--sg-profile=deep")
     deep.assert_outcomes(passed=1, deselected=2)
 
@@ -226,6 +231,72 @@ def test_an_id_that_is_none_is_refused_at_once(foreign: pytest.Pytester, text: s
     result = foreign.runpytest_inprocess(*ALONE, f"--sg-replay={text}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*give *id that a report printed*"])
+
+
+FORGOTTEN = """
+import asyncio
+from sessionguard.testing.sweeps import Other
+
+others = [Other(key, lambda key=key: key, key) for key in ("bea", "cy")]
+
+def test_forgotten(cancel_sweep):
+    cancel_sweep(lambda: asyncio.sleep(0), others)
+
+def test_given_up(cancel_sweep):
+    async def give_up():
+        asked = asyncio.create_task(cancel_sweep(lambda: asyncio.sleep(0), others))
+        await asyncio.sleep(0)
+        asked.cancel()
+
+    asyncio.run(give_up())
+
+def test_awaited(cancel_sweep):
+    assert asyncio.run(cancel_sweep(lambda: asyncio.sleep(0), others)).total == 5
+    try:
+        asyncio.run(cancel_sweep(lambda: asyncio.sleep(0), []))
+    except Exception as error:
+        assert "at least two others" in str(error)
+"""
+
+
+def test_a_sweep_that_is_not_awaited_fails_its_test(foreign: pytest.Pytester) -> None:
+    """What was never played, or not to its end, has shown nothing; the message says what to write."""
+    foreign.makepyfile(test_mine=FORGOTTEN)
+    result = foreign.runpytest_inprocess(*ALONE)
+    result.assert_outcomes(passed=3, errors=2)
+    told = "*1 of 1 calls of cancel_sweep did not come to the end*write `await cancel_sweep(...)`*"
+    result.stdout.fnmatch_lines([told, told])
+
+
+KILLS = """
+import os
+from functools import partial
+
+def write(run, text):
+    (run.folder / "prices").write_text(text)
+
+def read(run):
+    assert (run.folder / "prices").read_text() in ("old", "new"), "half a file"
+
+def test_kills(kill_sweep):
+    kill_sweep(partial(write, text="new"), read, prepare=partial(write, text="old"), stops="io", faults=["kill"])
+"""
+
+
+@pytest.mark.processes
+def test_a_kill_is_repeated_by_the_command_that_is_printed(foreign: pytest.Pytester) -> None:
+    """The line can be pasted as it is, and no frame of this library stands between the test and what it says."""
+    foreign.makepyfile(test_mine=KILLS)
+    result = foreign.runpytest_inprocess(*ALONE)
+    result.assert_outcomes(failed=1)
+    found = re.search(r"reproduce: pytest (.+)", result.stdout.str())
+    assert found is not None, result.stdout.str()
+    assert found[1] == "test_mine.py::test_kills --sg-replay='kill@write#1'"
+    again = foreign.runpytest_inprocess(*ALONE, *shlex.split(found[1]))
+    again.assert_outcomes(failed=1)
+    assert "def test_kills" in result.stdout.str()
+    assert 'assert (run.folder / "prices").read_text() in' in result.stdout.str()
+    assert "sweeps/" not in result.stdout.str().replace("sessionguard.testing.sweeps", "")
 
 
 PLAIN = """

@@ -6,19 +6,19 @@ nothing but pytest until one of its fixtures or options is asked for.
 
 import sys
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from sessionguard.testing.contracts.fixture import JudgeStore
-    from sessionguard.testing.faults import CancelReport
     from sessionguard.testing.history.fixture import JudgedHistory
     from sessionguard.testing.profile import Profile
     from sessionguard.testing.schedule.clock import VirtualClock
     from sessionguard.testing.schedule.fixture import Interleave
     from sessionguard.testing.sweeps import InterruptReport, SweepReport
+    from sessionguard.testing.sweeps.fixture import CancelSweep
 
 pytest.register_assert_rewrite("sessionguard.testing.contracts")
 
@@ -123,6 +123,16 @@ def _is_asked_for(config: pytest.Config) -> bool:
     return bool(config.getoption("--sg-profile") != "ci")
 
 
+def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> None:
+    """Hide the frames of asyncio between a test and what its sweep raised, as those of the harness are."""
+    if call.excinfo is None or "cancel_sweep" not in getattr(item, "fixturenames", ()):
+        return
+    from sessionguard.testing.own_code import without_asyncio
+
+    error = call.excinfo.value
+    call.excinfo = pytest.ExceptionInfo.from_exception(error.with_traceback(without_asyncio(error.__traceback__)))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say which fixtures did not follow `--sg-replay`, and what cases of the kit that passed could not see."""
     _tell_what_was_not_followed(terminalreporter)
@@ -195,11 +205,16 @@ def store_contract(request: pytest.FixtureRequest) -> "JudgeStore":
 
 
 @pytest.fixture
-def cancel_sweep(request: pytest.FixtureRequest) -> "Callable[..., Coroutine[Any, Any, CancelReport]]":
-    """Cancel an async operation at each of its awaits; a fault that is left behind fails the test, with its id."""
-    from sessionguard.testing.sweeps.fixture import sweep_of
+def cancel_sweep(request: pytest.FixtureRequest) -> Iterator["CancelSweep"]:
+    """Cancel an async operation at each of its awaits; a fault that is left behind fails the test, with its id.
 
-    return sweep_of(request.node, "cancel_sweep")
+    So does a call that is not awaited.
+    """
+    from sessionguard.testing.sweeps.fixture import cancel_sweep_of
+
+    asked = cancel_sweep_of(request.node)
+    yield asked
+    asked.finish()
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_mutant_12_a_foreign_reply_is_found_and_repeated(port: int) -> None:
     with pytest.raises(CrossedReplyError, match=r"bob read 'ALICE' instead of 'BOB'") as caught:
         swept(AsyncClient(port, forgets_to_close=True))
     where, how = caught.value.__notes__
-    assert where.startswith("after it was cancelled at suspension point 1 (once), in StreamReader._wait_for_data")
+    assert where.startswith("after it was cancelled at suspension point 1 (once), in AsyncClient.get (clients.py:")
     assert how == "repeat only this one: only='once@1'"
     with pytest.raises(CrossedReplyError):
         swept(AsyncClient(port, forgets_to_close=True), only="once@1")

@@ -60,7 +60,7 @@ def test_mutant_16_a_half_written_file_is_found(stops: str, where: str) -> None:
         kill_sweep(w.write_in_place, w.read_old_or_new, prepare=w.prepare_old, stops=stops)
     message = str(caught.value)
     assert re.match(rf"killed at stop \d+ \(before {re.escape(where)}", message)
-    assert f"repeat only this one: only='kill@{where}', or pytest --sg-replay='kill@{where}'" in message
+    assert f"repeat only this one: only='kill@{where}'" in message
     with pytest.raises(SweepError, match="half a file: 0 characters"):
         kill_sweep(w.write_in_place, w.read_old_or_new, prepare=w.prepare_old, stops=stops, only=f"kill@{where}")
 

@@ -6,13 +6,16 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from functools import partial
 from inspect import isawaitable
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal
 
 from attrs import evolve, field, frozen
 
 from sessionguard.errors import InvalidArgumentError, MisuseError
+from sessionguard.testing.own_code import innermost, place_of
+from sessionguard.testing.repetition import repetition
+
+__tracebackhide__ = True
 
 CancelWay = Literal["once", "twice", "late", "timeout", "sibling"]
 CANCEL_WAYS: Final[tuple[CancelWay, ...]] = ("once", "twice", "late", "timeout", "sibling")
@@ -201,7 +204,7 @@ class Cancellations:
                 await _check(self._check, run.point)
         except Exception as error:
             if run.is_hit:
-                error.add_note(f"repeat only this one: only={point.id!r}")
+                error.add_note(repetition(point.id))
             raise
         return run
 
@@ -287,12 +290,9 @@ class _Run:
         return [line for frame in self._frames() for line in traceback.format_list(traceback.extract_stack(frame, 1))]
 
     def place(self) -> str:
-        """Give the innermost function where it stands, with file and line; empty if that cannot be seen."""
-        frames = self._frames()
-        if not frames:
-            return ""
-        code = frames[-1].f_code
-        return f"{code.co_qualname} ({Path(code.co_filename).name}:{frames[-1].f_lineno})"
+        """Give the innermost function of the code under test where it stands, with file and line; empty if unseen."""
+        frame = innermost(self._frames())
+        return "" if frame is None else place_of(frame)
 
     def _frames(self) -> list[FrameType]:
         frames, waiting = [], self._coroutine

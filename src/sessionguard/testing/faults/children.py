@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, Self
 
 from attrs import frozen
 
+from sessionguard.testing.portable import refuse_unportable
+
 PATIENCE_SECONDS: Final = 60.0
 _CONTEXTS: Final[dict[str, ForkContext | ForkServerContext]] = {
     "clean": multiprocessing.get_context("forkserver"),
@@ -43,9 +45,14 @@ class ChildProcess:
 
     Where `start` is "clean" the child has nothing of this process: `work` and its arguments must be picklable. Where it
     is "fork" it inherits all that this process has, open stores too. Leaving the block kills it.
+
+    Raises:
+        MisuseError: `work` has no name by which a clean process would find it, as a lambda.
     """
 
     def __init__(self, work: Callable[..., Any], *arguments: object, start: Start = "clean") -> None:
+        if start == "clean":
+            refuse_unportable("work", work)
         context = _CONTEXTS[start]
         self._pipe, theirs = context.Pipe()
         inherited = self._pipe if start == "fork" else None

@@ -6,6 +6,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from sessionguard.testing.faults.children import PATIENCE_SECONDS, ChildError, ChildProcess
+from sessionguard.testing.portable import refuse_unportable
 
 
 def killed_while(
@@ -22,7 +23,9 @@ def killed_while(
 
     Raises:
         ChildError: it returned, raised, or was silent for `patience_seconds` before it was killed.
+        MisuseError: it cannot cross into another process, as a lambda.
     """
+    refuse_unportable("function", function)
     with ChildProcess(_acknowledge, function, arguments) as child:
         heard = [_heard(child, patience_seconds) for _ in range(acknowledgements)]
         end = time.monotonic() + seconds

@@ -9,6 +9,8 @@ from sessionguard.testing.history.recorder import History
 from sessionguard.testing.history.search import Budget, BudgetExceededError, Meter, Search, Stuck
 from sessionguard.testing.history.verdicts import Illegal, Legal, Unknown, Verdict
 
+__tracebackhide__ = True
+
 AnyModel = Model[Any] | type[Model[Any]]
 
 

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from sessionguard.core.points import apoint, point
 from sessionguard.errors import MisuseError
 from sessionguard.testing.history import History, Recording, Verdict
+from sessionguard.testing.portable import refuse_unportable
 from sessionguard.testing.schedule.accesses import CLOCK, OPERATIONS, RETURN, Point
 from sessionguard.testing.schedule.adopting import Adoption
 from sessionguard.testing.schedule.clock import VirtualClock
@@ -120,6 +121,8 @@ class Scenario:
         They must be picklable (a function of a module, or a `functools.partial` of one), and take history, clock, luck
         and ids from what they are given.
         """
+        for function in functions:
+            refuse_unportable(f"a function of worker {name!r}", function)
         self._add(name, "process", functions)
 
     def kill(self, victim: str) -> None:

@@ -11,6 +11,7 @@ from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.faults import ChildProcess, at_once, play_all
 from sessionguard.testing.history import Actor, History, merge, recorded
 from sessionguard.testing.history.sessions.objections import records_in
+from sessionguard.testing.portable import refuse_unportable
 from sessionguard.testing.storms.clients import now_us
 
 OpenStore = Callable[[], Any]
@@ -21,6 +22,7 @@ _OWNERS = ("ana", "bob")
 
 def storm_of_processes(open_store: OpenStore, *, processes: int = 4, operations: int = 60, seed: int = 0) -> History:
     """Let processes loose on one empty place, and give what they did and saw, as one history."""
+    refuse_unportable("open_store", open_store)
     open_store().close()
     histories: list[History] = play_all(
         _storm, *[(open_store, number, seed * 100 + number, operations) for number in range(processes)]
@@ -35,6 +37,7 @@ def storm_of_killed(
 
     The victims' calls are written to files in `folder`, each before it is made, so that the last ones are known, too.
     """
+    refuse_unportable("open_store", open_store)
     journals = [folder / f"victim-{seed}-{number}.jsonl" for number in range(victims)]
     with ExitStack() as stack:
         children = [

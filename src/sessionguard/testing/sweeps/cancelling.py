@@ -22,6 +22,8 @@ from sessionguard.testing.sweeps.errors import SweepError
 from sessionguard.testing.sweeps.leaks import Leaks
 from sessionguard.testing.sweeps.others import Other, checked
 
+__tracebackhide__ = True
+
 SETTLE_SECONDS: Final = 2.0
 
 

@@ -1,5 +1,7 @@
 """What a sweep raises when what it struck, or who came after, did wrong."""
 
+from sessionguard.testing.repetition import repetition
+
 
 class SweepError(AssertionError):
     """After a fault at one place something was wrong; the message says where, what, and how to repeat exactly that."""
@@ -7,4 +9,4 @@ class SweepError(AssertionError):
 
 def told(where: str, findings: str, point_id: str) -> str:
     """Give the message: what was done where, what was wrong then, and how to repeat it."""
-    return f"{where}:\n{findings}\nrepeat only this one: only={point_id!r}, or pytest --sg-replay={point_id!r}"
+    return f"{where}:\n{findings}\n{repetition(point_id)}"

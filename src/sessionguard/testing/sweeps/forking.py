@@ -16,6 +16,7 @@ from typing import IO, Final
 
 from attrs import define, evolve
 
+from sessionguard.testing.own_code import within_part
 from sessionguard.testing.sweeps.orders import Ended, name_of
 from sessionguard.testing.sweeps.stops import Stop
 
@@ -131,7 +132,8 @@ def _tell(pipe: Connection, body: Body) -> None:
 def raised(error: BaseException) -> Ended:
     """Give the end of a part that raised."""
     names = tuple(name_of(kind) for kind in type(error).__mro__ if issubclass(kind, BaseException))
-    return Ended("raised", error="".join(traceback.format_exception(error)), errors=names)
+    shown = traceback.format_exception(type(error), error, within_part(error.__traceback__))
+    return Ended("raised", error="".join(shown), errors=names)
 
 
 def _die_with(parent: int) -> None:

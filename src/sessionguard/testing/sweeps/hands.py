@@ -12,6 +12,8 @@ from attrs import define
 
 from sessionguard.testing.sweeps.errors import SweepError
 
+__tracebackhide__ = True
+
 
 @define
 class _Task:

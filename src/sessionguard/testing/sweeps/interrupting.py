@@ -13,11 +13,14 @@ from sessionguard.errors import InvalidArgumentError, MisuseError
 from sessionguard.testing.faults.cancelling import LIMIT, NOT_THE_SAME, PATIENCE_SECONDS, TRIES
 from sessionguard.testing.history import History, require_legal
 from sessionguard.testing.history.checking import AnyModel
+from sessionguard.testing.repetition import repetition
 from sessionguard.testing.sweeps.errors import SweepError
 from sessionguard.testing.sweeps.hands import Hand
 from sessionguard.testing.sweeps.leaks import Leaks
 from sessionguard.testing.sweeps.others import Other, checked
 from sessionguard.testing.sweeps.stops import DECLARED, Stop, Stops, check_source, prepare_source
+
+__tracebackhide__ = True
 
 SETTLE_SECONDS: Final = 2.0
 
@@ -192,7 +195,7 @@ class _Sweep:
         except Exception as error:
             if run.stop is not None:
                 error.add_note(f"after it was {run.point}")
-                error.add_note(f"repeat only this one: only={run.point.id!r}")
+                error.add_note(repetition(run.point.id))
             raise
         return run
 

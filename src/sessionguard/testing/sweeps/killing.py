@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 from sessionguard.testing.sweeps.orders import Part, Strike
 from sessionguard.testing.sweeps.striking import Plan, SweepReport, strikes_of
 
+__tracebackhide__ = True
+
 FAULTS: Final = ("kill", "pause")
 
 
@@ -38,7 +40,8 @@ def kill_sweep(
     Raises:
         SweepError: after a strike something was wrong; or, without one, the operation does not work, has no stops, or
             does not come to as many of them each time.
-        MisuseError: there is nothing to strike with, or one of `faults` is given twice.
+        MisuseError: there is nothing to strike with, one of `faults` is given twice, or a function cannot cross into
+            another process, as a lambda.
     """
     return Plan(operation, survivor, **settings).play(strikes_of(faults))
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+__tracebackhide__ = True
+
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _PAUSE_SECONDS: Final = 0.001
 

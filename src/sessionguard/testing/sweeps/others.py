@@ -7,6 +7,8 @@ from attrs import frozen
 
 from sessionguard.errors import MisuseError
 
+__tracebackhide__ = True
+
 _FEWEST: Final = 2
 
 

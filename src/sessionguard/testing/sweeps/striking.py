@@ -17,10 +17,13 @@ from sessionguard.errors import InvalidArgumentError, MisuseError
 from sessionguard.testing.faults.cancelling import LIMIT, TRIES
 from sessionguard.testing.history import History, require_legal
 from sessionguard.testing.history.checking import AnyModel
+from sessionguard.testing.portable import refuse_unportable
 from sessionguard.testing.sweeps.errors import SweepError, told
 from sessionguard.testing.sweeps.nursery import Nursery, a_nursery
 from sessionguard.testing.sweeps.orders import Ended, Jump, Order, Part, Run, Strike
 from sessionguard.testing.sweeps.stops import DECLARED, Stop, check_source
+
+__tracebackhide__ = True
 
 PATIENCE_SECONDS: Final = 20.0
 _VARIES: Final = (
@@ -64,6 +67,8 @@ class Plan:
     def play(self, strikes: Sequence[Strike]) -> SweepReport:
         """Strike at every stop with each of these, or once as `only` says."""
         check_source(self.stops)
+        for part in ("operation", "survivor", "prepare", "check", "in_fork"):
+            refuse_unportable(part, getattr(self, part))
         if not strikes or len({strike.kind for strike in strikes}) < len(strikes):
             told = ", ".join(strike.kind for strike in strikes) or "none"
             raise MisuseError(f"give at least one fault or jump, and none twice: this would strike with {told}")

@@ -1,6 +1,7 @@
 """The command that repeats a schedule: that of pytest, unless another program runs the tests."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,8 +33,4 @@ def reproduction(replay_id: str, options: str = "") -> str:
         return command_of(test, replay_id)
     quoted = "'" + replay_id.replace("'", "'\\''") + "'"
     more = f" {options}" if options else ""
-    return f"pytest {_shell_quoted(test)} --sg-replay={quoted}{more}" if test else f"replay={quoted}"
-
-
-def _shell_quoted(test: str) -> str:
-    return test if test.replace("/", "").replace("::", "").replace(".", "").isidentifier() else f"'{test}'"
+    return f"pytest {shlex.quote(test)} --sg-replay={quoted}{more}" if test else f"replay={quoted}"
