@@ -19,6 +19,7 @@
     ├─ WorkspaceError                      session_id
     │  ├─ PathEscapeError                  name, problem
     │  ├─ QuotaExceededError               limit, used, unit
+    │  ├─ ArchiveRefusedError              entry, problem
     │  └─ LeaseLostError                   reason
     └─ LockError                           session_id, name
        ├─ LockTimeoutError (TimeoutError)  waited
@@ -297,6 +298,18 @@ class QuotaExceededError(WorkspaceError):
         self.used = used
         self.unit = unit
         super().__init__(session_id, f"it may hold {limit} {unit} and would hold {used}")
+
+
+class ArchiveRefusedError(WorkspaceError, ValueError):
+    """An archive is damaged, or holds what may not come into a workspace; no file of it did. `entry` names which."""
+
+    code = "archive_refused"
+
+    def __init__(self, session_id: str, entry: str | None, problem: str) -> None:
+        self.entry = None if entry is None else _shown(entry)
+        self.problem = problem
+        which = "the archive" if entry is None else f"the archive at {self.entry}"
+        super().__init__(session_id, f"{which} refused: {problem}")
 
 
 class LeaseLostError(WorkspaceError):

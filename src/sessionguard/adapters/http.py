@@ -232,6 +232,7 @@ ANSWERS: Final[Mapping[type[SessionGuardError], Answer]] = MappingProxyType(
         errors.SessionTooLargeError: Answer(413),
         errors.QuotaExceededError: Answer(413),
         errors.PathEscapeError: Answer(400),
+        errors.ArchiveRefusedError: Answer(400),
         errors.InvalidArgumentError: Answer(400),
     }
 )

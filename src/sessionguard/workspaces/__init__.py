@@ -5,7 +5,19 @@
 """
 
 from sessionguard.workspaces.contract import Removal, Workspace, Workspaces
+from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
 from sessionguard.workspaces.local import LocalWorkspace, LocalWorkspaces
 from sessionguard.workspaces.quota import Quota, Usage
 
-__all__ = ["LocalWorkspace", "LocalWorkspaces", "Quota", "Removal", "Usage", "Workspace", "Workspaces"]
+__all__ = [
+    "ARCHIVE_LIMITS",
+    "ArchiveLimits",
+    "Exported",
+    "LocalWorkspace",
+    "LocalWorkspaces",
+    "Quota",
+    "Removal",
+    "Usage",
+    "Workspace",
+    "Workspaces",
+]

@@ -3,6 +3,7 @@
 The local disk is one such place, object storage another. Whoever holds a workspace uses it alike on both.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,8 @@ from typing import IO, Any, Protocol, Self, runtime_checkable
 from attrs import frozen
 
 from sessionguard.core.commands import Fence
-from sessionguard.workspaces.quota import Quota, Usage
+from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
+from sessionguard.workspaces.quota import NOTHING, Quota, Usage
 
 
 @frozen
@@ -69,6 +71,46 @@ class Workspace(Protocol):
             QuotaExceededError: it does not fit; what was there before is still there.
         """
 
+    def write_all(
+        self,
+        files: Iterable[tuple[str, bytes | str | Iterable[bytes]]],
+        *,
+        expected: Usage = NOTHING,
+        replace: bool = True,
+    ) -> list[str]:
+        """Make or replace many files so that all appear or, whatever fails, none; give their sorted names.
+
+        They are taken one after the other, and get their names together at the end. Whoever reads meanwhile may see
+        some before the others. After a crash in that moment the next lease of the workspace finds all of them, as
+        does, in leases that are held, whatever is written next. What is `expected` is claimed at the beginning.
+
+        Raises:
+            FileExistsError: one is there already, and not `replace`.
+            PathEscapeError: two of the names are the same, or differ only in case or form, or in place of a directory.
+            QuotaExceededError: they do not fit.
+            LockLostError: leased under a lock that another has taken since.
+        """
+
+    def import_zip(
+        self,
+        source: str | os.PathLike[str] | IO[bytes],
+        *,
+        into: str = "",
+        limits: ArchiveLimits = ARCHIVE_LIMITS,
+        replace: bool = False,
+    ) -> list[str]:
+        """Unpack the zip archive in a path, or in a seekable binary file, below the directory `into`.
+
+        All of its files appear, as by `write_all`, or none; their sorted names are given. It is judged by its directory
+        before a byte is unpacked, and what comes out is counted and checked against what it said.
+
+        Raises:
+            ArchiveRefusedError: it is damaged, holds what may not be in a workspace, or is beyond `limits`.
+            FileExistsError: a file has a name already, and not `replace`.
+            PathEscapeError: `into` cannot be a name, or a name collides with that of another file.
+            QuotaExceededError: its files do not fit.
+        """
+
     def list(self) -> list[str]:
         """Give the sorted names of all files that `open` would give, nested ones as "a/b.csv"."""
 
@@ -77,6 +119,17 @@ class Workspace(Protocol):
 
     def delete(self, name: str) -> bool:
         """Remove a file; False if there was none."""
+
+    def export_zip(self, target: str | os.PathLike[str] | IO[bytes]) -> Exported:
+        """Write all files as a zip archive to a path, or to a binary file that is only written to.
+
+        The same files give the same bytes: sorted by name, without times. Memory grows with the number of files, not
+        with their size. A path gets the whole archive, mode 0600, or keeps what it had. What an error left in a binary
+        file has no end and is no archive.
+
+        Raises:
+            OSError: it cannot be written, or a file cannot be read.
+        """
 
     def close(self) -> None:
         """Discard unfinished files and release the lease; a removal that waited for the last lease is done."""

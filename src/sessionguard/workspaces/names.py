@@ -52,6 +52,50 @@ def collision_key(component: str) -> str:
     return unicodedata.normalize("NFKC", folded).casefold()
 
 
+class NamesTogether:
+    """Names that are to stand beside one another in one workspace."""
+
+    def __init__(self, session_id: str) -> None:
+        self._session_id = session_id
+        # What every reader takes for the same name -> how it is spelt, and whether it is a file.
+        self._known: dict[tuple[str, ...], tuple[str, bool]] = {}
+        self._named: set[tuple[str, ...]] = set()
+
+    def add(self, parts: tuple[str, ...], *, is_directory: bool = False) -> None:
+        """Take one more name, of a file unless said otherwise.
+
+        Raises:
+            PathEscapeError: it was named before, differs only in case or form from another, or is that of a file and
+                of a directory.
+        """
+        key = self._place(parts, is_directory)
+        if key in self._named:
+            raise PathEscapeError(self._session_id, "/".join(parts), "there are two of this name")
+        self._named.add(key)
+
+    def add_existing(self, parts: tuple[str, ...]) -> None:
+        """Take the name of a file that is there, which may be one of the others.
+
+        Raises:
+            PathEscapeError: it differs only in case or form from another, or is that of a file and of a directory.
+        """
+        self._place(parts, False)
+
+    def _place(self, parts: tuple[str, ...], is_directory: bool) -> tuple[str, ...]:
+        key: tuple[str, ...] = ()
+        for number, part in enumerate(parts, 1):
+            key = (*key, collision_key(part))
+            is_file = number == len(parts) and not is_directory
+            spelt, was_file = self._known.setdefault(key, (part, is_file))
+            if spelt != part:
+                problem = f"it differs from {spelt!a} only in case or in form"
+                raise PathEscapeError(self._session_id, "/".join(parts), problem)
+            if was_file != is_file:
+                problem = f"{part!a} is a file and a directory"
+                raise PathEscapeError(self._session_id, "/".join(parts), problem)
+        return key
+
+
 def _problem_of_compatible_form(part: str) -> str | None:
     # Full-width "CON" and "x" with a superscript one are device names or dots to whoever normalises.
     if part.isascii():

@@ -1,5 +1,6 @@
 """Workspaces for asyncio: every call runs in a thread, and ends before a cancellation goes on."""
 
+import os
 from collections.abc import Iterable
 from functools import partial
 from operator import methodcaller
@@ -10,7 +11,8 @@ from typing import IO, Any, Self
 from sessionguard.core.commands import Fence
 from sessionguard.offloading import in_thread
 from sessionguard.workspaces.contract import Removal, Workspace, Workspaces
-from sessionguard.workspaces.quota import Quota, Usage
+from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
+from sessionguard.workspaces.quota import NOTHING, Quota, Usage
 
 
 class AsyncFile:
@@ -86,6 +88,29 @@ class AsyncWorkspace:
         """Make or replace a file with `data`, text as UTF-8, and give its length in bytes."""
         return await in_thread(partial(self._workspace.write, name, data))
 
+    async def write_all(
+        self,
+        files: Iterable[tuple[str, bytes | str | Iterable[bytes]]],
+        *,
+        expected: Usage = NOTHING,
+        replace: bool = True,
+    ) -> list[str]:
+        """Make or replace many files so that all appear or, whatever fails, none; give their sorted names."""
+        call = partial(self._workspace.write_all, files, expected=expected, replace=replace)
+        return await in_thread(call)
+
+    async def import_zip(
+        self,
+        source: str | os.PathLike[str] | IO[bytes],
+        *,
+        into: str = "",
+        limits: ArchiveLimits = ARCHIVE_LIMITS,
+        replace: bool = False,
+    ) -> list[str]:
+        """Unpack the zip archive in a path, or in a seekable binary file, below the directory `into`."""
+        call = partial(self._workspace.import_zip, source, into=into, limits=limits, replace=replace)
+        return await in_thread(call)
+
     async def list(self) -> list[str]:
         """Give the sorted names of all files that `open` would give, nested ones as "a/b.csv"."""
         return await in_thread(self._workspace.list)
@@ -97,6 +122,10 @@ class AsyncWorkspace:
     async def delete(self, name: str) -> bool:
         """Remove a file, and directories left empty by it; False if there was none."""
         return await in_thread(partial(self._workspace.delete, name))
+
+    async def export_zip(self, target: str | os.PathLike[str] | IO[bytes]) -> Exported:
+        """Write all files as a zip archive to a path, or to a binary file that is only written to."""
+        return await in_thread(partial(self._workspace.export_zip, target))
 
     async def close(self) -> None:
         """Discard unfinished files and release the lease; a removal that waited for the last lease is done."""

@@ -1,5 +1,7 @@
 """How much a workspace may hold, and how much it holds."""
 
+from typing import Final
+
 from attrs import frozen
 
 
@@ -17,3 +19,6 @@ class Usage:
 
     bytes: int
     files: int
+
+
+NOTHING: Final = Usage(bytes=0, files=0)

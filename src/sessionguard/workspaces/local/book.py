@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from attrs import define, field, frozen
 
+from sessionguard.workspaces.local.layout import MANY_PREFIX
 from sessionguard.workspaces.quota import Quota, Usage
 
 _FORMAT = 1
@@ -100,6 +101,11 @@ class Book:
         """Enter `more` under the claim `name`."""
         held = self.claims.get(name, Claim(0, 0))
         self.claims[name] = Claim(held.bytes + more.bytes, held.files + more.files)
+
+    @property
+    def has_bundles(self) -> bool:
+        """Whether files that are to appear together were begun and not ended."""
+        return any(name.startswith(MANY_PREFIX) for name in self.claims)
 
     def drop(self, name: str) -> None:
         """Take the claim `name` out; its file is gone."""

@@ -3,6 +3,7 @@
 import os
 import random
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -16,12 +17,14 @@ from sessionguard.workspaces.local.descriptors import (
     FILE_MODE,
     is_still_named,
     look,
+    make_directory,
     make_file,
     names_in,
     open_for_reading,
 )
-from sessionguard.workspaces.local.layout import LEDGER, TEMPORARY_PREFIX
+from sessionguard.workspaces.local.layout import LEDGER, MANY_PREFIX, PUBLISHING_PREFIX, TEMPORARY_PREFIX
 from sessionguard.workspaces.local.leases import Lease
+from sessionguard.workspaces.local.publishing import finish
 from sessionguard.workspaces.local.reaches import BOOKS, FILES, reach, taken
 from sessionguard.workspaces.local.tree import FileTree
 from sessionguard.workspaces.quota import Quota, Usage
@@ -61,7 +64,10 @@ class Ledger:
             before = os.pread(descriptor, _LARGEST_BOOK_BYTES, 0)
             book = Book.read(before, booting.this_boot().hex())
             if book is None:
+                self.finish_publications()
                 book = Book(booting.this_boot().hex())
+                self.recount(book)
+            elif book.has_bundles and self.finish_publications():
                 self.recount(book)
             try:
                 yield book
@@ -73,13 +79,33 @@ class Ledger:
                     os.pwrite(descriptor, text, 0)
                     os.ftruncate(descriptor, len(text))
 
-    def begin(self, expected: Usage) -> tuple[str, int]:
+    def heal(self) -> None:
+        """Finish what a crash interrupted between two files that were to appear together; waits for whoever is at it.
+
+        Raises:
+            WorkspaceError: another process kept the ledger for too long.
+        """
+        if any(name.startswith(PUBLISHING_PREFIX) for name in names_in(self._lease.private_descriptor)):
+            with self._entered():
+                pass
+
+    def finish_publications(self) -> bool:
+        """Give files their names whose writer died while doing so, under the ledger; tell whether there were any."""
+        # Whoever does so keeps the ledger until all have their names: nobody who lives is found here.
+        found = [name for name in names_in(self._lease.private_descriptor) if name.startswith(PUBLISHING_PREFIX)]
+        for name in found:
+            finish(self._lease, name)
+        return bool(found)
+
+    def begin(self, expected: Usage, *, many: bool = False) -> tuple[str, int]:
         """Claim `expected` and give the name and descriptor of a new unfinished file; close the descriptor.
+
+        With `many` it is a folder for the files that are to appear together.
 
         Raises:
             QuotaExceededError: it does not fit; nothing was made.
         """
-        name = TEMPORARY_PREFIX + secrets.token_hex(12)
+        name = (MANY_PREFIX if many else TEMPORARY_PREFIX) + secrets.token_hex(12)
         made: list[int] = []
         try:
             with self.opened() as book:
@@ -87,7 +113,7 @@ class Ledger:
                 self._clear_leftovers_once(book)
                 self._admit(book, expected)
                 book.claim(name, expected)
-                made.append(self._make_unfinished(name))
+                made.append(self._make_unfinished(name, many))
         except BaseException:
             # The book was not kept, and a file that nobody writes must not look alive.
             for descriptor in made:
@@ -108,15 +134,16 @@ class Ledger:
             book.claim(name, Usage(granted, 0))
             return granted
 
-    def admit_file(self, book: Book, name: str) -> None:
-        """Have the claim `name` cover one new file.
+    def admit_files(self, book: Book, name: str, count: int) -> None:
+        """Have the claim `name` cover so many new files.
 
         Raises:
             QuotaExceededError: there are as many files as the quota allows.
         """
-        if book.claims.get(name, Claim(0, 0)).files == 0:
-            self._admit(book, Usage(0, 1))
-            book.claim(name, Usage(0, 1))
+        lacking = count - book.claims.get(name, Claim(0, 0)).files
+        if lacking > 0:
+            self._admit(book, Usage(0, lacking))
+            book.claim(name, Usage(0, lacking))
 
     def discard(self, name: str) -> None:
         """Remove the unfinished file `name` and its claim."""
@@ -155,10 +182,10 @@ class Ledger:
         alive: dict[str, Claim] = {}
         for name in names_in(self._lease.private_descriptor):
             if name.startswith(TEMPORARY_PREFIX):
-                size = self._size_if_alive(name)
-                if size is not None:
+                held = self._held_if_alive(name)
+                if held is not None:
                     # Its claim is unknown only if the book was damaged; then it can be at most one step ahead.
-                    alive[name] = book.claims.get(name) or Claim(size + STEP_BYTES, 1)
+                    alive[name] = book.claims.get(name) or Claim(held.bytes + STEP_BYTES, held.files)
         return alive
 
     def _admit(self, book: Book, more: Usage) -> None:
@@ -171,11 +198,11 @@ class Ledger:
             limit, used, unit = excess
             raise QuotaExceededError(self._lease.session_id, limit, used, unit)
 
-    def _make_unfinished(self, name: str) -> int:
+    def _make_unfinished(self, name: str, many: bool) -> int:
         from filelock import lock_descriptor  # here, because it loads much
 
         reach("make", FILES, self._lease.session_id, "w")
-        descriptor = make_file(name, self._lease.private_descriptor)
+        descriptor = (make_directory if many else make_file)(name, self._lease.private_descriptor)
         # Held until the writer ends, however it ends: this is how a recount tells a dead writer.
         lock_descriptor(descriptor, blocking=False)
         return descriptor
@@ -183,10 +210,13 @@ class Ledger:
     def _unlink(self, name: str) -> None:
         reach("unlink", FILES, self._lease.session_id, "w")
         with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._lease.private_descriptor)
+            if name.startswith(MANY_PREFIX):
+                shutil.rmtree(name, dir_fd=self._lease.private_descriptor)
+            else:
+                os.unlink(name, dir_fd=self._lease.private_descriptor)
 
-    def _size_if_alive(self, name: str) -> int | None:
-        """Give the size of an unfinished file whose writer lives; else remove it and give None."""
+    def _held_if_alive(self, name: str) -> Usage | None:
+        """Give what is in an unfinished file, or a folder of them, whose writer lives; else remove it and give None."""
         from filelock import lock_descriptor
 
         try:
@@ -195,7 +225,10 @@ class Ledger:
             return None
         try:
             if not lock_descriptor(descriptor, blocking=False):
-                return os.fstat(descriptor).st_size
+                if not name.startswith(MANY_PREFIX):
+                    return Usage(os.fstat(descriptor).st_size, 1)
+                sizes = [found.st_size for _, found in FileTree(self._lease.session_id, descriptor).files()]
+                return Usage(sum(sizes), len(sizes))
             self._unlink(name)
             return None
         finally:

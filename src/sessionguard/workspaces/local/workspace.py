@@ -10,13 +10,15 @@ from typing import IO, Any, Self, cast
 
 from sessionguard.core.commands import Fence
 from sessionguard.errors import InvalidArgumentError, PathEscapeError
+from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
+from sessionguard.workspaces.local.bundle import Bundle
 from sessionguard.workspaces.local.leases import Lease
 from sessionguard.workspaces.local.ledger import Ledger
 from sessionguard.workspaces.local.reaches import FILES, reach
 from sessionguard.workspaces.local.tree import FileTree
 from sessionguard.workspaces.local.writing import FileWriter
 from sessionguard.workspaces.names import parse_name
-from sessionguard.workspaces.quota import Quota, Usage
+from sessionguard.workspaces.quota import NOTHING, Quota, Usage
 from sessionguard.workspaces.texts import TextWriter
 
 _MODES = {"r": "r", "rt": "r", "rb": "rb", "w": "w", "wt": "w", "wb": "wb", "x": "x", "xt": "x", "xb": "xb"}
@@ -36,15 +38,14 @@ class LocalWorkspace:
         self._after_release = after_release
         self._tree = FileTree(lease.session_id, lease.files_descriptor)
         self._ledger = Ledger(lease, self._tree, quota, fence)
-        self._writers: weakref.WeakSet[FileWriter] = weakref.WeakSet()
-        if fence is not None:
-            self._show_fence()
-
-    def _show_fence(self) -> None:
-        # At once, not with the first write: who held the lock before writes nothing more from now on.
+        self._writers: weakref.WeakSet[FileWriter | Bundle] = weakref.WeakSet()
         try:
-            with self._ledger.opened():
-                pass
+            # Who reads never asks the ledger, and must not see a part of what was to appear together.
+            self._ledger.heal()
+            if fence is not None:
+                # At once, not with the first write: who held the lock before writes nothing more from now on.
+                with self._ledger.opened():
+                    pass
         except BaseException:
             self.close()
             raise
@@ -103,6 +104,53 @@ class LocalWorkspace:
         with self._writer(name, "wb", 0) as writer:
             return sum(writer.write(chunk) for chunk in data)
 
+    def write_all(
+        self,
+        files: Iterable[tuple[str, bytes | str | Iterable[bytes]]],
+        *,
+        expected: Usage = NOTHING,
+        replace: bool = True,
+    ) -> list[str]:
+        """Make or replace many files so that all appear or, whatever fails, none; give their sorted names.
+
+        They are taken one after the other, and get their names together at the end. Whoever reads meanwhile may see
+        some before the others. After a crash in that moment the next lease of the workspace finds all of them, as
+        does, in leases that are held, whatever is written next. What is `expected` is claimed at the beginning.
+
+        Raises:
+            FileExistsError: one is there already, and not `replace`.
+            PathEscapeError: two of the names are the same, or differ only in case or form, or in place of a directory.
+            QuotaExceededError: they do not fit.
+            LockLostError: leased under a lock that another has taken since.
+        """
+        with self._bundle(expected, replace) as bundle:
+            for name, data in files:
+                bundle.add(parse_name(self.session_id, name), data)
+            return bundle.publish()
+
+    def import_zip(
+        self,
+        source: str | os.PathLike[str] | IO[bytes],
+        *,
+        into: str = "",
+        limits: ArchiveLimits = ARCHIVE_LIMITS,
+        replace: bool = False,
+    ) -> list[str]:
+        """Unpack the zip archive in a path, or in a seekable binary file, below the directory `into`.
+
+        All of its files appear, as by `write_all`, or none; their sorted names are given. It is judged by its directory
+        before a byte is unpacked, and what comes out is counted and checked against what it said.
+
+        Raises:
+            ArchiveRefusedError: it is damaged, holds what may not be in a workspace, or is beyond `limits`.
+            FileExistsError: a file has a name already, and not `replace`.
+            PathEscapeError: `into` cannot be a name, or a name collides with that of another file.
+            QuotaExceededError: its files do not fit.
+        """
+        from sessionguard.workspaces.archives import import_zip
+
+        return import_zip(self, source, into=into, limits=limits, replace=replace)
+
     def list(self) -> list[str]:
         """Give the sorted names of all files that `open` would give, nested ones as "a/b.csv"."""
         with self._lease.using():
@@ -131,6 +179,20 @@ class LocalWorkspace:
                 return False
             return True
 
+    def export_zip(self, target: str | os.PathLike[str] | IO[bytes]) -> Exported:
+        """Write all files as a zip archive to a path, or to a binary file that is only written to.
+
+        The same files give the same bytes: sorted by name, without times. Memory grows with the number of files, not
+        with their size. A path gets the whole archive, mode 0600, or keeps what it had. What an error left in a binary
+        file has no end and is no archive.
+
+        Raises:
+            OSError: it cannot be written, or a file cannot be read.
+        """
+        from sessionguard.workspaces.archives import export_zip  # here, because it loads much
+
+        return export_zip(self, target)
+
     def close(self) -> None:
         """Discard unfinished files and release the lease; a removal that waited for the last lease is done."""
         if not self._lease.is_ours:
@@ -148,6 +210,12 @@ class LocalWorkspace:
         if kind == "rb":
             return os.fdopen(descriptor, "rb")
         return os.fdopen(descriptor, "r", encoding=encoding, newline=newline)
+
+    def _bundle(self, expected: Usage, replace: bool) -> Bundle:
+        with self._lease.using():
+            bundle = Bundle(self._lease, self._tree, self._ledger, expected, replace=replace)
+            self._writers.add(bundle)
+        return bundle
 
     def _writer(self, name: str, kind: str, expected_bytes: int) -> FileWriter:
         parts = parse_name(self.session_id, name)

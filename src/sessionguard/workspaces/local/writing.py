@@ -129,8 +129,7 @@ class FileWriter(io.BufferedIOBase):
             # Under the ledger, so that no two writers judge names or count files at the same time.
             self._lease.check()
             is_new = self._judge()
-            if is_new:
-                self._ledger.admit_file(book, self._temporary)
+            self._ledger.admit_files(book, self._temporary, 1 if is_new else 0)
             directory = self._rename()
             book.settle(self._temporary, Usage(self._size, 1 if is_new else 0))
         try:
