@@ -116,8 +116,8 @@ class Ledger:
                 made.append(self._make_unfinished(name, many))
         except BaseException:
             # The book was not kept, and a file that nobody writes must not look alive.
+            self._unlink(name)
             for descriptor in made:
-                self._unlink(name)
                 os.close(descriptor)
             raise
         return name, made[0]

@@ -1,0 +1,331 @@
+"""A place for files in the memory of one process, so plain that it can be checked by reading.
+
+It is what a place must do and no more: one lock, files as bytes, no crash to survive. Like the model of a store it is
+made of small parts, so that a planted bug is one part done wrong.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, cast
+
+from attrs import define, field
+
+from sessionguard.core.commands import Fence
+from sessionguard.errors import InvalidArgumentError, LeaseLostError, LockLostError, MisuseError, QuotaExceededError
+from sessionguard.testing.model.unfinished import UnfinishedFile, exists, missing
+from sessionguard.workspaces.contract import Removal
+from sessionguard.workspaces.identities import checked_session_id
+from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
+from sessionguard.workspaces.names import NamesTogether, parse_name
+from sessionguard.workspaces.quota import NOTHING, Quota, Usage
+from sessionguard.workspaces.texts import TextWriter
+
+_MODES = ("r", "rb", "w", "wb", "x", "xb")
+_GONE = Removal(files=0, bytes=0, deferred=False)
+
+
+@define(eq=False)
+class Folder:
+    """The files of one session, and who is at them."""
+
+    files: dict[str, bytes] = field(factory=dict)
+    leases: "set[ModelWorkspace]" = field(factory=set)
+    unfinished: "weakref.WeakSet[UnfinishedFile]" = field(factory=weakref.WeakSet)
+    fences: dict[str, int] = field(factory=dict)
+    is_pending: bool = False
+    """Whether it is removed when its last lease ends."""
+
+    def usage(self) -> Usage:
+        """Count what is finished."""
+        return Usage(sum(map(len, self.files.values())), len(self.files))
+
+
+class ModelWorkspaces:
+    """All workspaces of a deployment, in the memory of this object."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.deployments: dict[str, dict[str, Folder]] = {}
+        self.quarantined: list[Folder] = []
+        self._deployment_id: str | None = None
+        self._after = ""
+
+    def open(self, deployment_id: str) -> None:
+        """Work in a part of this deployment's own."""
+        if not isinstance(deployment_id, str) or not deployment_id:
+            raise InvalidArgumentError("deployment_id", deployment_id, "give the non-empty deployment id of the store")
+        self._deployment_id = deployment_id
+
+    @property
+    def folders(self) -> dict[str, Folder]:
+        """The folders of the deployment that is open."""
+        if self._deployment_id is None:
+            raise MisuseError("these workspaces are not open; call open(deployment_id) first")
+        return self.deployments.setdefault(self._deployment_id, {})
+
+    def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> "ModelWorkspace":
+        """Give the workspace of a session, made on first use."""
+        with self.lock:
+            folder = self.folders.setdefault(checked_session_id(session_id), Folder())
+            if folder.is_pending:
+                raise LeaseLostError(session_id, "it is to be removed; its session has ended")
+            workspace = ModelWorkspace(self, session_id, folder, quota, fence)
+            workspace.pass_fence()
+            folder.leases.add(workspace)
+            return workspace
+
+    def remove(self, session_id: str) -> Removal:
+        """Remove the workspace of a session, at once or when its last lease ends."""
+        with self.lock:
+            folder = self.folders.get(checked_session_id(session_id))
+            if folder is None:
+                return _GONE
+            if folder.leases:
+                folder.is_pending = True
+                return Removal(files=0, bytes=0, deferred=True)
+            del self.folders[session_id]
+            usage = folder.usage()
+            return Removal(files=usage.files, bytes=usage.bytes, deferred=False)
+
+    def let_go(self, workspace: "ModelWorkspace", folder: Folder) -> None:
+        """End a lease, and do the removal that waited for it."""
+        folder.leases.discard(workspace)
+        if folder.is_pending and not folder.leases:
+            self.remove(workspace.session_id)
+
+    def quarantine(self, session_id: str) -> bool:
+        """Put the workspace of a lost session out of reach."""
+        with self.lock:
+            folder = self.folders.get(checked_session_id(session_id))
+            if folder is None or folder.leases:
+                return False
+            del self.folders[session_id]
+            if folder.is_pending or not folder.files:
+                return False
+            self.quarantined.append(folder)
+            return True
+
+    def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
+        """Give up to `limit` sessions whose files may be garbage, those that wait for removal first."""
+        if limit < 1:
+            raise InvalidArgumentError("limit", limit, "give at least 1")
+        with self.lock:
+            folders = self.folders
+            if deployment_id not in (None, self._deployment_id):
+                raise MisuseError("these workspaces are open for another deployment; open them for this one")
+            pending = [session_id for session_id, folder in folders.items() if folder.is_pending]
+            chosen = pending[: (limit + 1) // 2]
+            for session_id in [*self._following(), *self._following()]:
+                if len(chosen) < limit and session_id not in chosen:
+                    chosen.append(session_id)
+                    self._after = session_id
+            return chosen
+
+    def _following(self) -> list[str]:
+        later = [session_id for session_id in sorted(self.folders) if session_id > self._after]
+        return later + [session_id for session_id in sorted(self.folders) if session_id <= self._after]
+
+
+class ModelWorkspace:
+    """The files of one session, while its lease is held."""
+
+    def __init__(
+        self, place: ModelWorkspaces, session_id: str, folder: Folder, quota: Quota, fence: Fence | None
+    ) -> None:
+        self.place = place
+        self.session_id = session_id
+        self.folder = folder
+        self.quota = quota
+        self.fence = fence
+        self._pid = os.getpid()
+        self._is_closed = False
+
+    @property
+    def path(self) -> Path:
+        """Refused: there is no directory."""
+        raise MisuseError("these files are in memory; read them with workspace.open(name)")
+
+    def check(self) -> None:
+        """Return if this may still be used."""
+        if os.getpid() != self._pid:
+            raise MisuseError("this workspace was opened before a fork; open it again in the child")
+        if self._is_closed:
+            raise MisuseError("this workspace is closed; open it again with guard.workspace(session)")
+
+    def pass_fence(self) -> None:
+        """Return if nobody with a higher fence has been here; nobody with a lower one passes from now on."""
+        if self.fence is not None:
+            highest = max(self.fence.number, self.folder.fences.get(self.fence.name, 0))
+            self.folder.fences[self.fence.name] = highest
+            if highest > self.fence.number:
+                raise LockLostError(self.session_id, self.fence.name, self.fence.number)
+
+    def open(self, name: str, mode: str = "rb", *, encoding: str = "utf-8", newline: str | None = None) -> IO[Any]:
+        """Open a file."""
+        parts = parse_name(self.session_id, name)
+        kind = mode.replace("t", "") if isinstance(mode, str) else ""
+        if kind not in _MODES:
+            raise InvalidArgumentError("mode", mode, 'use "rb", "r", "wb", "w", "xb" or "x"')
+        self.check()
+        if kind.startswith("r"):
+            return self._reading("/".join(parts), kind, encoding, newline)
+        file = UnfinishedFile(self, "/".join(parts), is_new=kind.startswith("x"))
+        with self.place.lock:
+            self.pass_fence()
+            self.judge(file.name, is_new=file.must_be_new)
+            self.admit(file, file.name, 0)
+            self.folder.unfinished.add(file)
+        return cast("IO[Any]", file if kind.endswith("b") else TextWriter(file, encoding, newline))
+
+    def _reading(self, name: str, kind: str, encoding: str, newline: str | None) -> IO[Any]:
+        import io
+
+        content = self.folder.files.get(name)
+        if content is None:
+            raise missing(name)
+        file = io.BytesIO(content)
+        return file if kind == "rb" else io.TextIOWrapper(file, encoding=encoding, newline=newline)
+
+    def judge(self, name: str, *, is_new: bool) -> None:
+        """Return if `name` may be given to a file now."""
+        names = NamesTogether(self.session_id)
+        for other in self.folder.files:
+            names.add_existing(tuple(other.split("/")))
+        names.add_existing(tuple(name.split("/")))
+        if is_new and name in self.folder.files:
+            raise exists(name)
+
+    def admit(self, file: UnfinishedFile, name: str, size: int) -> None:
+        """Return if a file of this size fits beside all others, unfinished ones too."""
+        others = [other for other in self.folder.unfinished if other is not file]
+        used = self.folder.usage()
+        total = used.bytes + sum(other.size for other in others) + size
+        new = {other.name for other in others if other.name not in self.folder.files}
+        count = used.files + len(new | ({name} - self.folder.files.keys()))
+        if self.quota.bytes is not None and size and total > self.quota.bytes:
+            raise QuotaExceededError(self.session_id, self.quota.bytes, total, "bytes")
+        if self.quota.files is not None and name not in self.folder.files and count > self.quota.files:
+            raise QuotaExceededError(self.session_id, self.quota.files, count, "files")
+
+    def publish(self, files: dict[str, bytes]) -> None:
+        """Let files appear."""
+        self.folder.files.update(files)
+
+    def read(self, name: str) -> bytes:
+        """Give all bytes of a file."""
+        with self.open(name) as file:
+            return cast("bytes", file.read())
+
+    def write(self, name: str, data: bytes | str | Iterable[bytes]) -> int:
+        """Make or replace a file, and give its length in bytes."""
+        with self.open(name, "wb") as file:
+            return sum(file.write(chunk) for chunk in chunks_of(data))
+
+    def write_all(
+        self,
+        files: Iterable[tuple[str, bytes | str | Iterable[bytes]]],
+        *,
+        expected: Usage = NOTHING,
+        replace: bool = True,
+    ) -> list[str]:
+        """Make or replace many files so that all appear or none."""
+        names, written = NamesTogether(self.session_id), []
+        try:
+            with self.place.lock:
+                self.check()
+                self.pass_fence()
+                self.expect(expected)
+            for name, data in files:
+                names.add(parse_name(self.session_id, name))
+                file = cast("UnfinishedFile", self.open(name, "wb" if replace else "xb"))
+                written.append(file)
+                for chunk in chunks_of(data):
+                    file.write(chunk)
+            with self.place.lock:
+                self.check()
+                self.pass_fence()
+                for file in written:
+                    self.judge(file.name, is_new=not replace)
+                    self.admit(file, file.name, file.size)
+                self.publish({file.name: bytes(file.content) for file in written})
+            return sorted(file.name for file in written)
+        finally:
+            for file in written:
+                file.discard()
+
+    def expect(self, expected: Usage) -> None:
+        """Return if so much more would fit now."""
+        used = self.folder.usage()
+        if self.quota.bytes is not None and used.bytes + expected.bytes > self.quota.bytes:
+            raise QuotaExceededError(self.session_id, self.quota.bytes, used.bytes + expected.bytes, "bytes")
+        if self.quota.files is not None and used.files + expected.files > self.quota.files:
+            raise QuotaExceededError(self.session_id, self.quota.files, used.files + expected.files, "files")
+
+    def import_zip(
+        self,
+        source: str | os.PathLike[str] | IO[bytes],
+        *,
+        into: str = "",
+        limits: ArchiveLimits = ARCHIVE_LIMITS,
+        replace: bool = False,
+    ) -> list[str]:
+        """Unpack a zip archive: all of its files or none."""
+        from sessionguard.workspaces.archives import import_zip
+
+        return import_zip(self, source, into=into, limits=limits, replace=replace)
+
+    def list(self) -> list[str]:
+        """Give the sorted names of all files."""
+        self.check()
+        with self.place.lock:
+            return sorted(self.folder.files)
+
+    def usage(self) -> Usage:
+        """Count all files now."""
+        self.check()
+        with self.place.lock:
+            return self.folder.usage()
+
+    def delete(self, name: str) -> bool:
+        """Remove a file; False if there was none."""
+        parts = parse_name(self.session_id, name)
+        self.check()
+        with self.place.lock:
+            self.pass_fence()
+            return self.folder.files.pop("/".join(parts), None) is not None
+
+    def export_zip(self, target: str | os.PathLike[str] | IO[bytes]) -> Exported:
+        """Write all files as a zip archive."""
+        from sessionguard.workspaces.archives import export_zip
+
+        return export_zip(self, target)
+
+    def close(self) -> None:
+        """Discard unfinished files and release the lease."""
+        if os.getpid() != self._pid:
+            return
+        with self.place.lock:
+            if not self._is_closed:
+                for file in [file for file in self.folder.unfinished if file.workspace is self]:
+                    file.discard()
+                self._is_closed = True
+                self.place.let_go(self, self.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def chunks_of(data: bytes | str | Iterable[bytes]) -> Iterable[bytes]:
+    """Give what is to be written as bytes, piece by piece."""
+    if isinstance(data, str):
+        return (data.encode("utf-8"),)
+    return (bytes(data),) if isinstance(data, bytes | bytearray | memoryview) else data
