@@ -15,6 +15,7 @@ from sessionguard.core.driving import Flow, run, run_async
 from sessionguard.testing.contracts.candidate import Candidate
 from sessionguard.testing.contracts.cases import Case, Steps, register, sentence
 from sessionguard.testing.contracts.crew import Crew
+from sessionguard.testing.contracts.remarks import UNJUDGED
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.contracts.team import Played, Team
 from sessionguard.testing.history import (
@@ -80,31 +81,35 @@ class RaceCase(Case):
 
     race: Race = field(repr=False)
 
-    def play(self, mode: str, candidate: Candidate, profile: Profile) -> None:
-        """Run all rounds of the race."""
-        counts = self.race.counts(profile)
-        if mode == "tasks":
-            asyncio.run(self._play_tasks(candidate, counts, profile.patience))
-        elif mode == "threads":
-            self._play_threads(candidate, counts, profile.patience)
-        else:
-            self._play_processes(candidate, counts, profile.patience)
+    def play(self, mode: str, candidate: Candidate, profile: Profile) -> str:
+        """Run all rounds of the race. The result says how many were not judged as a history; it is empty if all were.
 
-    def _play_threads(self, candidate: Candidate, counts: Counts, patience: float) -> None:
+        Raises:
+            AssertionError: what callers saw is wrong; or, at the deep profile, a round could not be judged.
+        """
+        counts = self.race.counts(profile)
+        judge = Judge(is_strict=profile.name == "deep")
+        if mode == "tasks":
+            asyncio.run(self._play_tasks(candidate, counts, profile.patience, judge))
+        elif mode == "threads":
+            self._play_threads(candidate, counts, profile.patience, judge)
+        else:
+            self._play_processes(candidate, counts, profile.patience, judge)
+        return judge.remark
+
+    def _play_threads(self, candidate: Candidate, counts: Counts, patience: float, judge: "Judge") -> None:
         with candidate.connected() as (store, stage), Team([store, stage.other], counts.callers, patience) as team:
 
             def meet(subject: Any) -> list[Played]:
                 return team.play([partial(self.race.caller, stage, subject, n) for n in range(counts.callers)])
 
-            judge = Judge()
             for _ in range(counts.rounds):
                 self._round(stage, store, counts.callers, meet, judge)
 
-    def _play_processes(self, candidate: Candidate, counts: Counts, patience: float) -> None:
+    def _play_processes(self, candidate: Candidate, counts: Counts, patience: float, judge: "Judge") -> None:
         assert candidate.make_store is not None
         crew = Crew(candidate.make_store, self.race.caller, counts.processes, counts.callers, patience)
         with candidate.connected() as (store, stage), crew:
-            judge = Judge()
             for _ in range(counts.rounds):
                 self._round(stage, store, counts.processes * counts.callers, crew.play, judge)
 
@@ -118,9 +123,8 @@ class RaceCase(Case):
         run(self.race.judge(stage, subject, [each.result for each in played]), asked)
         judge.hear([around, *played])
 
-    async def _play_tasks(self, candidate: Candidate, counts: Counts, patience: float) -> None:
+    async def _play_tasks(self, candidate: Candidate, counts: Counts, patience: float, judge: "Judge") -> None:
         async with candidate.connected_async() as (store, stage):
-            judge = Judge()
             for _ in range(counts.rounds):
                 history = History()
                 asked = recorded_async(store, history, "before and after")
@@ -142,19 +146,35 @@ class RaceCase(Case):
 class Judge:
     """Says of the rounds of one race whether a store that does one thing at a time could have answered so."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_strict: bool = False) -> None:
+        self._is_strict = is_strict
+        """Whether every round has to have a verdict."""
         self._in_vain_seconds = 0.0
+        self._rounds = self._unjudged = 0
 
     def hear(self, parts: Sequence[History | Played]) -> None:
-        """Raise `HistoryError` if what was seen in a round is illegal."""
+        """Raise `HistoryError` if what was seen in a round is illegal, or, if this is strict, could not be judged."""
+        self._rounds += 1
         if self._in_vain_seconds >= _IN_VAIN_SECONDS:
+            self._unjudged += 1
             return
         began = time.monotonic()
         verdict = check([operation for part in parts for operation in part.operations], SessionModel, _JUDGING)
-        if isinstance(verdict, Illegal):
+        if isinstance(verdict, Illegal) or (self._is_strict and isinstance(verdict, Unknown)):
             raise HistoryError(verdict)
         if isinstance(verdict, Unknown):
+            self._unjudged += 1
             self._in_vain_seconds += time.monotonic() - began
+
+    @property
+    def remark(self) -> str:
+        """How many rounds have no verdict, and what they were judged by all the same; empty if there are none."""
+        if not self._unjudged:
+            return ""
+        return (
+            f"{self._unjudged} of {self._rounds} rounds of a race {UNJUDGED}: the history was too much for "
+            f"{_JUDGING.seconds:g} s each, and judged only by what the race itself asserts; a faster machine does more"
+        )
 
 
 RaceClass = TypeVar("RaceClass", bound=type[Race])

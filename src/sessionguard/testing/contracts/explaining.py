@@ -12,12 +12,17 @@ _MODULES = (commands.__name__, records.__name__)
 
 
 def explained(operator: str, left: object, right: object) -> list[str] | None:
-    """Give the lines for a comparison of two sessions or replies, or None for any other.
+    """Give the lines for a comparison of two sessions or replies, or of one with None; None for any other.
 
-    Of None, where a session was to be, pytest itself says from which reply it came, and that tells more.
+    From which reply None came, pytest says after them.
     """
-    if operator != "==" or not (_is_ours(left) and _is_ours(right)):
+    if operator != "==" or not (_is_ours(left) or _is_ours(right)):
         return None
+    if not all(_is_ours(each) or each is None for each in (left, right)):
+        return None
+    if left is None or right is None:
+        side, there = ("left", right) if left is None else ("right", left)
+        return [f"{_told(left)} == {_told(right)}", f"the {side} side is absent: no {type(there).__name__}"]
     return [f"{_told(left)} == {_told(right)}", *_differences(left, right)]
 
 
@@ -26,7 +31,7 @@ def _is_ours(value: object) -> bool:
 
 
 def _told(value: object) -> str:
-    return f"{type(value).__name__}({shown_value(value)})"
+    return "None" if value is None else f"{type(value).__name__}({shown_value(value)})"
 
 
 def _differences(left: Any, right: Any, path: str = "") -> Iterator[str]:

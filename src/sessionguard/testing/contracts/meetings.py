@@ -7,9 +7,10 @@ from sessionguard.core.commands import Changed
 from sessionguard.core.data import decode
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.lifecycle import Outcome
-from sessionguard.testing.contracts.arena import Race, race
+from sessionguard.testing.contracts.arena import Counts, Race, race
 from sessionguard.testing.contracts.cases import Steps
 from sessionguard.testing.contracts.stage import IDLE, SECOND, START, TICK, Stage
+from sessionguard.testing.profile import Profile
 
 T = TypeVar("T")
 
@@ -78,6 +79,10 @@ class OneRotationWins(_OneSession):
 @race
 class DifferentWritersUndoNothing(_OneSession):
     """Saves, touches and a rotation that meet in one session all take effect: none writes back what it read."""
+
+    def counts(self, profile: Profile) -> Counts:
+        # All of them commute, so more than these at once would leave the history without a verdict.
+        return Counts(profile.rounds, min(profile.callers, 8), min(profile.processes, 2))
 
     def caller(self, s: Stage, subject: Any, number: int) -> Flow[Any]:
         if number == 0:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 REMARK: Final = "sessionguard_remark"
 """The user property of a test that holds one."""
+UNJUDGED: Final = "stayed without a verdict"
+"""In the remarks on what could not be judged; the others are on what was looked at between calls only."""
 
 
 def remark_of(report: Any) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from sessionguard.testing.contracts.catalogue import CASES
-from sessionguard.testing.contracts.remarks import told
+from sessionguard.testing.contracts.remarks import UNJUDGED, told
 from sessionguard.testing.contracts.shortening import shortened
 from sessionguard.testing.contracts.verdicts import Status, Verdict
 
@@ -23,8 +23,11 @@ def summary(judged: Sequence[Verdict]) -> str:
     """Give the counts in one line."""
     counts = Counter(verdict.status for verdict in judged)
     words = [f"{counts[status]} {word}" for status, word in _WORDS.items() if counts[status]]
-    weak = sum(bool(verdict.remark) for verdict in judged)
-    return (", ".join(words) or "nothing played") + (f" ({weak} between calls only)" if weak else "")
+    unjudged = sum(UNJUDGED in verdict.remark for verdict in judged)
+    weak = sum(bool(verdict.remark) for verdict in judged) - unjudged
+    remarks = [f"{weak} between calls only"] if weak else []
+    remarks += [f"{unjudged} {UNJUDGED}"] if unjudged else []
+    return (", ".join(words) or "nothing played") + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def behaviour_of(case: str) -> str:
