@@ -114,7 +114,7 @@ def _replay_scenario(failure: "SavedFailure", name: str, arguments: Namespace) -
     scenario = load(name, "scenario")
     if not callable(scenario):
         raise CommandError(f"{visible(name)} is no function; a scenario is one, and takes the value that it sets up")
-    search = Interleaver(lines=failure.origin.lines, loop=failure.origin.loop)
+    search = Interleaver(lines=failure.origin.lines, loop=failure.origin.loop, io=failure.origin.io)
     outcome = search.run(scenario, replay=failure.replay_id)
     found = outcome.failure
     if found is not None and arguments.html:

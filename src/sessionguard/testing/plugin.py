@@ -53,9 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--sg-engine",
         metavar="ENGINE",
         type=_engine,
-        help="where workers may be interrupted: at declared points (declared, the default), also at every line of the "
-        "test's module (lines) or of others (lines:shop.carts,shop.rows); or the event loop on which tasks run "
-        "(asyncio, uvloop, trio) instead of a virtual one",
+        help="where workers may be interrupted: at declared points (declared, the default), also where they reach for "
+        "files, databases and Redis (io) or at every line of the test's module (lines) or of others "
+        "(lines:shop.carts,shop.rows); or the event loop on which tasks run (asyncio, uvloop, trio) instead of a "
+        "virtual one",
     )
     group.addoption(
         "--sg-artifacts", metavar="DIR", help="folder for what failed: races (HTML, JSON), histories (JSON lines)"

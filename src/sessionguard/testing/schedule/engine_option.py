@@ -15,7 +15,7 @@ _LOOPS: Final = ("asyncio", "uvloop", "trio")
 
 @frozen
 class EngineOption:
-    """What was chosen: the points that are declared, every line of some modules beside them, or a real event loop."""
+    """What was chosen: the points that are declared, io or every line of some modules beside them, or a real loop."""
 
     name: str = "declared"
     modules: tuple[str, ...] = ()
@@ -29,9 +29,9 @@ class EngineOption:
             InvalidArgumentError: it is none of the engines.
         """
         name, colon, modules = text.partition(":")
-        is_known = name in ("declared", "lines", *_LOOPS)
+        is_known = name in ("declared", "io", "lines", *_LOOPS)
         if not is_known or (colon and (name != "lines" or not all(modules.split(",")))):
-            remedy = f"it is declared, lines, lines:MODULE,MODULE or a loop for tasks: {', '.join(_LOOPS)}"
+            remedy = f"it is declared, io, lines, lines:MODULE,MODULE or a loop for tasks: {', '.join(_LOOPS)}"
             raise InvalidArgumentError("--sg-engine", text, remedy)
         return cls(name, tuple(modules.split(",")) if colon else ())
 
@@ -52,6 +52,8 @@ class EngineOption:
             return {"loop": self.name, **settings}
         if self.name == "declared":
             return dict(settings)
+        if self.name == "io":
+            return {**settings, "io": True}
         for name in self.modules:
             _import(name)
         modules = self.modules or (_home_of(scenario),)

@@ -1,6 +1,7 @@
 """Which engine plays a scenario, and what the engines keep between schedules."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, Self
 
 from attrs import field, frozen
@@ -10,6 +11,7 @@ from sessionguard.testing.schedule.async_run import AsyncRun
 from sessionguard.testing.schedule.children import Children
 from sessionguard.testing.schedule.faults import FaultStep
 from sessionguard.testing.schedule.gating import GateRun
+from sessionguard.testing.schedule.io.engine import IoPoints
 from sessionguard.testing.schedule.lines import Lines
 from sessionguard.testing.schedule.pool import Pool
 from sessionguard.testing.schedule.process_run import ProcessRun
@@ -43,6 +45,7 @@ class Setting:
     step_limit: int = 20_000
     loop: str = VIRTUAL
     lines: Sequence[str] = ()
+    io: bool = False
 
 
 class Engines:
@@ -52,11 +55,13 @@ class Engines:
         self.setting = setting
         self._pool, self._children = Pool(), Children()
         self._lines = Lines(setting.lines)
+        self._io = IoPoints(setting.io)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._io.close()
         self._pool.__exit__()
         self._children.__exit__()
 
@@ -69,6 +74,8 @@ class Engines:
         workers, patience = scenario.workers, self.setting.patience
         kind = _kind_of(workers)
         if kind == "process":
+            if self.setting.io:
+                raise MisuseError("io is watched in threads and tasks; processes stop at declared points only")
             return ProcessRun(track, scenario, self._children, patience)
         if kind == "thread":
             bodies = [self._lines.around(worker.play) for worker in workers]
@@ -76,11 +83,15 @@ class Engines:
         tasks = [worker.play_async for worker in workers]
         if self.setting.loop == VIRTUAL:
             return AsyncRun(track, tasks, scenario.clock)
-        return GateRun(track, tasks, self.setting.loop, patience)
+        return GateRun(track, tasks, self.setting.loop, patience, io=self.setting.io)
 
-    def play(self, run: Run) -> None:
+    def around(self) -> AbstractContextManager[None]:
+        """Give a block for one schedule, from its setting up until it is judged."""
+        return self._io.installed()
+
+    def play(self, run: Run, track: Track) -> None:
         """Play it."""
-        with self._lines.watching():
+        with self._lines.watching(), self._io.listening(track, run.current, not isinstance(run, ThreadRun)):
             run.play()
 
 

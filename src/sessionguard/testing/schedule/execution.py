@@ -90,8 +90,9 @@ class Stage:
         """
         scenario = Scenario(self._seed, without)
         try:
-            self._scenario(scenario)
-            return self._run(scenario, choice)
+            with self._engines.around():
+                self._scenario(scenario)
+                return self._run(scenario, choice)
         finally:
             scenario.adoption.undo()
 
@@ -116,7 +117,7 @@ class Stage:
     def _play(self, scenario: Scenario, track: Track) -> Run:
         run = self._engines.prepare(scenario, track)
         scenario.whose = _by_name(track, run.current)
-        self._engines.play(run)
+        self._engines.play(run, track)
         return run
 
     def _judge(self, done: Execution, scenario: Scenario, track: Track, run: Run) -> None:

@@ -122,7 +122,7 @@ class Interleave:
         if self.artifacts is None or outcome.failure is None:
             return
         options = (self.engine.argument,) if self.engine.argument else ()
-        origin = Origin(self.test, name_of(scenario), options, tuple(search.lines), search.loop)
+        origin = Origin(self.test, name_of(scenario), options, tuple(search.lines), search.loop, search.io)
         page = artifact_path(self.artifacts, self.test, "html")
         page.write_text(render_html(outcome.failure), encoding="utf-8")
         artifact_path(self.artifacts, self.test, "json").write_text(saved(outcome, origin), encoding="utf-8")

@@ -17,6 +17,8 @@ from sessionguard.testing.schedule.threads import Patience
 from sessionguard.testing.schedule.track import NOBODY, Track
 
 _IO_SECONDS: Final = 0.02
+_IO_SECONDS_WITH_DRIVERS: Final = 0.25
+"""Where every access of a driver is a point: then a task is far more often late than waiting for another one."""
 _BREATHS: Final = 3
 """How many rounds of the loop it takes until a task that was woken has come to its next point."""
 
@@ -24,13 +26,16 @@ _BREATHS: Final = 3
 class GateRun:
     """Plays workers as tasks of a real loop. `play` returns when every worker has ended or none can go on."""
 
-    def __init__(self, track: Track, bodies: Sequence[Body], loop: str, patience: Patience | None = None) -> None:
+    def __init__(
+        self, track: Track, bodies: Sequence[Body], loop: str, patience: Patience | None = None, *, io: bool = False
+    ) -> None:
         self.errors: dict[int, BaseException] = {}
         """What workers raised."""
         self.hung: list[int] = []
         """Who waited to the end for something that did not come."""
         self._track, self._bodies, self._loop_name = track, bodies, loop
         self._patience = patience or Patience()
+        self._io_seconds = _IO_SECONDS_WITH_DRIVERS if io else _IO_SECONDS
         self._cast = Cast(track)
         self._gates: dict[int, Signal] = {}
         self._running: set[int] = set()
@@ -118,7 +123,7 @@ class GateRun:
 
     async def _see_who_comes(self) -> bool:
         """Wait a while for someone to come to a point or to its end; give whether anyone did."""
-        await self._loop.wait(self._progress, _IO_SECONDS)
+        await self._loop.wait(self._progress, self._io_seconds)
         for _ in range(_BREATHS):
             await self._loop.breathe()
         before, self._progress = self._progress, self._loop.signal()

@@ -43,6 +43,11 @@ class Interleaver:
     lines: Sequence[str] = ()
     """Names of modules of which every line is a point, for threads; beside the points that are declared."""
 
+    io: bool = False
+    """Whether threads and tasks are also stopped where they reach for what is shared, though it declares no points:
+    statements to SQLite and PostgreSQL (psycopg), commands to Redis, calls about files, locks of files. In tasks that
+    is where they await a driver, so only on a real loop."""
+
     must_repeat: bool = True
     """Whether a scenario that does not do the same each time is refused; without that a failure may not be repeated
     by its id, as its report says, and nothing is proved."""
@@ -54,7 +59,7 @@ class Interleaver:
             NondeterministicScenario: the scenario does not do the same each time, so nothing could be said about it.
             MisuseError: the scenario has nobody to race, or no worker ever came to a point, so nothing was interleaved.
         """
-        setting = Setting(self.patience, self.step_limit, self.loop, tuple(self.lines))
+        setting = Setting(self.patience, self.step_limit, self.loop, tuple(self.lines), self.io)
         with Engines(setting) as engines:
             if replay is not None:
                 return self._replay(scenario, ReplayId.parse(replay), engines)
@@ -136,7 +141,8 @@ def _check_determinism(stage: Stage) -> Execution:
 def _no_points() -> MisuseError:
     return MisuseError(
         "no worker reached a point, so nothing was interleaved; call point(label, resource, mode) before each access "
-        'to what is shared (await apoint(...) in a task), or give Interleaver(lines=["module"]) for threads'
+        "to what is shared (await apoint(...) in a task), or give Interleaver(io=True) for what reaches for files or "
+        'databases, or Interleaver(lines=["module"]) for threads'
     )
 
 

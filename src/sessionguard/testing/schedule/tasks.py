@@ -15,6 +15,11 @@ _worker: ContextVar[str] = ContextVar("worker", default="task")
 _SINGLE: Final = frozenset({"r", "w"})
 
 
+def is_of_a_worker() -> bool:
+    """Whether whoever asks is a worker, or was started by one."""
+    return bool(_worker.get(""))
+
+
 class Cast:
     """The tasks of one schedule, as workers of its track.
 

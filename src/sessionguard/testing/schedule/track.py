@@ -73,6 +73,8 @@ class Track:
         """Whether a point was met where nobody can be stopped: in a thread that is no worker, or in an executor."""
         self.show: Callable[[], object] | None = None
         """Gives the state that reports show beside each step."""
+        self.look_again: Callable[[], None] | None = None
+        """Asked before each decision, to let go of what has become free in the step before and nobody has said so."""
         self._looker = NOBODY
         self._choice, self._step_limit = choice, step_limit
         self._parts: dict[Part, NumberedPart] = {}
@@ -133,6 +135,8 @@ class Track:
         """
         if self.show is not None:
             self.take_picture()
+        if self.look_again is not None:
+            self.look_again()
         enabled = self.enabled()
         if not enabled:
             return NOBODY

@@ -29,6 +29,7 @@ class Origin:
     """What pytest was told beside the seed and the budget."""
     lines: tuple[str, ...] = ()
     loop: str = "virtual"
+    io: bool = False
 
 
 @frozen
@@ -55,6 +56,7 @@ def saved(outcome: Outcome, origin: Origin) -> str:
         "options": list(origin.options),
         "lines": list(origin.lines),
         "loop": origin.loop,
+        "io": origin.io,
     }
     return json.dumps(head | plain_outcome(outcome), indent=2, ensure_ascii=False)
 
@@ -112,6 +114,7 @@ def _saved_failure(found: dict[str, Any], failure: dict[str, Any]) -> SavedFailu
         tuple(map(str, found.get("options", ()))),
         tuple(map(str, found.get("lines", ()))),
         str(found.get("loop", "virtual")),
+        bool(found.get("io", False)),
     )
     told = SavedFailure(
         failure["replay_id"], failure["reason"], failure["judge"], failure["message"], origin, found.get("sessionguard")
