@@ -198,9 +198,9 @@ def test_marks_set_the_budget_and_repeat_what_went_wrong_once(run: Run) -> None:
         ("--sg-replay=nonsense", "give an id that a report printed"),
         ("--sg-replay=sg1:a@INSERT", "a segment looks like"),
         ("--sg-replay=sg1:seed=x;a@end", "invalid literal"),
-        ("--sg-engine=frontrun", "it is declared, lines, lines:MODULE"),
-        ("--sg-engine=lines:", "it is declared, lines, lines:MODULE"),
-        ("--sg-engine=trio:x", "it is declared, lines, lines:MODULE"),
+        ("--sg-engine=frontrun", "it is declared, io, lines, lines:MODULE"),
+        ("--sg-engine=lines:", "it is declared, io, lines, lines:MODULE"),
+        ("--sg-engine=trio:x", "it is declared, io, lines, lines:MODULE"),
     ],
 )
 def test_an_option_that_says_nothing_is_refused_at_once(run: Run, option: str, told: str) -> None:
@@ -252,6 +252,44 @@ def test_the_line_engine_is_chosen_on_the_command_line(run: Run, engine: str) ->
     assert saved["options"] == [f"--sg-engine={engine}"]
     missing = run("test_counting.py", "--sg-engine=lines:no_such_module")
     missing.stdout.fnmatch_lines(["*no_such_module*it cannot be imported*"])
+
+
+FILES = """
+import os
+
+def counting(s):
+    if os.path.exists("claimed"):
+        os.unlink("claimed")
+    claims = []
+
+    def claim():
+        if not os.path.exists("claimed"):
+            open("claimed", "w").close()
+            claims.append("mine")
+
+    def claimed_once(history):
+        assert len(claims) <= 1
+
+    for name in "ab":
+        s.worker(name, claim)
+    s.check(claimed_once)
+
+def test_counting(interleave):
+    interleave(counting)
+"""
+
+
+def test_the_io_engine_is_chosen_on_the_command_line(run: Run) -> None:
+    """Code that only reaches for files is raced there; the command that repeats it works, and the file says io."""
+    run.pytester.makepyfile(test_counting=FILES)
+    result = run("test_counting.py", "--sg-engine=io", "--sg-artifacts=left")
+    result.assert_outcomes(failed=1)
+    found = re.search(r"--sg-replay='([^']+)' (\S+)", result.stdout.str())
+    assert found is not None
+    assert found[2] == "--sg-engine=io"
+    run("test_counting.py", f"--sg-replay={found[1]}", found[2]).assert_outcomes(failed=1)
+    saved = json.loads((run.pytester.path / "left" / "test_counting.test_counting.json").read_text())
+    assert saved["io"] is True
 
 
 def test_a_replay_that_is_not_followed_warns(run: Run) -> None:
