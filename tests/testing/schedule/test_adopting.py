@@ -117,6 +117,72 @@ def test_trying_a_lock_succeeds_or_fails_by_the_order(strategy: str) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("lock", [threading.Lock, threading.RLock])
+def test_waiting_with_a_time_limit_ends_in_time_or_not(strategy: str, lock: type) -> None:
+    """Both outcomes are explored: the lock is taken before or after the other had it, or the time passes meanwhile."""
+    seen = set()
+
+    def scenario(s: Scenario) -> None:
+        shelf = Shelf(lock())
+        s.adopt(shelf)
+        told: list[bool] = []
+
+        def wait_a_while() -> None:
+            taken = shelf.lock.acquire(timeout=5)
+            told.append(taken)
+            if taken:
+                shelf.rows.append("in time")
+                shelf.lock.release()
+
+        s.worker("a", partial(shelf.add, "a"))
+        s.worker("b", wait_a_while)
+        s.check(lambda history: seen.add((tuple(told), tuple(shelf.rows))))
+
+    outcome = search(strategy).run(scenario)
+    assert outcome.exhausted, outcome.describe()
+    assert not outcome.has_blocked
+    assert seen == {((True,), ("in time", "a")), ((True,), ("a", "in time")), ((False,), ("a",))}
+
+
+def test_a_time_limit_that_ends_leaves_a_deadlock() -> None:
+    """Two who take two locks in opposite orders, one of them with a limit, are no deadlock: the time passes."""
+
+    def scenario(s: Scenario) -> None:
+        shelf = Shelf(threading.Lock())
+        s.adopt(shelf)
+
+        def patient() -> None:
+            with shelf.lock, shelf.second:
+                pass
+
+        def impatient() -> None:
+            with shelf.second:
+                if shelf.lock.acquire(timeout=0.5):
+                    shelf.lock.release()
+
+        s.worker("patient", patient)
+        s.worker("impatient", impatient)
+
+    outcome = search("dpor").run(scenario)
+    assert outcome.exhausted, outcome.describe()
+
+
+@pytest.mark.parametrize("arguments", [(True, -2), (False, 1)])
+def test_a_time_limit_that_is_none_is_refused_as_by_the_real_lock(arguments: tuple[bool, float]) -> None:
+    """Code that is wrong without the harness is wrong under it."""
+
+    def scenario(s: Scenario) -> None:
+        shelf = Shelf(threading.Lock())
+        s.adopt(shelf)
+        point_first = partial(point, "before", "rows", "w")
+        s.worker("a", point_first, lambda: shelf.lock.acquire(*arguments))
+
+    failure = search("dpor").run(scenario).failure
+    assert failure is not None
+    assert failure.verdict.judge == "ValueError"
+
+
+@BOTH
 def test_a_condition_wakes_who_waits(strategy: str) -> None:
     """A consumer that waits on a condition goes on after it was notified, in every schedule."""
 

@@ -11,6 +11,7 @@ from sessionguard.core.points import point
 from sessionguard.errors import MisuseError
 from sessionguard.testing.history import History
 from sessionguard.testing.schedule import Budget, Interleaver, Outcome, Patience, Scenario
+from sessionguard.testing.schedule.fairness import ROUNDS
 
 EXHAUSTIVE = Interleaver("dfs", Budget(schedules=20_000, seconds=60))
 
@@ -403,8 +404,8 @@ def test_a_worker_that_polls_lets_others_go_on() -> None:
     assert outcome.has_blocked
 
 
-def test_spinning_is_told_from_other_endless_schedules() -> None:
-    """A worker that goes round at its own points while another could help it is named, with the remedy."""
+def spin_lock(is_let_go: bool) -> Callable[[Scenario], None]:
+    """Give a scenario in which two ask again and again until a third has let go, or never do."""
 
     def scenario(s: Scenario) -> None:
         free: list[bool] = []
@@ -415,12 +416,46 @@ def test_spinning_is_told_from_other_endless_schedules() -> None:
 
         def let_go() -> None:
             point("let go", "lock", "w")
-            free.append(True)
+            if is_let_go:
+                free.append(True)
 
         s.worker("spins", spin)
+        s.worker("spins, too", spin)
         s.worker("holds", let_go)
 
-    failure = Interleaver(step_limit=200).run(scenario).failure
+    return scenario
+
+
+@pytest.mark.parametrize("strategy", ["auto", "serial", "dpor", "urw", "pct3", "pos"])
+def test_who_only_goes_round_lets_others_go_on(strategy: str) -> None:
+    """A spin lock ends, as on a fair system; that some orders were not left to choose from is told."""
+    outcome = Interleaver(strategy, Budget(schedules=30, seconds=60)).run(spin_lock(is_let_go=True))
+    assert outcome.ok, outcome.describe()
+    assert not outcome.exhausted
+    if strategy == "serial":
+        assert outcome.spinning == {"spins", "spins, too"}
+        assert "; spins, spins, too only went round, so others were let go on first" in outcome.describe()
+
+
+def test_who_goes_round_for_ever_is_told() -> None:
+    """Where all others went on as far as they could, and it asks all the same, there is no end."""
+    failure = Interleaver(step_limit=500, shrink_seconds=0.0).run(spin_lock(is_let_go=False)).failure
     assert failure is not None
     assert failure.verdict.reason == "endless"
-    assert "spins went round alone" in failure.verdict.message
+    assert "these only went round, although all others went on as far as they could: " in failure.verdict.message
+    assert "spins at try lock" in failure.verdict.message
+
+
+def test_a_loop_that_ends_is_left_alone() -> None:
+    """It may be long: all its orders are searched, and exhausted."""
+
+    def scenario(s: Scenario) -> None:
+        def read() -> None:
+            for _ in range(ROUNDS):
+                point("read", "x", "r")
+
+        s.worker("reads", read)
+        s.worker("writes", lambda: point("write", "x", "w"))
+
+    outcome = Interleaver(budget=Budget(schedules=1_000, seconds=60)).run(scenario)
+    assert (outcome.exhausted, outcome.proof, outcome.spinning) == (True, ROUNDS + 1, frozenset())

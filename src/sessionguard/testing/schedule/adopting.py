@@ -2,8 +2,8 @@
 
 `Lock`, `RLock` and `Condition` objects of `threading` that are attributes of an object, or names of a module, get a
 stand-in that keeps the real one inside. Taking it is a point, and a worker that would have to wait is not enabled,
-instead of blocked where nobody sees it. A time limit never ends the waiting for a lock; that for a condition
-may end at any time.
+instead of blocked where nobody sees it. A time limit, of the waiting for a lock or a condition, may end at any time:
+how long the others take is nothing that a schedule says. The virtual clock does not move by it.
 """
 
 import threading
@@ -51,15 +51,22 @@ class AdoptedLock:
         return self._depth
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take it as the real one is taken."""
+        """Take it as the real one is taken; with a time limit that ends at any time while somebody else has it.
+
+        Raises:
+            ValueError: as by the real one, of a time limit that is none, or that nobody waits for.
+        """
+        if (timeout < 0 and timeout != -1) or (not blocking and timeout != -1):
+            self._real.acquire(blocking, timeout)  # It says what is wrong.
         if self._is_reentrant and self._owner == threading.get_ident():
             self._depth += 1
             return True
-        if blocking and timeout != 0:
+        if blocking and timeout < 0:
             points.point("take", self.name, "acq")
             taken = bool(self._real.acquire())
         else:
-            points.point("try", self.name, "try")  # type: ignore[arg-type]
+            # When it comes to its turn while the lock is held, the time has passed: to come later is to be in time.
+            points.point("take in time" if timeout > 0 else "try", self.name, "try")  # type: ignore[arg-type]
             taken = bool(self._real.acquire(False))
             if taken:
                 self._holding.hold(self.name)

@@ -91,6 +91,7 @@ class Interleaver:
             unknown=portfolio.unknown,
             has_blocked=portfolio.has_blocked,
             waits=portfolio.waits,
+            spinning=portfolio.spinning,
         )
 
     def _failure(self, stage: Stage, found: Execution, schedules: int, portfolio: Portfolio) -> Failure:
@@ -126,6 +127,7 @@ class Interleaver:
             workers=len(execution.workers),
             has_blocked=execution.has_blocked,
             waits=execution.track.waits,
+            spinning=execution.track.spinning,
             replay_is_faithful=strategy.is_faithful,
         )
 

@@ -85,6 +85,8 @@ class Outcome:
     """Whether in some schedule a worker waited for something undeclared, or who is no worker came to a point."""
     waits: Mapping[str, str] = field(factory=dict)
     """Of each worker that waited for something undeclared: where it did first, and what lets the scheduler see it."""
+    spinning: frozenset[str] = frozenset()
+    """The workers that only went round (a spin lock), and were made to let others go on."""
     replay_is_faithful: bool | None = None
     """After a replay: whether the schedule could be followed to the end."""
 
@@ -97,6 +99,8 @@ class Outcome:
         else:
             line = f"nothing found in {self.schedules} schedules, {self.workers} workers"
             line += f"; {self.unknown} without a verdict" if self.unknown else "; there are more"
+        if self.spinning:
+            line += f"; {', '.join(sorted(self.spinning))} only went round, so others were let go on first"
         if self.has_blocked:
             line += "; a worker waited for something that is no declared point, or a thread that is no worker met one"
             line += "".join(f"; worker {worker} {told}" for worker, told in sorted(self.waits.items()))

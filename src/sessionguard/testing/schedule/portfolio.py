@@ -51,6 +51,8 @@ class Portfolio:
     has_blocked: bool = False
     waits: dict[str, str] = field(factory=dict)
     """Of each worker that waited for something undeclared: where it did first, if that is known."""
+    spinning: frozenset[str] = frozenset()
+    """The workers that only went round, and were made to let others go on."""
     has_faults: bool = False
     """Whether workers were killed or stopped."""
     is_interleaved: bool = False
@@ -68,8 +70,8 @@ class Portfolio:
     def is_exhausted(self) -> bool:
         """Whether that is a proof, if nothing was found."""
         # A worker that waited for something undeclared ran beside another one: not all was decided here. Faults can
-        # come between points as well. And what nobody judged is not shown.
-        return self.is_complete and not (self.has_blocked or self.has_faults or self.unknown)
+        # come between points as well. What nobody judged is not shown. And who only goes round is made to wait.
+        return self.is_complete and not (self.has_blocked or self.has_faults or self.unknown or self.spinning)
 
     @property
     def proof(self) -> int:
@@ -128,6 +130,7 @@ class Portfolio:
             self.unknown += execution.unknown is not None
             self.has_faults |= execution.has_faults
             self.has_blocked |= execution.has_blocked
+            self.spinning |= execution.track.spinning
             self.waits = execution.track.waits | self.waits
             self.is_interleaved = self.is_interleaved or execution.is_interleaved
             self._has_operations |= execution.has_operations

@@ -6,12 +6,10 @@ from typing import Final, Protocol
 
 from sessionguard.core.points import Part
 from sessionguard.testing.schedule.accesses import NumberedPart, Point
+from sessionguard.testing.schedule.fairness import Fairness
 
 NOBODY: Final = -1
 """Instead of a worker's number: no one can go on."""
-
-_SPIN_STEPS: Final = 100
-"""So many steps of one worker in a row, at the very end of a schedule that is too long, are taken for a loop."""
 
 
 class Step:
@@ -77,6 +75,7 @@ class Track:
         """Asked before each decision, to let go of what has become free in the step before and nobody has said so."""
         self._looker = NOBODY
         self._choice, self._step_limit = choice, step_limit
+        self._fairness = Fairness()
         self._parts: dict[Part, NumberedPart] = {}
 
     def join(self, name: str) -> int:
@@ -137,11 +136,12 @@ class Track:
             self.take_picture()
         if self.look_again is not None:
             self.look_again()
-        enabled = self.enabled()
-        if not enabled:
+        could = self.enabled()
+        if not could:
             return NOBODY
+        enabled = self._fairness.among(could)
         if len(self.steps) >= self._step_limit:
-            raise EndlessError(f"{self._step_limit} steps and no end{self._spinning()}")
+            raise EndlessError(f"{self._step_limit} steps and no end{self._going_round()}")
         if self.steps:
             # Now, since a later step may take it away from there: a task is cancelled where it stands.
             self.steps[-1].stop = self.pending[self.steps[-1].worker]
@@ -155,19 +155,26 @@ class Track:
             self.holders.pop(point.resource, None)
         self.now += 1
         self.steps.append(Step(worker, point, self.now, enabled))
+        self._fairness.take(worker, point, could)
         self.current = worker
         return worker
 
-    def _spinning(self) -> str:
-        """Say so if one worker came round to the same points all the time while others stood still."""
-        last = self.steps[-_SPIN_STEPS:]
-        others = {worker for step in last for worker in step.enabled} - {self.current}
-        if len(last) < _SPIN_STEPS or not others or any(step.worker != self.current for step in last):
+    @property
+    def spinning(self) -> frozenset[str]:
+        """Who only went round, and had to let others go on first, so that not all orders were left to choose from."""
+        return frozenset(self.names[worker] for worker in self._fairness.spinning)
+
+    def _going_round(self) -> str:
+        """Say who asks again and again, if anyone does."""
+        told = []
+        for worker in self._fairness.going_round():
+            last = next((step.point for step in reversed(self.steps) if step.worker == worker), None)
+            told.append(f"{self.names[worker]} at {last}")
+        if not told:
             return ""
         return (
-            f"; {self.names[self.current]} went round alone, and others could have gone on: code that asks again and "
-            "again until another has done something needs a wait that the scheduler sees (a lock or condition that is "
-            "adopted, a point in mode 'acq')"
+            f"; these only went round, although all others went on as far as they could: {', '.join(told)}: either "
+            "nobody does what is waited for, or it comes later than this many steps"
         )
 
     def take_picture(self) -> None:

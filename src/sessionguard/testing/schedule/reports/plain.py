@@ -45,6 +45,7 @@ def plain_outcome(outcome: "Outcome") -> dict[str, Any]:
         "unknown": outcome.unknown,
         "has_blocked": outcome.has_blocked,
         "waits": dict(outcome.waits),
+        "spinning": sorted(outcome.spinning),
         "failure": None if outcome.failure is None else plain_failure(outcome.failure),
     }
 
