@@ -19,6 +19,7 @@ from sessionguard.testing.contracts.reporting import render, summary
 from sessionguard.testing.contracts.yielding import declares_points
 from sessionguard.testing.model import ModelStore
 from sessionguard.testing.mutants.shelf import ShelfStore
+from sessionguard.testing.servers import RedisServer
 from tests.contract import planted_orders as planted
 from tests.contract import undeclared
 
@@ -60,6 +61,25 @@ def test_lines_need_not_be_the_same_each_time(tmp_path: Path) -> None:
         lambda: partial(ShelfStore, tmp_path / "db"), cases=[ONE, "a_load_meets_a_sweep"], modes=["interleaved"]
     )
     assert [(each.status, each.remark) for each in shelves] == [("ok", "")] * 2, shelves[0].reason
+
+
+@pytest.mark.parametrize("yields", [None, "io"])
+def test_a_store_that_reaches_for_a_database_is_stopped_there(yields: str | None, tmp_path: Path) -> None:
+    """Two statements with nobody kept away are found out between them, by name; with the lock it is right."""
+    for kind, status in ((ShelfStore, "ok"), (undeclared.CarelessShelf, "fail")):
+        make = partial(kind, tmp_path / f"{status}.db")
+        (verdict,) = verdicts(lambda make=make: make, cases=[ONE], modes=["interleaved"], yields=yields)  # type: ignore[misc]
+        assert (verdict.status, verdict.remark) == (status, ""), verdict.reason
+    assert "SELECT shelf" in str(verdict.error)
+
+
+def test_an_async_store_is_stopped_where_it_awaits_redis(redis_server: RedisServer, key_prefix: str) -> None:
+    """It awaits no point, but its driver, and another task comes between two commands."""
+    make = partial(undeclared.CarelessInRedis, redis_server.url, key_prefix)
+    candidate = Candidate(None, evolve(PER_PROCESS, blocking=False), make)
+    failure = ENCOUNTERS[ONE].search("interleaved-async", candidate, CI).failure
+    assert failure is not None
+    assert "SET" in failure.render()
 
 
 def test_the_modules_of_a_store_are_those_that_do_its_work() -> None:

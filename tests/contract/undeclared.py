@@ -1,9 +1,15 @@
 """Stores without points: right ones and wrong ones, in Python that can be stopped at its lines and in what cannot."""
 
+import pickle
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import redis.asyncio
+
 from sessionguard.testing.model import ModelStore
+from sessionguard.testing.mutants.shelf import ShelfStore
 
 
 class NoLock:
@@ -86,6 +92,47 @@ class AsyncModel:
             return found(command)
 
         return ask if callable(found) else found
+
+    async def close(self) -> None:
+        """Leave the place as it is."""
+
+
+class CarelessShelf(ShelfStore):
+    """Reads and writes its file in two statements, with nothing that keeps others away between them."""
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Hold the lock of this object only."""
+        with ModelStore.step(self):
+            self._take()
+            yield
+            self._put()
+
+
+class CarelessInRedis:
+    """The model for coroutines, in one key of Redis that is read and then written."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url, key
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("name", "deployment_id"):
+            return getattr(ModelStore(), name)
+
+        async def ask(command: Any) -> Any:
+            model = ModelStore()
+            model.deployment_id = self._key
+            # One a call: a schedule that is made shorter closes no store.
+            async with redis.asyncio.Redis.from_url(self._url) as client:
+                content: Any = await client.get(self._key)
+                if content is not None:
+                    model.entries, model.generations, model.holdings, model.answers = pickle.loads(content)
+                answer = getattr(model, name)(command)
+                state = model.entries, model.generations, model.holdings, model.answers
+                await client.set(self._key, pickle.dumps(state))
+            return answer
+
+        return ask
 
     async def close(self) -> None:
         """Leave the place as it is."""

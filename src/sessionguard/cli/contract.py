@@ -90,8 +90,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     races.add_argument(
         "--yields",
         metavar="WHERE",
-        help="where callers are interrupted: declared (at the store's own points), lines:MODULE (at every line of it) "
-        "or ops (only between calls); default: declared if it has any, else the lines of its own modules, else ops",
+        help="where callers are interrupted: declared (at the store's own points), io (where it reaches for "
+        "files, databases or Redis), lines:MODULE (at every line of it) or ops (only between calls); default: declared "
+        "if it has any, else io, else the lines of its own modules, else ops",
     )
     races.add_argument("--seed", metavar="N", type=int, default=0, help="seed of ids, luck and random searches")
     races.add_argument("--replay", metavar="ID", help="only the schedule of this id, which a report printed")

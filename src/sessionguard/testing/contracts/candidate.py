@@ -33,7 +33,7 @@ class Candidate:
     own_async: MakeStore | None = field(default=None, validator=_check_factory, alias="make_async_store")
     """Gives an async store of the same place; None: the blocking one is off-loaded."""
     yields: str | None = None
-    """Where callers are stopped in encounters: "declared", "ops" or "lines:MODULE"; None: by what the store does."""
+    """Where callers are stopped in encounters: "declared", "io", "ops" or "lines:MODULE"; None: by what it does."""
     seed: int = 0
     replay: str | None = None
     """The id of the one schedule to play of an encounter, as a report told it."""

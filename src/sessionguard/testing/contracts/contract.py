@@ -28,9 +28,10 @@ class StoreContract:
     xfail: ClassVar[Mapping[str, str]] = {}
     """Case -> the reason why the store cannot show that behaviour yet."""
     yields: ClassVar[str | None] = None
-    """Where callers are interrupted in encounters: "declared", at the store's own calls of `point`; "lines:MODULE,...",
-    at every line of these modules; "ops", only between calls. None: at its points if it has any, else at the lines of
-    its own modules, else between calls; then each case that passes says so."""
+    """Where callers are interrupted in encounters: "declared", at the store's own calls of `point`; "io", where it
+    reaches for files, databases or Redis; "lines:MODULE,...", at every line of these modules; "ops", only between
+    calls. None: at its points if it has any, else at its io, else at the lines of its own modules, else between calls;
+    then each case that passes says so."""
 
     _untrue: ClassVar[tuple[str, ...]] = ()
     """Of the capabilities, those that turned out to be missing though they were not declared so."""

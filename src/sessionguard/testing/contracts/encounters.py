@@ -118,8 +118,8 @@ class EncounterCase(Case):
         ground = task_ground(candidate) if mode == "interleaved-async" else blocking_ground(candidate)
         outcome = self._search_on(ground, candidate, profile)
         if _is_endless(outcome) and ground.yields.is_found:
-            # Nobody asked for its lines, so they are no reason to fail.
-            ground = ground_between_calls(candidate, "its lines come to no end")
+            # Nobody asked for its lines, or its io, so they are no reason to fail.
+            ground = ground_between_calls(candidate, f"its {ground.yields.kind} come to no end")
             outcome = self._search_on(ground, candidate, profile)
         return outcome, ground.yields
 

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, Final
 
 from sessionguard.core.commands import Identify
@@ -29,6 +29,7 @@ from sessionguard.testing.contracts.yielding import (
 )
 from sessionguard.testing.history import History, recorded, recorded_async
 from sessionguard.testing.schedule import Scenario
+from sessionguard.testing.schedule.io.hearing import seen
 
 _HOME, _AWAY = "a7", "3c"
 _NAMES_TO_TRY: Final = 100_000
@@ -62,7 +63,10 @@ class Ground(ABC):
     def settings(self) -> dict[str, Any]:
         """Settings of the interleaver that fit it."""
         settings: dict[str, Any] = {"patience": self._yields.patience, "lines": self._yields.modules}
-        if self._yields.is_found:
+        if self._yields.kind == "io":
+            # What others left in the same place, or a cache that is full, leads to other accesses the next time.
+            settings |= {"io": True, "strategy": "random", "shrink_seconds": 2.0, "must_repeat": False}
+        elif self._yields.is_found:
             # All lines depend on each other, so there is no end of schedules, and luck finds more in little time. And
             # what fills a cache, or meets what others left in the same place, comes to other lines the next time.
             settings |= {"strategy": "random", "shrink_seconds": 2.0, "must_repeat": False}
@@ -133,7 +137,8 @@ class _OfBlocking(Ground):
         if self._is_shared and self._stores:
             return
         self._open.close()
-        self._stores = [self._candidate.blocking() for _ in range(2 if self._is_shared else 1)]
+        with seen() if self._yields.kind == "io" else nullcontext():
+            self._stores = [self._candidate.blocking() for _ in range(2 if self._is_shared else 1)]
         for store in self._stores:
             self._open.callback(store.close)
 
@@ -150,8 +155,8 @@ class _Threads(_OfBlocking):
 
     def _connect(self) -> None:
         super()._connect()
-        if self._yields.kind == "lines":
-            # Parked at a line, a caller may hold one of them.
+        if self._yields.kind in ("lines", "io"):
+            # Parked at a line, or before a statement, a caller may hold one of them.
             self._scenario.adopt(*(part for store in self._stores for part in objects_of(store)))
 
     def add(self, name: str, parts: Sequence[Part]) -> None:
@@ -181,7 +186,7 @@ class _TasksWithSockets(Ground):
     @property
     def settings(self) -> dict[str, Any]:
         """A real loop, because there are real sockets; what they do is not decided, so nothing is proved."""
-        return {"loop": "asyncio", "strategy": "random"}
+        return {"loop": "asyncio", "strategy": "random", "io": self._yields.kind == "io"}
 
     def _connect(self) -> None:
         self._store = self._candidate.asynchronous()

@@ -1,4 +1,4 @@
-"""Where a store under test can be interrupted: at its own points, at its lines, or only between calls."""
+"""Where a store under test can be interrupted: at its points, its io, its lines, or only between its calls."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -15,11 +15,12 @@ from sessionguard.testing.contracts.asking import a_little_of_all
 from sessionguard.testing.contracts.locating import lines_of, modules_of
 from sessionguard.testing.schedule import Patience
 from sessionguard.testing.schedule.accesses import OPERATIONS
+from sessionguard.testing.schedule.io.hearing import hearing, seen
 
-Kind = Literal["declared", "lines", "ops"]
+Kind = Literal["declared", "io", "lines", "ops"]
 
 _LINES: Final = "lines:"
-_REMEDY: Final = '"declared", "ops", or "lines:" and the modules whose lines are points, with commas between them'
+_REMEDY: Final = '"declared", "io", "ops", or "lines:" and the modules whose lines are points, with commas between them'
 
 _BETWEEN: Final = "looked between calls only, so a race within a call stays unseen"
 _POINTS_REMEDY: Final = (
@@ -42,7 +43,7 @@ class Yields:
     kind: Kind
     modules: tuple[str, ...] = ()
     is_found: bool = False
-    """Whether nobody named the modules: they are those of the store."""
+    """Whether nobody asked for its io or its lines, or named its modules: they are those of the store."""
     remark: str = ""
     """What a search does not see, and what to do about it; empty if it looks within the calls."""
 
@@ -53,7 +54,7 @@ class Yields:
         Raises:
             InvalidArgumentError: it is none of the words there are.
         """
-        if text in ("declared", "ops"):
+        if text in ("declared", "io", "ops"):
             return cls(text)  # type: ignore[arg-type]
         modules = tuple(name.strip() for name in text.removeprefix(_LINES).split(",") if name.strip())
         if text.startswith(_LINES) and modules:
@@ -63,8 +64,8 @@ class Yields:
     @property
     def patience(self) -> Patience:
         """How long a caller may be on its way to its next point before it is passed over."""
-        # Lines stand also where a lock is held that nobody sees.
-        return Patience() if self.kind == "lines" else _PATIENT
+        # Lines, and io, stand also where a lock is held that nobody sees.
+        return Patience() if self.kind in ("lines", "io") else _PATIENT
 
     def around(self, store: Any) -> Any:
         """Give a blocking store that stops at least once a call."""
@@ -76,9 +77,9 @@ class Yields:
 
 
 def yields_of(make_store: Callable[[], Any], said: str | None) -> Yields:
-    """Give where a blocking store yields: as was said, else at its points, else at its lines, else between calls."""
+    """Give where a blocking store yields: as was said, else at its points, its io, its lines, else between calls."""
     yields = None if said is None else Yields.parse(said)
-    if yields is not None and yields.kind == "lines":
+    if yields is not None and yields.kind in ("lines", "io"):
         return yields
     if yields is not None and yields.kind == "ops":
         return between_calls('that is what yields="ops" says')
@@ -88,9 +89,23 @@ def yields_of(make_store: Callable[[], Any], said: str | None) -> Yields:
             return Yields("declared")
         if yields is not None:
             return between_calls(f"{type(store).__name__} calls no point")
+        if _reaches_out(make_store):
+            return Yields("io", is_found=True)
         return _at_lines(store)
     finally:
         store.close()
+
+
+def _reaches_out(make_store: Callable[[], Any]) -> bool:
+    """Tell whether a blocking store can be stopped, within a call, where it reaches for what is shared."""
+    with seen():
+        store = make_store()
+        try:
+            with hearing() as heard:
+                run(a_little_of_all("nobody in particular"), store)
+        finally:
+            store.close()
+    return bool(heard.blocking)
 
 
 def _at_lines(store: Any) -> Yields:
@@ -118,6 +133,10 @@ def yields_of_async(make_store: Callable[[], Any]) -> Yields:
     """Give where an async store yields."""
     if declares_points_async(make_store):
         return Yields("declared")
+    with seen(), hearing() as heard:
+        asyncio.run(_ask_a_little(make_store))
+    if heard.awaited:
+        return Yields("io", is_found=True)
     return Yields("ops", remark=f"{_BETWEEN}: the async store awaits no point; {_AREMEDY}")
 
 
@@ -194,17 +213,17 @@ def declares_points(store: Any) -> bool:
 
 def declares_points_async(make_store: Callable[[], Any]) -> bool:
     """Tell the same of an async store."""
-
-    async def ask() -> None:
-        store = make_store()
-        try:
-            await run_async(a_little_of_all("nobody in particular"), store)
-        finally:
-            await store.close()
-
     with _listening() as heard:
-        asyncio.run(ask())
+        asyncio.run(_ask_a_little(make_store))
     return bool(heard)
+
+
+async def _ask_a_little(make_store: Callable[[], Any]) -> None:
+    store = make_store()
+    try:
+        await run_async(a_little_of_all("nobody in particular"), store)
+    finally:
+        await store.close()
 
 
 @contextmanager
