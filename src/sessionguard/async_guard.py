@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sessionguard.async_sweeping import AsyncSweeper
-from sessionguard.core.checking import is_async_store, may_forget, required_ability, valid_store
+from sessionguard.core.checking import has_ability, is_async_store, may_forget, required_ability, valid_store
 from sessionguard.core.cleaning import PurgeReport, SweepReport
 from sessionguard.core.commands import Create, Fence, GetOrCreate, Replace, Status
 from sessionguard.core.driving import Flow, run_async
@@ -22,8 +22,10 @@ from sessionguard.core.listing import list_page
 from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock, fence_of
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.session import Session
+from sessionguard.core.setting import valid_session
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import IdentityMismatchError, LeaseLostError, MisuseError, SessionEndedError
+from sessionguard.locks.async_holding import AsyncSessionHold
 from sessionguard.locks.asynchronous import AsyncSessionLock
 from sessionguard.parts import DEFAULT_PATIENCE, GuardParts
 from sessionguard.stores.contract import AsyncStore, AsyncTwin, Store
@@ -64,7 +66,14 @@ class AsyncSessionGuard:
         self._owns_store = False
         files = None if workspaces is None else OffloadedWorkspaces(open_workspaces(workspaces))
         self._parts = GuardParts(
-            files, policy, keys, clock, sweep_interval, patience, may_forget=may_forget(self._store)
+            files,
+            policy,
+            keys,
+            clock,
+            sweep_interval,
+            patience,
+            may_forget=may_forget(self._store),
+            can_lease=has_ability(self._store, "hold_lease"),
         )
         # What each loop has, also where nothing sweeps; by process, for a forked child inherits no running loop.
         self._sweepers: dict[tuple[int, asyncio.AbstractEventLoop], AsyncSweeper | None] = {}
@@ -141,12 +150,13 @@ class AsyncSessionGuard:
 
     # Reading
 
-    async def load(self, token: object, *, scope: str | None = None) -> Session | None:
+    async def load(self, token: object, *, scope: str | None = None, extend: bool = True) -> Session | None:
         """Give the active session of `token`, in `scope` or any; None for every token that leads to none.
 
-        That the session was seen is written down when due.
+        That the session was seen is written down when due, but not with `extend=False`: for requests that a program
+        makes by itself, which must not keep a session alive that nobody uses.
         """
-        return await self._run(self._parts.flows.load(token, scope))
+        return await self._run(self._parts.flows.load(token, scope, extend))
 
     async def get(self, session_id: str) -> Session | None:
         """Give the session with this id, active or ended; None if there is none. For trusted callers."""
@@ -237,13 +247,26 @@ class AsyncSessionGuard:
         Raises `SessionEndedError` if the session is over. Under a `lock` of this session that is held, what is written
         after a later holder of that lock opened the workspace raises `LockLostError` and leaves what was there.
         """
-        lease = await self._leased(session, fence_of(lock, session))
+        fence = fence_of(lock, session)
+        if self._parts.setting.leases_in_store:
+            async with self.hold(session):
+                lease = await self._opened_files(session, fence)
+                try:
+                    yield lease
+                finally:
+                    await lease.close()
+            return
+        lease = await self._leased(session, fence)
         beating = asyncio.create_task(self._beat(session))
         try:
             yield lease
         finally:
             beating.cancel()
             await lease.close()
+
+    async def _opened_files(self, session: Session, fence: Fence | None) -> AsyncWorkspace:
+        await self._run(self._parts.flows.open_workspaces())
+        return await self._parts.required_files().lease(session.id, self._parts.quota(session), fence)
 
     async def _leased(self, session: Session, fence: Fence | None) -> AsyncWorkspace:
         files, quota = self._parts.required_files(), self._parts.quota(session)
@@ -276,6 +299,22 @@ class AsyncSessionGuard:
                 return
             except Exception:
                 _log.warning("keeping a session alive failed; the next beat tries again", exc_info=True)
+
+    def hold(self, session: Session) -> AsyncSessionHold:
+        """Give the hold on `session` for work that outlives a request: a `with` block, or `acquire` and `release`.
+
+        Until it is released, from whichever task, the files of the session are not removed, and it does not expire by
+        idleness. Many may hold it at once. Raises `SessionEndedError` on acquiring if the session is over.
+        """
+        holding = self._parts.holding
+        tenure = holding.tenure(session, self._parts.beat_seconds(valid_session(session)))
+        run_once = partial(self._run, is_patient=False)
+        return AsyncSessionHold(tenure, holding, self._run, run_once, partial(self._held_files, session))
+
+    async def _held_files(self, session: Session) -> AsyncWorkspace | None:
+        if self._parts.files is None or self._parts.setting.leases_in_store:
+            return None
+        return await self._leased(session, None)
 
     def lock(self, session: Session, name: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> AsyncSessionLock:
         """Give the lock `name` of `session`, to be held in a `with` block; it waits at most `timeout` to enter.

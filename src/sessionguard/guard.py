@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sessionguard.beating import Heart
-from sessionguard.core.checking import is_async_store, may_forget, required_ability, valid_store
+from sessionguard.core.checking import has_ability, is_async_store, may_forget, required_ability, valid_store
 from sessionguard.core.cleaning import PurgeReport, SweepReport
 from sessionguard.core.commands import Create, Fence, GetOrCreate, Replace, Status
 from sessionguard.core.driving import Flow, run
@@ -21,6 +21,7 @@ from sessionguard.core.listing import list_page
 from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock, fence_of
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.session import Session
+from sessionguard.core.setting import valid_session
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import (
     ConfigurationError,
@@ -29,7 +30,7 @@ from sessionguard.errors import (
     MisuseError,
     SessionEndedError,
 )
-from sessionguard.locks import SessionLock
+from sessionguard.locks import SessionHold, SessionLock
 from sessionguard.locks.gates import Gates
 from sessionguard.parts import DEFAULT_PATIENCE, GuardParts
 from sessionguard.stores.contract import AsyncStore, Store
@@ -77,6 +78,7 @@ class SessionGuard:
             sweep_interval,
             patience,
             may_forget=may_forget(self._store),
+            can_lease=has_ability(self._store, "hold_lease"),
         )
         self._gates = Gates()
         self._heart = Heart()
@@ -149,12 +151,13 @@ class SessionGuard:
 
     # Reading
 
-    def load(self, token: object, *, scope: str | None = None) -> Session | None:
+    def load(self, token: object, *, scope: str | None = None, extend: bool = True) -> Session | None:
         """Give the active session of `token`, in `scope` or any; None for every token that leads to none.
 
-        That the session was seen is written down when due.
+        That the session was seen is written down when due, but not with `extend=False`: for requests that a program
+        makes by itself, which must not keep a session alive that nobody uses.
         """
-        return self._run(self._parts.flows.load(token, scope))
+        return self._run(self._parts.flows.load(token, scope, extend))
 
     def get(self, session_id: str) -> Session | None:
         """Give the session with this id, active or ended; None if there is none. For trusted callers."""
@@ -244,7 +247,12 @@ class SessionGuard:
         Raises `SessionEndedError` if the session is over. Under a `lock` of this session that is held, what is written
         after a later holder of that lock opened the workspace raises `LockLostError` and leaves what was there.
         """
-        lease = self._leased(session, fence_of(lock, session))
+        fence = fence_of(lock, session)
+        if self._parts.setting.leases_in_store:
+            with self.hold(session), self._opened_files(session, fence) as files:
+                yield files
+            return
+        lease = self._leased(session, fence)
         try:
             beat = self._heart.add(lambda: self._keep_alive(session), self._parts.beat_seconds(session))
             try:
@@ -257,6 +265,10 @@ class SessionGuard:
     def _keep_alive(self, session: Session) -> None:
         # Once: one thread serves all beats, and those of a store that answers must not wait for one that does not.
         self._run(self._parts.flows.touch(session), is_patient=False)
+
+    def _opened_files(self, session: Session, fence: Fence | None) -> "Workspace":
+        self._run(self._parts.flows.open_workspaces())
+        return self._parts.required_files().lease(session.id, self._parts.quota(session), fence)
 
     def _leased(self, session: Session, fence: Fence | None) -> "Workspace":
         files, quota = self._parts.required_files(), self._parts.quota(session)
@@ -278,6 +290,22 @@ class SessionGuard:
                 self._run(self._parts.cleaning.clear_up(session.id, deployment_id))
             raise
         return lease
+
+    def hold(self, session: Session) -> SessionHold:
+        """Give the hold on `session` for work that outlives a request: a `with` block, or `acquire` and `release`.
+
+        Until it is released, from whichever thread, the files of the session are not removed, and it does not expire by
+        idleness. Many may hold it at once. Raises `SessionEndedError` on acquiring if the session is over.
+        """
+        holding = self._parts.holding
+        tenure = holding.tenure(session, self._parts.beat_seconds(valid_session(session)))
+        run_once = partial(self._run, is_patient=False)
+        return SessionHold(tenure, holding, self._run, run_once, self._heart, partial(self._held_files, session))
+
+    def _held_files(self, session: Session) -> "Workspace | None":
+        if self._parts.files is None or self._parts.setting.leases_in_store:
+            return None
+        return self._leased(session, None)
 
     def lock(self, session: Session, name: str, *, timeout: timedelta = DEFAULT_TIMEOUT) -> SessionLock:
         """Give the lock `name` of `session`, to be held in a `with` block; it waits at most `timeout` to enter.

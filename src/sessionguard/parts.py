@@ -12,6 +12,7 @@ from sessionguard.core.cleaning import CleaningFlows
 from sessionguard.core.commands import Command
 from sessionguard.core.events import CallRepeated, EventBus, IdentityMismatched, Subscriber
 from sessionguard.core.flows import SessionFlows
+from sessionguard.core.holding import HoldingFlows
 from sessionguard.core.locking import LockFlows
 from sessionguard.core.policy import PolicyBook, SessionPolicy
 from sessionguard.core.repeating import Patience
@@ -43,6 +44,7 @@ class GuardParts(Generic[Files]):
         patience: timedelta,
         *,
         may_forget: bool,
+        can_lease: bool,
     ) -> None:
         if keys is not None and not isinstance(keys, KeyRing):
             raise ConfigurationError("keys", type(keys).__name__, "give a KeyRing, such as KeyRing({...}, current=...)")
@@ -58,10 +60,15 @@ class GuardParts(Generic[Files]):
             time.monotonic,
             has_files=files is not None,
             may_forget=may_forget,
+            can_lease=can_lease,
+            leases_in_store=can_lease and getattr(files, "leases_in_store", False),
         )
+        if getattr(files, "leases_in_store", False) and not can_lease:
+            _log.warning("the store keeps no leases: files of a session that ends are removed while others use them")
         self.flows = SessionFlows(self.setting)
         self.cleaning = CleaningFlows(self.setting, self.flows.open_workspaces)
         self.locking = LockFlows(self.setting)
+        self.holding = HoldingFlows(self.setting)
         self.sweep_seconds = interval_seconds("sweep_interval", sweep_interval)
         self.patience = Patience(
             patience_seconds("patience", patience), time.monotonic, secrets.token_bytes, self._tell_repetition

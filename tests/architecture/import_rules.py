@@ -58,7 +58,8 @@ class Rule:
 
 GUARD = Rule(
     "errors core.* context beating sweeping async_sweeping parts stores.contract stores.opening stores.offload "
-    "workspaces workspaces.offloaded workspaces.opening uploads locks locks.gates locks.asynchronous",
+    "workspaces workspaces.offloaded workspaces.opening uploads locks locks.gates locks.asynchronous "
+    "locks.async_holding",
     packages="attrs attr typing_extensions",
 )
 PLAIN = "attrs attr typing_extensions"

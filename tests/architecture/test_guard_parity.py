@@ -7,7 +7,7 @@ from tests.architecture.guard_parity import differences
 
 PROMISED_CALLS = {
     "open", "create", "get_or_create", "replace", "load", "get", "save", "modify", "touch", "rotate", "end",
-    "end_owner", "sessions", "sweep", "purge", "workspace", "lock", "close",
+    "end_owner", "sessions", "sweep", "purge", "workspace", "hold", "lock", "close",
 }  # fmt: skip
 
 

@@ -37,7 +37,17 @@ class DeclaredModel(ModelStore):
 
 
 _VERBS = frozenset({"get_or_create", "create", "replace", "load", "get", "save", "touch", "rotate", "end", "end_owner"})
-_VERBS |= {"sweep", "purge", "page", "acquire_lock", "renew_lock", "release_lock"}
+_VERBS |= {
+    "sweep",
+    "purge",
+    "page",
+    "acquire_lock",
+    "renew_lock",
+    "release_lock",
+    "hold_lease",
+    "release_lease",
+    "leased_until",
+}
 
 
 class ChecksThenInserts(DeclaredModel):

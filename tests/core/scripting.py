@@ -11,6 +11,7 @@ from sessionguard.core.driving import Flow, perform
 Reply = Any
 VERBS = {"identify", "create", "get_or_create", "replace", "load", "get", "save", "touch", "rotate"}
 VERBS |= {"end", "end_owner", "sweep", "purge", "page", "acquire_lock", "renew_lock", "release_lock"}
+VERBS |= {"hold_lease", "release_lease", "leased_until"}
 
 
 class ScriptedStore:

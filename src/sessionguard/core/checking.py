@@ -45,8 +45,13 @@ def may_forget(store: Any) -> bool:
     return bool(getattr(getattr(store, "blocking", store), "may_forget", False))
 
 
+def has_ability(store: Any, verb: str) -> bool:
+    """Tell whether `store` has the optional ability to which `verb` belongs."""
+    # A store behind threads has the methods of every ability; what it can do is what is behind it.
+    return callable(getattr(getattr(store, "blocking", store), verb, None))
+
+
 def required_ability(store: Any, verb: str, call: str) -> None:
     """Raise `MisuseError` if `store` lacks the optional ability behind `call`."""
-    # A store behind threads has the methods of every ability; what it can do is what is behind it.
-    if not callable(getattr(getattr(store, "blocking", store), verb, None)):
+    if not has_ability(store, verb):
         raise MisuseError(f"the {store.name} store cannot do {call}; use a store that can, such as sqlite://")

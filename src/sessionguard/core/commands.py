@@ -120,13 +120,14 @@ class Loaded:
 
 @frozen
 class Load(Command[Loaded]):
-    """Find the active session whose current or just-rotated token has this hash; touch it when due."""
+    """Find the active session whose current or just-rotated token has this hash; touch it when due, if `extends`."""
 
     verb: ClassVar[str] = "load"
     token_hash: bytes = field(repr=False)
     scope: str | None
     at: datetime | None
     operation_id: str
+    extends: bool = True
 
     def apply(self, store: Any) -> Any:
         return store.load(self)
@@ -225,6 +226,13 @@ class Fence:
 
     name: str
     number: int
+    floor: int | None = None
+    """The lowest number that stays good now that this one has come; None: only this one and higher ones do."""
+
+    @property
+    def lowest(self) -> int:
+        """Below this, nobody writes any more."""
+        return self.number if self.floor is None else self.floor
 
 
 @frozen

@@ -164,6 +164,15 @@ class LockLost(Event):
     fence: int
 
 
+@frozen
+class LeaseLost(Event):
+    """A session was held, and the lease lapsed; `reason` says how that was noticed. Its files may have been removed."""
+
+    session_id: str
+    fence: int
+    reason: str
+
+
 Subscriber = Callable[[Event], object]
 
 

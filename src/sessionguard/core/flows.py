@@ -11,6 +11,7 @@ from sessionguard.core import events as e
 from sessionguard.core.arguments import is_session_id, valid_external_id, valid_text
 from sessionguard.core.data import EMPTY, difference, encode_data, encode_fields, field_names, size_bytes
 from sessionguard.core.driving import Flow, perform
+from sessionguard.core.leases import lost
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.locking import HeldLock, fence_of
 from sessionguard.core.losing import Mark, Marks, Slot, lost_session
@@ -22,7 +23,7 @@ from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.tokens import Minted, is_anonymous, parse_token
 from sessionguard.errors import (
     InvalidArgumentError,
-    LockLostError,
+    LeaseLostError,
     MisuseError,
     SessionConflictError,
     SessionEndedError,
@@ -133,15 +134,17 @@ class SessionFlows:
 
     # Reading
 
-    def load(self, token: object, scope: str | None) -> Flow[Session | None]:
+    def load(self, token: object, scope: str | None, extend: bool = True) -> Flow[Session | None]:
         """Give the active session of `token`, or None."""
+        if not isinstance(extend, bool):
+            raise InvalidArgumentError("extend", extend, "give True or False")
         if scope is not None:
             valid_text("scope", scope)
         token_hash = self._mint.hash_of(token)
         if token_hash is None:
             self._bus.publish(e.TokenRejected("malformed" if parse_token(token) is None else "unknown key", None))
             return None
-        loaded: c.Loaded = yield c.Load(token_hash, scope, self._setting.at(), "")
+        loaded: c.Loaded = yield c.Load(token_hash, scope, self._setting.at(), "", extend)
         record = loaded.record
         if record is None:
             self._bus.publish(e.TokenRejected(loaded.refusal or "unknown", loaded.refused_id))
@@ -197,8 +200,13 @@ class SessionFlows:
         save = c.Save(session.id, at, operation, fields, removed, expected_version, limit, meant=meant, fence=fence)
         reply = yield from perform(save)
         if reply.outcome is Outcome.FENCED and fence is not None:
-            self._bus.publish(e.LockLost(session.id, fence.name, fence.number))
-            raise LockLostError(session.id, fence.name, fence.number)
+            error = lost(session.id, fence)
+            self._bus.publish(
+                e.LeaseLost(session.id, fence.number, error.reason)
+                if isinstance(error, LeaseLostError)
+                else e.LockLost(session.id, fence.name, fence.number)
+            )
+            raise error
         if reply.outcome is Outcome.TOO_LARGE:
             raise SessionTooLargeError(session.id, limit, reply.size_bytes)
         if reply.outcome is Outcome.CONFLICT and reply.record is not None and self._bus.subscribers:

@@ -64,9 +64,9 @@ def fence_of(lock: HeldLock | None, session: Session) -> c.Fence | None:
     if lock is None:
         return None
     try:
-        session_id, fence = lock.session_id, c.Fence(lock.name, lock.fence)
+        session_id, fence = lock.session_id, c.Fence(lock.name, lock.fence, getattr(lock, "floor", None))
     except AttributeError:
-        remedy = "give what guard.lock(session, name) gave"
+        remedy = "give what guard.lock(session, name) or guard.hold(session) gave"
         raise InvalidArgumentError("lock", type(lock).__name__, remedy) from None
     if session_id != valid_session(session).id:
         raise InvalidArgumentError("lock", session_id, f"it is a lock of another session than {session.id}")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from sessionguard.core import commands as c
+from sessionguard.core.leases import FindLease
 from sessionguard.core.tokens import shard_of
 
 Access = Literal["r", "w"]
@@ -29,7 +30,7 @@ _NAMES: Final[Mapping[type, Callable[[Any], str | bytes | None]]] = {
     c.Purge: lambda command: None,
 }
 
-_READS: Final = frozenset({c.Identify, c.Get, c.Page})
+_READS: Final = frozenset({c.Identify, c.Get, c.Page, FindLease})
 
 
 def reached(command: c.Command[Any], place: Hashable) -> tuple[Hashable, Access]:

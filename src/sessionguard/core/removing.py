@@ -1,10 +1,15 @@
 """Removing the workspace of a session that has ended, and keeping apart that of one that was lost."""
 
+from typing import Any, Final
+
 from sessionguard.core import commands as c
 from sessionguard.core import events as e
 from sessionguard.core.driving import Flow, perform
+from sessionguard.core.leases import FindLease
 from sessionguard.core.session import NOTHING_REMOVED, Removed
 from sessionguard.core.setting import Setting
+
+_DEFERRED: Final = Removed(deferred=True)
 
 
 def remove_workspace(setting: Setting, session_id: str) -> Flow[Removed]:
@@ -12,14 +17,26 @@ def remove_workspace(setting: Setting, session_id: str) -> Flow[Removed]:
     if not setting.has_files:
         return NOTHING_REMOVED
     try:
-        removal = yield from perform(c.RemoveWorkspace(session_id))
+        removal: Any
+        if (yield from _is_held(setting, session_id)):
+            # Nobody begins to hold a session that is over: once this is the other way, it stays so.
+            removal = _DEFERRED
+        else:
+            removal = yield from perform(c.RemoveWorkspace(session_id))
     except Exception as error:
         setting.bus.publish(e.CleanupFailed(session_id, f"{type(error).__name__}: {error}"))
         return Removed(deferred=True)
-    removed = Removed(removal.files, removal.bytes, removal.deferred)
+    removed = removal if isinstance(removal, Removed) else Removed(removal.files, removal.bytes, removal.deferred)
     if removed != NOTHING_REMOVED:
         setting.bus.publish(e.WorkspaceRemoved(session_id, removed.files, removed.bytes, removed.deferred))
     return removed
+
+
+def _is_held(setting: Setting, session_id: str) -> Flow[bool]:
+    if not setting.leases_in_store:
+        # Then the place itself knows who uses what.
+        return False
+    return (yield from perform(FindLease(session_id, setting.at()))) is not None
 
 
 def keep_apart(setting: Setting, session_id: str) -> Flow[bool]:

@@ -27,6 +27,10 @@ class Setting:
     has_files: bool
     may_forget: bool = False
     """Whether the store may lose what it acknowledged, as in a failover."""
+    can_lease: bool = False
+    """Whether the store knows who holds a session."""
+    leases_in_store: bool = False
+    """Whether the store is to be asked if files are in use, for who uses them may be on another machine."""
 
     def at(self) -> datetime | None:
         """Give the instant to judge by; None leaves that to the engine's clock."""

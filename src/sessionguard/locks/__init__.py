@@ -1,8 +1,10 @@
-"""Named locks of a session, held by a `with` block; the store arbitrates, the holder keeps them alive.
+"""What the holder keeps alive and the store arbitrates: named locks of a session, and holds on it.
 
-The awaitable twin is in `sessionguard.locks.asynchronous`, so that blocking programs do not load asyncio.
+The awaitable twins are in `sessionguard.locks.asynchronous` and `sessionguard.locks.async_holding`, so that blocking
+programs do not load asyncio.
 """
 
 from sessionguard.locks.blocking import SessionLock
+from sessionguard.locks.holding import SessionHold
 
-__all__ = ["SessionLock"]
+__all__ = ["SessionHold", "SessionLock"]

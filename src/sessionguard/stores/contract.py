@@ -19,6 +19,7 @@ from typing import Literal, Protocol, runtime_checkable
 from attrs import frozen
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.records import SessionRecord
 
 
@@ -65,6 +66,15 @@ class LockingStore(Protocol):
     def acquire_lock(self, command: c.AcquireLock) -> c.LockReply: ...
     def renew_lock(self, command: c.RenewLock) -> c.LockReply: ...
     def release_lock(self, command: c.ReleaseLock) -> c.LockReply: ...
+
+
+@runtime_checkable
+class LeasingStore(Protocol):
+    """A store that knows who, on any machine, is using a session and its files."""
+
+    def hold_lease(self, command: le.HoldLease) -> le.LeaseReply: ...
+    def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply: ...
+    def leased_until(self, command: le.FindLease) -> int | None: ...
 
 
 @frozen

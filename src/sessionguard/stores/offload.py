@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.points import areach
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import StoreTimeoutError
@@ -21,7 +22,7 @@ from sessionguard.stores.contract import InlineReads, Store
 
 R = TypeVar("R")
 
-_READS: Final = frozenset({c.Identify, c.Get, c.Page})
+_READS: Final = frozenset({c.Identify, c.Get, c.Page, le.FindLease})
 _PATIENCE_SECONDS: Final = 5.0
 
 
@@ -120,6 +121,15 @@ class OffloadedStore:
         return await self._ask(command)
 
     async def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
+        return await self._ask(command)
+
+    async def hold_lease(self, command: le.HoldLease) -> le.LeaseReply:
+        return await self._ask(command)
+
+    async def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply:
+        return await self._ask(command)
+
+    async def leased_until(self, command: le.FindLease) -> int | None:
         return await self._ask(command)
 
     async def distrust(self) -> None:

@@ -145,7 +145,11 @@ class Workspace(Protocol):
 
 @runtime_checkable
 class Workspaces(Protocol):
-    """The workspaces of all sessions of one deployment. Threads and processes may share what they are kept in."""
+    """The workspaces of all sessions of one deployment. Threads and processes may share what they are kept in.
+
+    A place that machines share cannot tell by itself who uses what: it sets `leases_in_store = True`. Then a guard
+    holds a lease in the store while a workspace is open, and does not call `remove` while anybody holds one.
+    """
 
     def open(self, deployment_id: str) -> None:
         """Work in a part of this deployment's own, made if absent; opened again for another one, leave the former.

@@ -148,6 +148,7 @@ class OffloadedWorkspaces:
 
     def __init__(self, blocking: Workspaces) -> None:
         self._blocking = blocking
+        self.leases_in_store: bool = getattr(blocking, "leases_in_store", False)
 
     async def open(self, deployment_id: str) -> None:
         """Work below the root in a part of this deployment's own."""

@@ -4,6 +4,7 @@ from attrs import evolve
 
 from sessionguard.core import commands as c
 from sessionguard.core.data import join_fields, merge, size_bytes
+from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import Outcome, Verb, allows, settled
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import StoreDataError
@@ -25,7 +26,7 @@ def save(desk: Desk, command: c.Save) -> c.Changed:
         return c.Changed(Outcome.DONE, settled(record, now_us))
     if not allows(record, Verb.SAVE, now_us):
         return c.Changed(Outcome.ENDED, settled(record, now_us))
-    if command.fence is not None and locks.highest_fence(desk, record.id, command.fence.name) > command.fence.number:
+    if command.fence is not None and _least_fence(desk, row, command.fence.name) > command.fence.number:
         return c.Changed(Outcome.FENCED, record)
     if command.expected_version not in (None, record.version):
         return c.Changed(Outcome.CONFLICT, record)
@@ -36,6 +37,10 @@ def save(desk: Desk, command: c.Save) -> c.Changed:
         return c.Changed(Outcome.TOO_LARGE, record, size_bytes(data))
     changed = row.changed(evolve(record, data=data, version=record.version + 1), command.operation_id)
     return c.Changed(Outcome.DONE, store(desk, row, changed).record)
+
+
+def _least_fence(desk: Desk, row: Row, name: str) -> int:
+    return row.leases.floor if name == LEASE else locks.highest_fence(desk, row.record.id, name)
 
 
 def _merged(record: SessionRecord, command: c.Save) -> str:

@@ -154,7 +154,8 @@ def _is_expired(now_us: int, row: Row) -> bool:
 
 def _is_forgettable(now_us: int, older_than_us: int | None, row: Row) -> bool:
     kept_us = row.lifetime.retention_us if older_than_us is None else older_than_us
-    return row.record.ended_us is not None and row.record.ended_us + kept_us <= now_us
+    is_old = row.record.ended_us is not None and row.record.ended_us + kept_us <= now_us
+    return is_old and now_us >= row.leases.until_us
 
 
 def _due(shards: Shards, timeline: Timeline, until_us: int, limit: int, is_due: IsDue) -> list[str]:

@@ -7,6 +7,7 @@ from attrs import evolve, fields, frozen
 
 from sessionguard.core.records import REMEMBERED_OPERATIONS, Lifetime, NewSession, SessionRecord
 from sessionguard.errors import IdentityMismatchError, StoreDataError
+from sessionguard.stores.leases import NO_LEASES, Leases, of_json
 
 _HASHES: Final = ("token_hash", "previous_hash")
 _RECORD: Final = tuple(one.name for one in fields(SessionRecord))
@@ -23,6 +24,7 @@ class Row:
     """The last operations on it, newest first."""
     former: tuple[str, ...] = ()
     """The ids of the sessions that ended as it opened."""
+    leases: Leases = NO_LEASES
 
     def changed(self, record: SessionRecord, operation_id: str | None = None) -> "Row":
         """Give the row after an operation, which is remembered if it is named."""
@@ -45,6 +47,8 @@ def to_text(row: Row) -> bytes:
         values[name] = None if values[name] is None else values[name].hex()
     values["lifetime"] = {name: getattr(lifetime, name) for name in _LIFETIME}
     values["operations"], values["former"] = row.operations, row.former
+    if row.leases.count:
+        values["leases"] = row.leases.text()
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -58,9 +62,10 @@ def to_row(session_id: str, text: bytes) -> Row:
     try:
         values = json.loads(text)
         lifetime, operations, former = values.pop("lifetime"), values.pop("operations"), values.pop("former")
+        leases = of_json(values.pop("leases", None))
         for name in _HASHES:
             values[name] = None if values[name] is None else bytes.fromhex(values[name])
-        row = Row(SessionRecord(**values), Lifetime(**lifetime), tuple(operations), tuple(former))
+        row = Row(SessionRecord(**values), Lifetime(**lifetime), tuple(operations), tuple(former), leases)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         message = f"the file of session {session_id} is damaged; restore it from a backup, or remove it"
         raise StoreDataError("file", "read", message) from error

@@ -6,11 +6,12 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import MisuseError, StoreUnavailableError
 from sessionguard.stores.contract import Finding
-from sessionguard.stores.file import ballast, changes, cleaning, examination, listing, locks, openings
+from sessionguard.stores.file import ballast, changes, cleaning, examination, leasing, listing, locks, openings
 from sessionguard.stores.file.folder import Folder, due_migrations
 from sessionguard.stores.file.sessions import is_id, valid_id
 from sessionguard.stores.file.shards import Shards
@@ -135,6 +136,17 @@ class FileStore:
 
     def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
         return self._change_one(locks.release, command)
+
+    # Leases
+
+    def hold_lease(self, command: le.HoldLease) -> le.LeaseReply:
+        return self._change_one(leasing.hold, command)
+
+    def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply:
+        return self._with_room(lambda: self._change_one(leasing.release, command))
+
+    def leased_until(self, command: le.FindLease) -> int | None:
+        return self._read(_shard_of_id(command.session_id), leasing.find, command)
 
     # Surroundings
 

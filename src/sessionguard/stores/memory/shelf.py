@@ -7,6 +7,7 @@ from attrs import define, evolve, field
 
 from sessionguard.core.opening import ended_record, opened_record, touched_record
 from sessionguard.core.records import REMEMBERED_OPERATIONS, Lifetime, NewSession, SessionRecord
+from sessionguard.stores.leases import NO_LEASES, Leases
 
 _Slot = tuple[str, str, str | None]
 
@@ -18,14 +19,15 @@ class Row:
     record: SessionRecord
     lifetime: Lifetime
     operations: deque[str] = field(factory=lambda: deque(maxlen=REMEMBERED_OPERATIONS))
+    leases: Leases = NO_LEASES
 
     def touch(self, now_us: int) -> None:
         """Extend its life."""
         self.record = touched_record(self.record, self.lifetime, now_us)
 
     def is_forgettable(self, older_than_us: int | None, now_us: int) -> bool:
-        """Tell whether it has ended, and that as long ago as history is kept."""
-        if self.record.ended_us is None:
+        """Tell whether it has ended, that as long ago as history is kept, and nobody holds it any more."""
+        if self.record.ended_us is None or now_us < self.leases.until_us:
             return False
         kept_us = self.lifetime.retention_us if older_than_us is None else older_than_us
         return self.record.ended_us + kept_us <= now_us

@@ -15,6 +15,7 @@ from typing import Any
 from attrs import evolve
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.data import join_fields, merge, size_bytes
 from sessionguard.core.instants import to_us
 from sessionguard.core.lifecycle import (
@@ -34,6 +35,7 @@ from sessionguard.core.points import reach
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import MisuseError
 from sessionguard.forking import after_fork
+from sessionguard.stores import leases
 from sessionguard.stores.memory.answers import Answers
 from sessionguard.stores.memory.locks import Locks
 from sessionguard.stores.memory.shelf import Row, Shelf
@@ -144,7 +146,7 @@ class MemoryStore:
             refusal = refusal_of(row.record, command.token_hash, command.scope, now_us)
             if refusal is not None:
                 return c.Loaded(None, refusal=refusal, refused_id=row.record.id)
-            touched = touch_is_due(row.record, now_us)
+            touched = command.extends and touch_is_due(row.record, now_us)
             if touched:
                 row.touch(now_us)
             return c.Loaded(row.record, touched)
@@ -190,7 +192,7 @@ class MemoryStore:
                 return c.Changed(Outcome.DONE, settled(record, now_us))
             if not allows(record, Verb.SAVE, now_us):
                 return c.Changed(Outcome.ENDED, settled(record, now_us))
-            if command.fence is not None and self._locks.is_fenced(record.id, command.fence):
+            if command.fence is not None and self._is_fenced(row, command.fence):
                 return c.Changed(Outcome.FENCED, record)
             if command.expected_version not in (None, record.version):
                 return c.Changed(Outcome.CONFLICT, record)
@@ -202,6 +204,11 @@ class MemoryStore:
             row.record = evolve(record, data=data, version=record.version + 1)
             row.operations.append(command.operation_id)
             return c.Changed(Outcome.DONE, row.record)
+
+    def _is_fenced(self, row: Row, fence: c.Fence) -> bool:
+        if fence.name == le.LEASE:
+            return fence.number < row.leases.floor
+        return self._locks.is_fenced(row.record.id, fence)
 
     def touch(self, command: c.Touch) -> c.Changed:
         self._enter(command)
@@ -310,6 +317,40 @@ class MemoryStore:
         self._enter(command)
         with self._mutex:
             return self._locks.release(command)
+
+    # Leases
+
+    def hold_lease(self, command: le.HoldLease) -> le.LeaseReply:
+        self._enter(command)
+        with self._mutex:
+            now_us = _now_us(command.at)
+            row = self._shelf.rows.get(command.session_id)
+            if row is None:
+                return le.LeaseReply(Outcome.ENDED)
+            reply, kept = leases.hold(row.leases, row.record, command.holder in row.operations, command, now_us)
+            row.leases = kept or row.leases
+            if kept is not None and reply.reason is None:
+                row.touch(now_us)
+            return reply
+
+    def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply:
+        self._enter(command)
+        with self._mutex:
+            row = self._shelf.rows.get(command.session_id)
+            if row is None:
+                return le.LeaseReply(Outcome.CONFLICT)
+            was_released = command.holder in row.operations
+            reply, kept = leases.release(row.leases, row.record, was_released, command.holder, _now_us(command.at))
+            row.leases = kept or row.leases
+            if kept is not None and reply.outcome is Outcome.DONE:
+                row.operations.append(command.holder)
+            return reply
+
+    def leased_until(self, command: le.FindLease) -> int | None:
+        self._enter(command)
+        with self._mutex:
+            row = self._shelf.rows.get(command.session_id)
+            return None if row is None else row.leases.living(_now_us(command.at)).until_us or None
 
     # The end
 

@@ -3,6 +3,7 @@
 from typing import Self, TypeVar
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.points import areach
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.contract import Finding
@@ -121,6 +122,17 @@ class AsyncPostgresStore:
 
     async def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
         return await self._ask(questions.RELEASE_LOCK, command)
+
+    # Leases
+
+    async def hold_lease(self, command: le.HoldLease) -> le.LeaseReply:
+        return await self._ask(questions.HOLD_LEASE, command)
+
+    async def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply:
+        return await self._ask(questions.RELEASE_LEASE, command)
+
+    async def leased_until(self, command: le.FindLease) -> int | None:
+        return await self._ask(questions.LEASED_UNTIL, command)
 
     # Surroundings
 

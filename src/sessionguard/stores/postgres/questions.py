@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import frozen
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.data import join_fields
 from sessionguard.core.instants import to_us
 from sessionguard.core.paging import from_cursor
@@ -68,7 +69,7 @@ def _opening(command: c.Create | c.GetOrCreate | c.Replace) -> Parameters:
 
 def _load(command: c.Load) -> Parameters:
     # It changes nothing, so guards draw no operation id for it.
-    return _number(), _at(command.at), command.token_hash, command.scope
+    return _number(), _at(command.at), command.token_hash, command.scope, command.extends
 
 
 def _page(command: c.Page) -> Parameters:
@@ -136,4 +137,19 @@ RELEASE_LOCK: Final[Question[c.ReleaseLock, c.LockReply]] = Question(
     "release_lock",
     lambda command: (_number(), command.session_id, command.name, command.holder),
     rows.to_lock,
+)
+HOLD_LEASE: Final[Question[le.HoldLease, le.LeaseReply]] = Question(
+    "hold_lease",
+    lambda command: (
+        _number(), _at(command.at), command.session_id, command.holder, _storable(command.lease_us)
+    ),
+    rows.to_lease,
+)  # fmt: skip
+RELEASE_LEASE: Final[Question[le.ReleaseLease, le.LeaseReply]] = Question(
+    "release_lease",
+    lambda command: (_number(), _at(command.at), command.session_id, command.holder),
+    rows.to_lease,
+)
+LEASED_UNTIL: Final[Question[le.FindLease, int | None]] = Question(
+    "leased_until", lambda command: (_number(), _at(command.at), command.session_id), rows.to_instant
 )

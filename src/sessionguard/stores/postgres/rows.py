@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sessionguard.core import commands as c
+from sessionguard.core.leases import LeaseReply
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.paging import to_cursor
 from sessionguard.core.records import SessionRecord
@@ -74,3 +75,15 @@ def to_page(rows: Rows) -> c.PageOfRecords:
 def to_lock(rows: Rows) -> c.LockReply:
     """Give who has the lock, by its fence."""
     return c.LockReply(_OUTCOMES[rows[0][1]], rows[0][2])
+
+
+def to_lease(rows: Rows) -> LeaseReply:
+    """Give how it stands with a lease."""
+    _, part, *told = rows[0]
+    return LeaseReply(_OUTCOMES[part], *told)
+
+
+def to_instant(rows: Rows) -> int | None:
+    """Give the instant that was asked for, in microseconds, or None."""
+    instant: int | None = rows[0][2]
+    return instant

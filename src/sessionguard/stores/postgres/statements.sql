@@ -24,11 +24,12 @@ SELECT $1::text, CASE WHEN id IS NULL THEN 'unknown' ELSE 'found' END, NULL::big
 WITH hit AS MATERIALIZED (
   SELECT $1::text, 'found'::text, NULL::bigint, @record
     FROM @schema.sg_session
-   WHERE token_hash = $3 AND active AND @now < least(expires_us, last_seen_us + touch_us)
+   WHERE token_hash = $3 AND active
+     AND @now < CASE WHEN $5::boolean THEN least(expires_us, last_seen_us + touch_us) ELSE expires_us END
      AND ($4::text IS NULL OR scope = $4))
 SELECT * FROM hit
 UNION ALL
-SELECT * FROM @schema.sg_load($1, $2, $3, $4) WHERE NOT EXISTS (SELECT FROM hit)
+SELECT * FROM @schema.sg_load($1, $2, $3, $4, $5) WHERE NOT EXISTS (SELECT FROM hit)
 
 -- name: get_or_create
 WITH hit AS MATERIALIZED (

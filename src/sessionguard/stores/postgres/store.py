@@ -6,6 +6,7 @@ What a verb does is written in `migrations/`; what is sent and how the answer is
 from typing import TypeVar
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.points import reach
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.contract import Finding
@@ -120,6 +121,17 @@ class PostgresStore:
 
     def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
         return self._ask(questions.RELEASE_LOCK, command)
+
+    # Leases
+
+    def hold_lease(self, command: le.HoldLease) -> le.LeaseReply:
+        return self._ask(questions.HOLD_LEASE, command)
+
+    def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply:
+        return self._ask(questions.RELEASE_LEASE, command)
+
+    def leased_until(self, command: le.FindLease) -> int | None:
+        return self._ask(questions.LEASED_UNTIL, command)
 
     # Surroundings
 

@@ -18,7 +18,7 @@ ARITIES: Final[Mapping[str, int]] = MappingProxyType(
         "create": 13,
         "get_or_create": 13,
         "replace": 13,
-        "load": 4,
+        "load": 5,
         "get": 3,
         "page": 8,
         "save": 9,
@@ -31,6 +31,9 @@ ARITIES: Final[Mapping[str, int]] = MappingProxyType(
         "acquire_lock": 6,
         "renew_lock": 6,
         "release_lock": 4,
+        "hold_lease": 5,
+        "release_lease": 4,
+        "leased_until": 3,
     }
 )
 

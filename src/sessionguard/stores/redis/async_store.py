@@ -8,11 +8,12 @@ from attrs import define, evolve, field
 from redis import exceptions as driver
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
 from sessionguard.stores.contract import Finding
-from sessionguard.stores.redis import cleaning, examination, openings, owning, translation
+from sessionguard.stores.redis import cleaning, examination, leasing, openings, owning, translation
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_lines import AsyncLine
 from sessionguard.stores.redis.async_pools import AsyncPool
@@ -291,6 +292,17 @@ class AsyncRedisStore:
 
     async def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
         return await self._run(command.verb, openings.locked(self._home, command))
+
+    # Leases
+
+    async def hold_lease(self, command: le.HoldLease) -> le.LeaseReply:
+        return await self._run(command.verb, leasing.leased(self._home, command))
+
+    async def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply:
+        return await self._run(command.verb, leasing.leased(self._home, command))
+
+    async def leased_until(self, command: le.FindLease) -> int | None:
+        return await self._run(command.verb, leasing.found(self._home, command))
 
     # Surroundings
 

@@ -148,7 +148,12 @@ def loaded(home: Home, command: c.Load) -> Procedure[c.Loaded]:
     """Find the session of a token."""
     tag = shard_of(command.token_hash)
     return replies.to_loaded(
-        command, (yield home.call("load", tag, command.at, command.token_hash, command.scope or ""))
+        command,
+        (
+            yield home.call(
+                "load", tag, command.at, command.token_hash, command.scope or "", "1" if command.extends else ""
+            )
+        ),
     )
 
 

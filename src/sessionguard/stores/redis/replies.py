@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from sessionguard.core import commands as c
+from sessionguard.core.leases import LeaseReply
 from sessionguard.core.lifecycle import Outcome, refusal_of, settled
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import StoreDataError
@@ -98,3 +99,10 @@ def to_settled(reply: Any) -> list[SessionRecord]:
 def to_lock_reply(reply: Any) -> c.LockReply:
     """Give the answer about a lock."""
     return c.LockReply(_OUTCOMES[reply[2]], int(reply[3]))
+
+
+def to_lease_reply(reply: Any) -> LeaseReply:
+    """Give how it stands with a lease."""
+    _, _, outcome, fence, until_us, floor, reason = reply
+    why = None if reason is None else reason.decode()
+    return LeaseReply(_OUTCOMES[outcome], int(fence), int(until_us), int(floor), why)

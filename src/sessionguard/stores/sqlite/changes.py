@@ -9,8 +9,10 @@ import sqlite3
 
 from sessionguard.core import commands as c
 from sessionguard.core.data import join_fields, size_bytes
+from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import Outcome, Verb, allows, settled
 from sessionguard.core.records import SessionRecord
+from sessionguard.stores.sqlite.lease_rows import floor_of
 from sessionguard.stores.sqlite.lock_rows import fence_of
 from sessionguard.stores.sqlite.queries import has_done, instant_us, select_one, storable
 from sessionguard.stores.sqlite.rows import sg_merge
@@ -44,9 +46,7 @@ def judge_save(connection: sqlite3.Connection, command: c.Save) -> c.Changed:
         return c.Changed(Outcome.DONE, settled(record, now_us))
     if not allows(record, Verb.SAVE, now_us):
         return c.Changed(Outcome.ENDED, settled(record, now_us))
-    if command.fence is not None and command.fence.number < fence_of(
-        connection, command.session_id, command.fence.name
-    ):
+    if command.fence is not None and command.fence.number < _least(connection, command.session_id, command.fence.name):
         return c.Changed(Outcome.FENCED, record)
     if command.expected_version not in (None, record.version):
         return c.Changed(Outcome.CONFLICT, record)
@@ -54,6 +54,10 @@ def judge_save(connection: sqlite3.Connection, command: c.Save) -> c.Changed:
         return c.Changed(Outcome.DONE, record)
     merged = sg_merge(record.data, join_fields(command.changes), json.dumps(command.remove))
     return c.Changed(Outcome.TOO_LARGE, record, size_bytes(merged))
+
+
+def _least(connection: sqlite3.Connection, session_id: str, name: str) -> int:
+    return floor_of(connection, session_id) if name == LEASE else fence_of(connection, session_id, name)
 
 
 def touch(connection: sqlite3.Connection, command: c.Touch) -> SessionRecord | None:

@@ -47,7 +47,8 @@ def find_loaded(connection: sqlite3.Connection, command: c.Load) -> c.Loaded | N
     """Give the session of the token, or why there is none; None if a touch is due."""
     now_us = instant_us(command.at)
     loaded = _loaded_at(connection, command, now_us)
-    return None if loaded.record is not None and touch_is_due(loaded.record, now_us) else loaded
+    is_to_be_touched = command.extends and loaded.record is not None and touch_is_due(loaded.record, now_us)
+    return None if is_to_be_touched else loaded
 
 
 def find_loaded_untouched(connection: sqlite3.Connection, command: c.Load) -> c.Loaded:

@@ -65,6 +65,7 @@ RETURNING @record
 -- name: save_fenced
 @saving
    AND NOT EXISTS (SELECT 1 FROM sg_lock WHERE session_id = :id AND name = :lock AND fence > :fence)
+   AND (:lock <> '' OR lease_floor <= :fence)
 RETURNING @record
 
 -- name: rotate
@@ -95,13 +96,13 @@ RETURNING @record
 -- name: sweep
 UPDATE sg_session SET @finish, reason = 'expired', ended_us = expires_us
  WHERE id IN (SELECT id FROM sg_session
-               WHERE active = 1 AND expires_us <= :now AND (lease_until_us IS NULL OR lease_until_us <= :now)
+               WHERE active = 1 AND expires_us <= :now
                ORDER BY expires_us LIMIT :limit)
 RETURNING @record
 
 -- macro: due
 EXISTS (SELECT 1 FROM sg_session
-         WHERE active = 1 AND expires_us <= :now AND (lease_until_us IS NULL OR lease_until_us <= :now))
+         WHERE active = 1 AND expires_us <= :now)
 
 -- name: is_due
 SELECT @due
@@ -121,13 +122,16 @@ SELECT EXISTS (SELECT 1 FROM sg_answer WHERE at_us <= ?) OR EXISTS (SELECT 1 FRO
 -- name: forget_old_answers
 DELETE FROM sg_answer WHERE operation IN (SELECT operation FROM sg_answer WHERE at_us <= ? ORDER BY at_us LIMIT ?)
 
+-- macro: unleased
+(lease_until_us IS NULL OR lease_until_us <= :now)
+
 -- name: forgettable
 SELECT rowid, generation, seat FROM sg_session
- WHERE active = 0 AND ended_us + retention_us <= :now ORDER BY ended_us + retention_us LIMIT :limit + 1
+ WHERE active = 0 AND ended_us + retention_us <= :now AND @unleased ORDER BY ended_us + retention_us LIMIT :limit + 1
 
 -- name: forgettable_at_age
 SELECT rowid, generation, seat FROM sg_session
- WHERE active = 0 AND ended_us <= :now - :older_than ORDER BY ended_us LIMIT :limit + 1
+ WHERE active = 0 AND ended_us <= :now - :older_than AND @unleased ORDER BY ended_us LIMIT :limit + 1
 
 -- name: forget_locks
 DELETE FROM sg_lock WHERE session_id = (SELECT id FROM sg_session WHERE rowid = ?)
@@ -175,3 +179,18 @@ SELECT fence FROM sg_lock WHERE session_id = :id AND name = :name
 
 -- name: released
 SELECT released, quote(:holder) FROM sg_lock WHERE session_id = :id AND name = :name
+
+-- name: leases
+SELECT leases, instr(operations, :holder || ',') > 0 FROM sg_session WHERE id = :id
+
+-- name: leased_until
+SELECT lease_until_us FROM sg_session WHERE id = :id AND lease_until_us > :now
+
+-- name: keep_leases
+UPDATE sg_session SET leases = :leases, lease_floor = :floor, lease_until_us = nullif(:until, 0) WHERE id = :id
+
+-- name: remember
+UPDATE sg_session SET operations = @remembered WHERE id = :id
+
+-- name: lease_floor
+SELECT lease_floor FROM sg_session WHERE id = :id

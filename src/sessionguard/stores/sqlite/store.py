@@ -10,11 +10,12 @@ import sqlite3
 from typing import TypeVar, cast
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import ConfigurationError, StoreUnavailableError
 from sessionguard.stores.contract import Finding
-from sessionguard.stores.sqlite import changes, cleaning, examination, lock_rows, openings
+from sessionguard.stores.sqlite import changes, cleaning, examination, lease_rows, lock_rows, openings
 from sessionguard.stores.sqlite.connections import Connections
 from sessionguard.stores.sqlite.queries import read_page
 from sessionguard.stores.sqlite.transactions import Transactions, Work
@@ -141,6 +142,17 @@ class SQLiteStore:
 
     def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
         return self._run.write(lock_rows.release, command)
+
+    # Leases
+
+    def hold_lease(self, command: le.HoldLease) -> le.LeaseReply:
+        return self._run.transact(lease_rows.hold, command)
+
+    def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply:
+        return self._run.transact(lease_rows.release, command)
+
+    def leased_until(self, command: le.FindLease) -> int | None:
+        return self._run.read(lease_rows.find, command)
 
     # Surroundings
 

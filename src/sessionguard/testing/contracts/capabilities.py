@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from sessionguard.stores.contract import ListingStore, LockingStore, Store
+from sessionguard.stores.contract import LeasingStore, ListingStore, LockingStore, Store
 
-_ABILITIES: Final = {"listing": ListingStore, "locks": LockingStore}
+_ABILITIES: Final = {"listing": ListingStore, "locks": LockingStore, "leases": LeasingStore}
 
 
 @frozen(kw_only=True)
@@ -28,6 +28,8 @@ class Capabilities:
     """It is a `ListingStore`."""
     locks: bool = True
     """It is a `LockingStore`."""
+    leases: bool = True
+    """It is a `LeasingStore`."""
 
     def missing(self, needs: frozenset[str]) -> str | None:
         """Give why a case with these needs is skipped, or None if nothing is missing."""

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.data import decode
 from sessionguard.core.records import SessionRecord
 from sessionguard.testing.model import ModelStore
@@ -42,6 +43,9 @@ def comparable(reply: Any) -> Any:
         return {record.id: comparable(record) for record in reply.records}, reply.has_more
     if isinstance(reply, c.LockReply):
         return reply.outcome
+    if isinstance(reply, le.LeaseReply):
+        # Fences only have to grow.
+        return reply.outcome, reply.until_us, reply.reason
     if isinstance(reply, tuple):
         return [comparable(item) for item in reply]
     if attrs.has(type(reply)):

@@ -169,10 +169,11 @@ class SessionMachine(RuleBasedStateMachine):
 
     # Reading
 
-    @rule(pick=_PICK, scoped=st.booleans())
-    def loads(self, pick: int, scoped: bool) -> None:
+    @rule(pick=_PICK, scoped=st.booleans(), extends=st.booleans())
+    def loads(self, pick: int, scoped: bool, extends: bool) -> None:
         _, token_hash = self.known(pick)
-        self.ask(self.stage.load(token_hash, scope=self.scope if scoped else None, at=self.at))
+        scope = self.scope if scoped else None
+        self.ask(self.stage.load(token_hash, scope=scope, extends=extends, at=self.at))
 
     @rule(pick=_PICK)
     def gets(self, pick: int) -> None:
@@ -271,6 +272,15 @@ class SessionMachine(RuleBasedStateMachine):
         reply = self.ask(getattr(self.stage, verb)(self.known(pick)[0], f"{holder} {self.releases}", at=self.at))
         if verb == "release" and reply.outcome is Outcome.DONE:
             self.releases += 1
+
+    @precondition(lambda self: self.capabilities.leases)
+    @rule(verb=st.sampled_from(("hold", "let_go")), pick=_PICK, holder=st.integers(0, 2))
+    def leases(self, verb: str, pick: int, holder: int) -> None:
+        session = self.known(pick)[0]
+        reply = self.ask(getattr(self.stage, verb)(session, f"{self.releases:08x}{holder:08x}", at=self.at))
+        if verb == "let_go" and reply.outcome is Outcome.DONE:
+            self.releases += 1
+        self.ask(self.stage.leased(session, at=self.at))
 
     @precondition(lambda self: self.recent)
     @rule(pick=st.integers(0, _REPEATABLE - 1))

@@ -9,6 +9,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.data import encode_fields, join_fields
 from sessionguard.core.instants import duration_us, to_us
 from sessionguard.core.records import REMEMBERED_US, Lifetime, NewSession, SessionRecord
@@ -120,10 +121,12 @@ class Stage:
 
     # Reading
 
-    def load(self, token: Known | bytes, *, scope: str | None = None, at: timedelta = START) -> c.Load:
+    def load(
+        self, token: Known | bytes, *, scope: str | None = None, extends: bool = True, at: timedelta = START
+    ) -> c.Load:
         """Ask for the session of the current token of a session, or of this token hash."""
         token_hash = token if isinstance(token, bytes) else token.token_hash
-        return c.Load(token_hash, scope, self.instant(at), self.operation())
+        return c.Load(token_hash, scope, self.instant(at), self.operation(), extends)
 
     def get(self, session: Known, *, at: timedelta = START) -> c.Get:
         """Ask for the record as it is."""
@@ -226,6 +229,20 @@ class Stage:
     def release(self, session: Known, holder: str, name: str = "door", *, at: timedelta = START) -> c.ReleaseLock:
         """Give a lock back."""
         return c.ReleaseLock(session.id, name, holder, self.instant(at))
+
+    # Leases
+
+    def hold(self, session: Known, holder: str, *, lease: timedelta = SECOND, at: timedelta = START) -> le.HoldLease:
+        """Hold a session."""
+        return le.HoldLease(session.id, holder, self.instant(at), duration_us(lease))
+
+    def let_go(self, session: Known, holder: str, *, at: timedelta = START) -> le.ReleaseLease:
+        """Hold it no more."""
+        return le.ReleaseLease(session.id, holder, self.instant(at))
+
+    def leased(self, session: Known, *, at: timedelta = START) -> le.FindLease:
+        """Ask until when anybody holds it."""
+        return le.FindLease(session.id, self.instant(at))
 
     # Others
 

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import attrs
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.records import NewSession, SessionRecord
 
 _LONGEST: Final = 110
@@ -45,6 +46,8 @@ def shown_value(value: Any) -> str:
             return f"{value.count} forgotten"
         case c.LockReply():
             return f"{value.outcome.value}, fence {value.fence}"
+        case le.LeaseReply():
+            return f"{value.outcome.value}, fence {value.fence} of {value.floor} or more, {value.reason or 'active'}"
         case Enum():
             return str(value.value)
         case bytes():

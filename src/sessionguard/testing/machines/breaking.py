@@ -17,6 +17,7 @@ _STORE_VERBS: Final = frozenset(
     (
         "create", "get_or_create", "replace", "load", "get", "save", "touch", "rotate", "end",
         "end_owner", "sweep", "purge", "page", "acquire_lock", "renew_lock", "release_lock",
+        "hold_lease", "release_lease", "leased_until",
     )
 )  # fmt: skip
 _FILE_VERBS: Final = frozenset(("remove", "quarantine", "candidates"))

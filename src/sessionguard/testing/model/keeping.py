@@ -16,12 +16,22 @@ Slot = tuple[str, str, str | None]
 
 
 @define
+class LeaseHeld:
+    """How one holder holds a session."""
+
+    fence: int
+    until_us: int
+
+
+@define
 class Entry:
     """A session with what its record does not show."""
 
     record: SessionRecord
     lifetime: Lifetime
     operations: list[str] = field(factory=list)
+    leases: dict[str, LeaseHeld] = field(factory=dict)
+    lease_count: int = 0
 
 
 @define
@@ -96,6 +106,10 @@ class ModelBase:
         entry.record = evolve(entry.record, reason=reason, ended_us=ended_us, data=data)
         self.remember(entry, operation_id)
         return entry.record
+
+    def last_lapse(self, entry: Entry, now_us: int) -> int:
+        """Give when the last lease lapses that has not; 0 if there is none."""
+        return max((one.until_us for one in entry.leases.values() if now_us < one.until_us), default=0)
 
     def distrust(self) -> None:
         """There is no connection to drop."""

@@ -95,7 +95,8 @@ class ModelMany(ModelBase):
     def is_forgettable(self, entry: Entry, command: c.Purge) -> bool:
         """Tell whether its time as history is over."""
         kept_us = entry.lifetime.retention_us if command.older_than_us is None else command.older_than_us
-        return entry.record.ended_us is not None and entry.record.ended_us + kept_us <= now(command)
+        is_old = entry.record.ended_us is not None and entry.record.ended_us + kept_us <= now(command)
+        return is_old and not self.last_lapse(entry, now(command))
 
     def forget(self, record: SessionRecord) -> None:
         """Remove all trace of the session but the generation it used."""

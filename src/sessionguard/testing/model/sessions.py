@@ -6,12 +6,14 @@ from attrs import evolve
 
 from sessionguard.core import commands as c
 from sessionguard.core.data import join_fields, merge, size_bytes
+from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import Outcome, Refusal, settled
 from sessionguard.core.records import NewSession, SessionRecord
-from sessionguard.testing.model.keeping import Entry, ModelBase, now
+from sessionguard.testing.model.keeping import Entry, now
+from sessionguard.testing.model.leases import ModelLeases
 
 
-class ModelSessions(ModelBase):
+class ModelSessions(ModelLeases):
     """Opening, reading and changing a session."""
 
     # Opening
@@ -108,8 +110,12 @@ class ModelSessions(ModelBase):
             refusal = self.refusal(entry.record, command)
             if refusal is not None:
                 return c.Loaded(None, refusal=refusal, refused_id=entry.record.id)
-            touched = self.touch_if_due(entry, now(command))
+            touched = self.extends(command) and self.touch_if_due(entry, now(command))
             return c.Loaded(entry.record, touched)
+
+    def extends(self, command: c.Load) -> bool:
+        """Tell whether the load is to count as being seen."""
+        return command.extends
 
     def entry_of_token(self, token_hash: bytes) -> Entry | None:
         """Give the session whose current or former token this is."""
@@ -166,6 +172,8 @@ class ModelSessions(ModelBase):
         """Tell whether the lock under which the save was made has been given to another since."""
         if command.fence is None:
             return False
+        if command.fence.name == LEASE:
+            return command.fence.number < self.lowest(self.entries[command.session_id])
         holding = self.holdings.get((command.session_id, command.fence.name))
         return holding is not None and command.fence.number < holding.fence
 
@@ -202,6 +210,9 @@ class ModelSessions(ModelBase):
         seen_us = max(entry.record.last_seen_us, now_us)
         expires_us = min(seen_us + entry.lifetime.idle_us, entry.record.absolute_us)
         entry.record = evolve(entry.record, last_seen_us=seen_us, expires_us=expires_us)
+
+    def see(self, entry: Entry, now_us: int) -> None:
+        self.extend(entry, now_us)
 
     def rotate(self, command: c.Rotate) -> c.Changed:
         with self.step():

@@ -3,6 +3,7 @@
 from sessionguard.testing.mutants import (
     endings,
     fencing,
+    leasing,
     names,
     opening,
     repetition,
@@ -18,6 +19,6 @@ __all__ = ["FAMILIES", "MUTANTS", "Mutant"]
 
 FAMILIES = tuple(
     module.__name__.rpartition(".")[2]
-    for module in (opening, tokens, writing, endings, repetition, sharding, names, routines, fencing, shelf)
+    for module in (opening, tokens, writing, endings, repetition, sharding, names, routines, fencing, leasing, shelf)
 )
 """What the bugs are about; one module each."""

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from attrs import define, field, frozen
 
+from sessionguard.core.commands import Fence
 from sessionguard.workspaces.local.layout import MANY_PREFIX
 from sessionguard.workspaces.quota import Quota, Usage
 
@@ -35,7 +36,7 @@ class Book:
     held_files: int = 0
     claims: dict[str, Claim] = field(factory=dict)
     fences: dict[str, int] = field(factory=dict)
-    """Lock -> the highest number with which it was held by a writer."""
+    """Lock -> the lowest number with which anybody may still write."""
 
     @classmethod
     def read(cls, text: bytes, epoch: str) -> Self | None:
@@ -62,10 +63,10 @@ class Book:
         }
         return json.dumps(kept, separators=(",", ":")).encode() + b"\n"
 
-    def pass_fence(self, name: str, number: int) -> bool:
-        """Tell whether nobody has written with a higher number of the lock `name`; from now on no lower one passes."""
-        self.fences[name] = max(self.fences.get(name, 0), number)
-        return self.fences[name] == number
+    def pass_fence(self, fence: Fence) -> bool:
+        """Tell whether nobody has been here whom it must not follow; from now on nobody below its lowest passes."""
+        self.fences[fence.name] = max(self.fences.get(fence.name, 0), fence.lowest)
+        return self.fences[fence.name] <= fence.number
 
     def spoken_for(self) -> Usage:
         """Give what is there and what is claimed, together."""

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 
 from sessionguard import booting
 from sessionguard.core.commands import Fence
-from sessionguard.errors import LockLostError, PathEscapeError, QuotaExceededError, WorkspaceError
+from sessionguard.core.leases import lost
+from sessionguard.errors import PathEscapeError, QuotaExceededError, WorkspaceError
 from sessionguard.workspaces.local.book import STEP_BYTES, Book, Claim
 from sessionguard.workspaces.local.descriptors import (
     FILE_MODE,
@@ -51,10 +52,11 @@ class Ledger:
         Raises:
             WorkspaceError: another process kept it for too long; nothing was done.
             LockLostError: someone who took the lock later has been here.
+            LeaseLostError: so has someone who held the session after its lease had lapsed.
         """
         with self._entered() as book:
-            if self._fence is not None and not book.pass_fence(self._fence.name, self._fence.number):
-                raise LockLostError(self._lease.session_id, self._fence.name, self._fence.number)
+            if self._fence is not None and not book.pass_fence(self._fence):
+                raise lost(self._lease.session_id, self._fence)
             yield book
 
     @contextmanager

@@ -28,10 +28,13 @@ _IN_FRONT: Final[Mapping[str, tuple[str, ...]]] = {
     "acquire_lock": (*_PRELUDE, "locks"),
     "renew_lock": (*_PRELUDE, "locks"),
     "release_lock": (*_PRELUDE, "locks"),
+    "hold_lease": (*_PRELUDE, "leases"),
+    "release_lease": (*_PRELUDE, "leases"),
+    "leased_until": (*_PRELUDE, "leases"),
     "identify": ("primary",),
     "primary_only": ("primary",),
 }
-_PARTS: Final = frozenset({*_PRELUDE, "opening", "locks"})
+_PARTS: Final = frozenset({*_PRELUDE, "opening", "locks", "leases"})
 
 
 def _read(name: str) -> str:

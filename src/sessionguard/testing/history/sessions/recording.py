@@ -24,6 +24,9 @@ _VERBS = (
     "acquire_lock",
     "renew_lock",
     "release_lock",
+    "hold_lease",
+    "release_lease",
+    "leased_until",
 )
 
 

@@ -3,10 +3,19 @@
 from collections.abc import Iterator
 
 from sessionguard.core import commands as c
+from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import EXPIRED_REASON, Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.testing.history.sessions.lives import Fields, Life, finished, size_of, value_of
-from sessionguard.testing.history.sessions.slots import Book, Done, SlotState, done_before, find, with_life
+from sessionguard.testing.history.sessions.slots import (
+    Book,
+    Done,
+    SlotState,
+    done_before,
+    find,
+    floor_of,
+    with_life,
+)
 
 
 def get(
@@ -29,7 +38,7 @@ def load(
     """A token leads to its session while that is active, and a former token in its grace; being seen extends it."""
     life = next((x for x in (*state.open, *state.past) if command.token_hash in (x.token, x.previous)), None)
     if reply is None:
-        if life is not None and life.reason is None:
+        if life is not None and life.reason is None and command.extends:
             hi = min(hi, _admitted_until(book, life, command.token_hash) - 1)
             yield from (with_life(state, touched) for touched in touched_when_due(book, life, lo, hi))
     elif life is None:
@@ -38,9 +47,14 @@ def load(
     elif reply.record is None:
         if _may_refuse(book, life, command, reply, lo, hi):
             yield state
+    elif reply.touched and not command.extends:
+        return
     elif command.scope in (None, book.born[life.id].scope) and lo < _admitted_until(book, life, command.token_hash):
         hi = min(hi, _admitted_until(book, life, command.token_hash) - 1)
-        seen = seen_anew(book, life, reply.record, reply.touched, lo, hi)
+        if command.extends:
+            seen = seen_anew(book, life, reply.record, reply.touched, lo, hi)
+        else:
+            seen = book.told(life, reply.record)
         if seen is not None:
             yield with_life(state, seen)
 
@@ -80,9 +94,7 @@ def _judged_save(
 
 def _saved(state: SlotState, life: Life, command: c.Save) -> tuple[Life, Outcome]:
     fence = command.fence
-    if fence is not None and any(
-        (lock.session_id, lock.name) == (life.id, fence.name) and lock.fence > fence.number for lock in state.locks
-    ):
+    if fence is not None and fence.number < _least_fence(state, life, fence.name):
         return life, Outcome.FENCED
     if command.expected_version not in (None, life.version):
         return life, Outcome.CONFLICT
@@ -92,6 +104,13 @@ def _saved(state: SlotState, life: Life, command: c.Save) -> tuple[Life, Outcome
     if size_of(fields) > command.limit_bytes:
         return life, Outcome.TOO_LARGE
     return life._replace(fields=fields, version=life.version + 1), Outcome.DONE
+
+
+def _least_fence(state: SlotState, life: Life, name: str) -> int:
+    if name == LEASE:
+        return floor_of(state, life.id)
+    found = (lock.fence for lock in state.locks if (lock.session_id, lock.name) == (life.id, name))
+    return max(found, default=0)
 
 
 def _merged(fields: Fields, command: c.Save) -> Fields:

@@ -20,6 +20,16 @@ class LockState(NamedTuple):
     released: tuple[tuple[str, int], ...] = ()
 
 
+class LeaseState(NamedTuple):
+    """How one holder holds a session: with which fence, until when; None once it has let go or lost it."""
+
+    session_id: str
+    holder: str
+    fence: int
+    until: tuple[int, int] | None
+    is_released: bool = False
+
+
 class Done(NamedTuple):
     """A command that was asked more than once, when it was done."""
 
@@ -37,6 +47,7 @@ class SlotState(NamedTuple):
     past: tuple[Life, ...] = ()
     done: tuple[Done, ...] = ()
     locks: tuple[LockState, ...] = ()
+    leases: tuple[LeaseState, ...] = ()
 
 
 EMPTY: Final = SlotState()
@@ -51,6 +62,13 @@ def find(state: SlotState, session_id: str) -> Life | None:
         if life.id == session_id:
             return life
     return None
+
+
+def floor_of(state: SlotState, session_id: str) -> int:
+    """Give the lowest fence with which a session is held; the last that was given out if it is not."""
+    mine = [lease for lease in state.leases if lease.session_id == session_id]
+    held = [lease.fence for lease in mine if lease.until is not None]
+    return min(held) if held else max((lease.fence for lease in mine), default=0)
 
 
 def holder_of(state: SlotState) -> Life | None:

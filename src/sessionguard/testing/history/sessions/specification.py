@@ -15,12 +15,13 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.instants import to_us
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.testing.history.model import Model, Objection
 from sessionguard.testing.history.operations import Operation
-from sessionguard.testing.history.sessions import locks, many, openings, singles
+from sessionguard.testing.history.sessions import leases, locks, many, openings, singles
 from sessionguard.testing.history.sessions.lives import FOREVER, described
 from sessionguard.testing.history.sessions.objections import objections
 from sessionguard.testing.history.sessions.slots import EMPTY, Book, SlotState
@@ -47,8 +48,11 @@ _STEPS: Final[Mapping[str, _Step]] = {
     "acquire_lock": locks.acquire_lock,
     "renew_lock": locks.renew_lock,
     "release_lock": locks.release_lock,
+    "hold_lease": leases.hold_lease,
+    "release_lease": leases.release_lease,
+    "leased_until": leases.leased_until,
 }
-_CHANGES_NOTHING: Final = {"get", "page"}
+_CHANGES_NOTHING: Final = {"get", "page", "leased_until"}
 
 
 @frozen
@@ -112,6 +116,10 @@ class SessionModel(Model[SlotState]):
                 return reply.record.id != command.new.id and not reply.touched
             case c.Changed() | c.LockReply():
                 return reply.outcome is not Outcome.DONE
+            case int():
+                return operation.name == "leased_until"
+            case le.LeaseReply():
+                return operation.name == "hold_lease" and reply.outcome is not Outcome.DONE
             case c.Ended():
                 return not reply.records and command.operation_id not in self._book.repeated
         return False

@@ -42,6 +42,9 @@ FREQUENCIES: Final[Mapping[str, int]] = {
     "acquire": 3,
     "renew": 1,
     "release": 2,
+    "hold": 2,
+    "let_go": 1,
+    "leased": 1,
     "fenced_save": 2,
     "sweep": 2,
     "login": 1,
@@ -197,6 +200,18 @@ class Actor:
 
     def _release(self) -> c.Command[Any]:
         return self._stage.release(*self._claim(), at=self._at())
+
+    def _hold(self) -> c.Command[Any]:
+        return self._stage.hold(self._known(), self._lessee(), at=self._at())
+
+    def _let_go(self) -> c.Command[Any]:
+        return self._stage.let_go(self._known(), self._lessee(), at=self._at())
+
+    def _leased(self) -> c.Command[Any]:
+        return self._stage.leased(self._known(), at=self._at())
+
+    def _lessee(self) -> str:
+        return f"{self._random.randrange(40):016x}"
 
 
 def _opens(command: c.Command[Any], session_id: str) -> bool:

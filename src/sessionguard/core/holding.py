@@ -1,0 +1,138 @@
+"""Holding a session for work that goes on after a request: its files stay, and it does not expire by idleness.
+
+Where the store can, the claim is a lease there, so that all machines know of it: it lapses unless it is renewed, and
+its fence tells whoever was stopped for longer that it no longer holds. Where the store cannot, only this machine knows
+of the claim, by the lease on local files, and the session is kept alive by touches.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from attrs import define, frozen
+
+from sessionguard.core import commands as c
+from sessionguard.core import events as e
+from sessionguard.core.driving import Flow, perform
+from sessionguard.core.instants import from_us
+from sessionguard.core.leases import HoldLease, LeaseReply, ReleaseLease
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.locking import BEAT_SECONDS, LEASE_SECONDS
+from sessionguard.core.removing import remove_workspace
+from sessionguard.core.session import Session, record_of
+from sessionguard.core.setting import Setting, valid_session
+from sessionguard.errors import LeaseLostError, MisuseError, SessionEndedError
+
+_LEASE_US: Final = int(LEASE_SECONDS * 1_000_000)
+_UNRENEWED: Final = f"it was not renewed for {timedelta(seconds=LEASE_SECONDS)}"
+
+
+@define
+class Tenure:
+    """One claim on one session, as its holder knows it."""
+
+    session: Session
+    holder: str
+    period_seconds: float
+    """How often it is renewed."""
+    fence: int | None = None
+    floor: int | None = None
+    lapses_at: float = 0.0
+    """Until then it is certainly held, by seconds that never go back."""
+    ended_reason: str | None = None
+    """Why the session has ended while it was held, if it has."""
+    lost_reason: str | None = None
+
+    def require_fence(self) -> int:
+        """Give the fence; raises `MisuseError` if there is none."""
+        if self.fence is None:
+            raise MisuseError("there is no fence: the session is not held yet, or its store keeps no leases")
+        return self.fence
+
+
+@frozen
+class HoldingFlows:
+    """The flows behind `hold`."""
+
+    setting: Setting
+
+    def tenure(self, session: Session, beat_seconds: float) -> Tenure:
+        """Name a new claim, renewed so often that the session cannot expire by idleness meanwhile."""
+        return Tenure(valid_session(session), self.setting.mint.operation_id(), min(BEAT_SECONDS, beat_seconds))
+
+    def begin(self, tenure: Tenure) -> Flow[None]:
+        """Hold the session from now on. Raises `SessionEndedError` if it is over."""
+        session = tenure.session
+        if not self.setting.can_lease:
+            yield from self._touch(tenure)
+            return
+        reply = yield from self._ask(tenure)
+        if reply.outcome is not Outcome.DONE:
+            if self.setting.bus.subscribers:
+                about = (session.id, session.scope, session.owner)
+                self.setting.bus.publish(e.ChangeRefused(*about, "hold", reply.reason))
+            raise SessionEndedError(session.id, reply.reason)
+        tenure.fence, tenure.floor, tenure.ended_reason = reply.fence, reply.floor, reply.reason
+
+    def keep(self, tenure: Tenure) -> Flow[None]:
+        """Hold it for another lease, also once it has ended, or learn that the lease is lost.
+
+        Raises `SessionEndedError` if the store keeps no leases and it has ended: there is nothing to keep alive.
+        """
+        if not self.setting.can_lease:
+            yield from self._touch(tenure)
+            return
+        before = tenure.lapses_at
+        reply = yield from self._ask(tenure)
+        if reply.outcome is Outcome.DONE and reply.fence == tenure.fence:
+            tenure.floor, tenure.ended_reason = reply.floor, reply.reason
+        else:
+            tenure.lapses_at = before
+            self._lose(tenure, "it had lapsed when it was to be renewed")
+
+    def finish(self, tenure: Tenure) -> Flow[None]:
+        """Hold it no more. The last to let go of a session that is over removes files that only the store watched."""
+        if not self.setting.can_lease:
+            return
+        reply = yield from perform(ReleaseLease(tenure.session.id, tenure.holder, self.setting.at()))
+        if reply.outcome is not Outcome.DONE:
+            self._lose(tenure, "it had lapsed when it was given back")
+        if self.setting.leases_in_store and reply.reason is not None and reply.until_us == 0:
+            # As it is stored: by a clock that is ahead it may only seem over, and a sweep ends it first.
+            record = yield from perform(c.Get(tenure.session.id, from_us(0)))
+            if record is not None and record.reason is not None:
+                yield from remove_workspace(self.setting, tenure.session.id)
+
+    def abandon(self, tenure: Tenure) -> Flow[None]:
+        """Let go if an interrupted `begin` took it."""
+        if self.setting.can_lease:
+            yield from perform(ReleaseLease(tenure.session.id, tenure.holder, self.setting.at()))
+
+    def is_held(self, tenure: Tenure) -> bool:
+        """Tell whether it is held for certain."""
+        if tenure.lost_reason is not None:
+            return False
+        return not self.setting.can_lease or self.setting.monotonic() < tenure.lapses_at
+
+    def check(self, tenure: Tenure) -> None:
+        """Raise `LeaseLostError` if the lease is lost, or so long without a renewal that it must have lapsed."""
+        if not self.is_held(tenure):
+            raise LeaseLostError(tenure.session.id, tenure.lost_reason or _UNRENEWED)
+
+    def _ask(self, tenure: Tenure) -> Flow[LeaseReply]:
+        # Before it is asked: however long the answer takes, the lease does not end sooner.
+        asked = self.setting.monotonic()
+        reply = yield from perform(HoldLease(tenure.session.id, tenure.holder, self.setting.at(), _LEASE_US))
+        tenure.lapses_at = asked + LEASE_SECONDS
+        return reply
+
+    def _touch(self, tenure: Tenure) -> Flow[None]:
+        session, operation = tenure.session, self.setting.mint.operation_id()
+        reply = yield from perform(c.Touch(session.id, self.setting.at(), operation, meant=record_of(session)))
+        if reply.outcome is not Outcome.DONE:
+            tenure.ended_reason = None if reply.record is None else reply.record.reason
+            raise SessionEndedError(session.id, tenure.ended_reason)
+
+    def _lose(self, tenure: Tenure, reason: str) -> None:
+        if tenure.lost_reason is None:
+            tenure.lost_reason = reason
+            self.setting.bus.publish(e.LeaseLost(tenure.session.id, tenure.fence or 0, reason))
