@@ -7,6 +7,7 @@ from sessionguard.core.commands import Command
 
 VERBS = {"identify", "create", "get_or_create", "replace", "load", "get", "save", "touch", "rotate"}
 VERBS |= {"end", "end_owner", "sweep", "purge", "page", "acquire_lock", "renew_lock", "release_lock"}
+VERBS |= {"hold_lease", "release_lease", "leased_until"}
 
 Around = Callable[[Command[Any], Callable[[], Any]], Any]
 

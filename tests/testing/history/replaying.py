@@ -7,6 +7,7 @@ from typing import Final
 from attrs import evolve
 
 from sessionguard.core import commands as c
+from sessionguard.core.leases import LeaseReply
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.testing.history import Operation
 from sessionguard.testing.history.sessions.objections import records_in
@@ -60,6 +61,8 @@ def skips_a_number(history: Sequence[Operation]) -> bool:
         reply, command = operation.result, operation.args["command"]
         if isinstance(reply, c.LockReply) and reply.outcome is Outcome.DONE:
             shown.setdefault((command.session_id, command.name), set()).add(reply.fence)
+        if isinstance(reply, LeaseReply) and reply.fence:
+            shown.setdefault((command.session_id, "lease"), set()).add(reply.fence)
         for record in records_in(reply):
             shown.setdefault((record.scope, record.owner, record.external_id or ""), set()).add(record.generation)
     return any(numbers != set(range(1, max(numbers) + 1)) for numbers in shown.values())

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import attrs
 
-from sessionguard.core import commands, lifecycle, records
+from sessionguard.core import commands, leases, lifecycle, records
 from sessionguard.testing.history.operations import Operation
 
-_HOMES: Final = (commands, lifecycle, records)
+_HOMES: Final = (commands, leases, lifecycle, records)
 _KNOWN: Final[Mapping[str, type]] = {
     name: found
     for home in _HOMES

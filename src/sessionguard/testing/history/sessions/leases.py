@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sessionguard.core import leases as le
-from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.lifecycle import EXPIRED_REASON, Outcome
 from sessionguard.testing.history.sessions.lives import Life
 from sessionguard.testing.history.sessions.slots import Book, LeaseState, SlotState, find, floor_of, with_life
 
@@ -18,11 +18,11 @@ def hold_lease(
             fence = mine.fence if _may_live(mine, lo) else _highest(state, life.id) + 1
             yield _held(book, state, life, command, mine._replace(fence=fence), lo, hi)
     elif reply.outcome is Outcome.CONFLICT:
-        if mine.is_released:
+        if mine.is_released and _may_say(book, life, reply.reason, lo, hi):
             yield state
     elif reply.outcome is Outcome.ENDED:
         is_over = life is None or life.may_be_gone or book.may_be_over(life, hi)
-        if is_over and not _must_live(mine, hi):
+        if is_over and not _must_live(mine, hi) and _may_say(book, life, reply.reason, lo, hi):
             yield state
     elif life is not None and not mine.is_released and _is_right(book, state, life, mine, reply, lo, hi):
         instant = reply.until_us - command.lease_us
@@ -37,8 +37,14 @@ def _is_right(
 ) -> bool:
     kept = _may_live(mine, lo) and reply.fence == mine.fence
     begun = book.may_be_active(life, lo) and reply.fence > _highest(state, life.id) and not _must_live(mine, hi)
-    fits = book.may_be_active(life, lo) if reply.reason is None else book.may_be_over(life, hi)
-    return (kept or (begun and reply.reason is None)) and fits
+    return (kept or (begun and reply.reason is None)) and _may_say(book, life, reply.reason, lo, hi)
+
+
+def _may_say(book: Book, life: Life | None, reason: str | None, lo: int, hi: int) -> bool:
+    """Tell whether the session may be over for this reason, or not over or not known if there is none."""
+    if life is None or reason is None:
+        return reason is None and (life is None or life.may_be_gone or book.may_be_active(life, lo))
+    return reason == (life.reason or EXPIRED_REASON) and book.may_be_over(life, hi)
 
 
 def release_lease(
@@ -50,9 +56,10 @@ def release_lease(
         if _may_live(mine, lo):
             yield _with(state, mine._replace(until=None, is_released=True), lo)
     elif reply.outcome is Outcome.CONFLICT:
-        if not mine.is_released and (not _must_live(mine, hi) or life is None or life.may_be_gone):
+        is_gone = life is None or life.may_be_gone
+        if not mine.is_released and (is_gone or not _must_live(mine, hi)) and _may_say(book, life, reply.reason, lo, hi):
             yield _with(state, mine._replace(until=None), lo)
-    elif mine.is_released or _may_live(mine, lo):
+    elif (mine.is_released or _may_live(mine, lo)) and _may_say(book, life, reply.reason, lo, hi):
         after = _with(state, mine._replace(until=None, is_released=True), lo)
         if _is_last_lapse(after, command.session_id, reply.until_us, lo, hi):
             yield after

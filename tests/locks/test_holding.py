@@ -1,0 +1,467 @@
+"""`guard.hold`: work that outlives a request keeps its session and its files, for as long as it lives itself."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessionguard import (
+    AsyncSessionGuard,
+    InvalidArgumentError,
+    MisuseError,
+    SessionEndedError,
+    SessionGuard,
+)
+from sessionguard.core import holding
+from sessionguard.core.events import ChangeRefused, Event, LeaseLost, WorkspaceRemoved
+from sessionguard.core.leases import FindLease
+from sessionguard.errors import LeaseLostError, StoreUnavailableError
+from sessionguard.stores.memory import MemoryStore
+from tests.guard.clock import Clock
+from tests.guard.conftest import POLICY, OpenGuard
+from tests.guard.watching import WatchedStore
+from tests.locks.shared_place import SharedPlace, shared_place
+
+LAPSE = timedelta(seconds=15)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Where workspaces are."""
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def filing(open_guard: OpenGuard, work: Path) -> SessionGuard:
+    """A guard with local workspaces."""
+    return open_guard(workspaces=work)
+
+
+@pytest.fixture
+def heard(filing: SessionGuard) -> list[Event]:
+    """What it tells."""
+    events: list[Event] = []
+    filing.subscribe(events.append)
+    return events
+
+
+@pytest.fixture
+def successor(store: WatchedStore, clock: Clock, work: Path) -> Iterator[SessionGuard]:
+    """A guard as in another process."""
+    guard = SessionGuard(store.inner, work, POLICY, clock=clock, sweep_interval=None)
+    yield guard
+    guard.close()
+
+
+def written(guard: SessionGuard) -> Any:
+    """Give a session with a file."""
+    session = guard.create("ana")
+    with guard.workspace(session) as files:
+        files.write("plan", b"first")
+    return session
+
+
+def leased(store: WatchedStore, session: Any, clock: Clock) -> int | None:
+    """Ask until when it is held."""
+    until: int | None = store.inner.leased_until(FindLease(session.id, clock()))
+    return until
+
+
+def test_a_held_session_keeps_its_files_after_its_end(filing: SessionGuard, heard: list[Event]) -> None:
+    """Ended while it is held it is over at once; its files go as it is released, and both are told."""
+    session = written(filing)
+    with filing.hold(session) as hold:
+        ended = filing.end(session)
+        assert ended is not None
+        assert ended.removed.deferred
+        assert hold.is_held
+        hold.check()
+        assert filing.sweep().skipped_in_use == 1
+    assert not hold.is_held
+    assert filing.sweep().skipped_in_use == 0
+    assert WorkspaceRemoved(session.id, 0, 0, is_deferred=True) in heard
+    with pytest.raises(SessionEndedError), filing.hold(session):
+        pass
+    assert [event for event in heard if isinstance(event, LeaseLost)] == []
+
+
+def test_a_hold_leaves_nothing_behind(filing: SessionGuard, store: WatchedStore, clock: Clock) -> None:
+    """Taken and released many times, the session is free and may be used as before."""
+    session = written(filing)
+    fences = []
+    for _ in range(40):
+        with filing.hold(session) as hold:
+            fences.append(hold.fence)
+            assert leased(store, session, clock) is not None
+        assert leased(store, session, clock) is None
+    assert fences == sorted(set(fences))
+    filing.end(session)
+    assert filing.sweep().skipped_in_use == 0
+
+
+def test_many_hold_at_once(filing: SessionGuard, successor: SessionGuard) -> None:
+    """Two guards hold one session; both may save under their hold, and its files stay until both let go."""
+    session = written(filing)
+    with filing.hold(session) as one:
+        with successor.hold(session) as two:
+            assert two.fence > one.fence
+            filing.save(session, {"a": 1}, lock=one)
+            successor.save(session, {"b": 2}, lock=two)
+            with filing.workspace(session, lock=one) as mine, successor.workspace(session, lock=two) as other:
+                other.write("b", b"2")
+                mine.write("a", b"1")
+        ended = successor.end(session)
+        assert ended is not None
+        assert ended.removed.deferred
+    assert successor.sweep().skipped_in_use == 0
+
+
+def test_a_hold_is_taken_in_one_thread_and_released_in_another(clock: Clock, work: Path) -> None:
+    """A request begins what a thread finishes, which may also end the session meanwhile."""
+    with SessionGuard(MemoryStore(), work, POLICY, clock=clock, sweep_interval=None) as guard:
+        session = written(guard)
+        hold = guard.hold(session).acquire()
+        failures: list[BaseException] = []
+
+        def job() -> None:
+            try:
+                with guard.workspace(session) as files:
+                    files.write("plan", b"second")
+                guard.end(session)
+                hold.check()
+                hold.release()
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=job)
+        thread.start()
+        thread.join()
+        assert failures == []
+        assert not hold.is_held
+        assert guard.sweep().workspaces_removed == 0
+
+
+def test_a_hold_is_taken_in_one_task_and_released_in_another(clock: Clock, work: Path) -> None:
+    """A task that ends leaves it to another; cancelled as it releases, it has let go all the same."""
+
+    async def play() -> None:
+        async with AsyncSessionGuard(MemoryStore(), work, POLICY, clock=clock, sweep_interval=None) as guard:
+            session = await guard.create("ana")
+            hold = await asyncio.create_task(guard.hold(session).acquire())
+            release = asyncio.create_task(hold.release())
+            await asyncio.sleep(0)
+            release.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await release
+            await hold.release()
+            assert not hold.is_held
+            ended = await guard.end(session)
+            assert ended is not None
+            assert not ended.removed.deferred
+            # What beats is gone as well.
+            assert [task for task in asyncio.all_tasks() if "_beat" in repr(task)] == []
+
+    asyncio.run(play())
+
+
+def test_a_cancelled_acquire_holds_nothing(clock: Clock, work: Path) -> None:
+    """T70: wherever a task is cancelled while it takes a session, afterwards nobody holds it or its files."""
+
+    async def play(steps: int) -> bool:
+        store = WatchedStore(MemoryStore())
+        async with AsyncSessionGuard(store, work, POLICY, clock=clock, sweep_interval=None) as guard:  # type: ignore[arg-type]
+            session = await guard.create("ana")
+            task = asyncio.create_task(guard.hold(session).acquire())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            is_cancelled = task.cancel()
+            if is_cancelled:
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert leased(store, session, clock) is None
+                ended = await guard.end(session)
+                assert ended is not None
+                assert not ended.removed.deferred
+            else:
+                await (await task).release()
+            return is_cancelled
+
+    struck = [asyncio.run(play(steps)) for steps in (0, 1, 2, 4, 8, 16)]
+    assert any(struck)
+
+
+def test_it_beats(
+    open_guard: OpenGuard, store: WatchedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch, work: Path
+) -> None:
+    """While it is held the lease is renewed again and again with its fence, and the session extended."""
+    monkeypatch.setattr(holding, "BEAT_SECONDS", 0.01)
+    guard = open_guard(workspaces=work)
+    session = guard.create("ana")
+    beaten = threading.Event()
+
+    def around(command: Any, ask: Any) -> Any:
+        reply = ask()
+        if command.verb == "hold_lease" and sum(verb == "hold_lease" for verb in store.verbs()) > 3:
+            beaten.set()
+        return reply
+
+    store.around = around
+    with guard.hold(session) as hold:
+        clock.advance(timedelta(seconds=10))
+        for _ in range(500):
+            # An async guard beats only while its loop runs.
+            guard.get(session.id)
+            if beaten.wait(0.01):
+                break
+        assert beaten.is_set()
+        hold.check()
+    found = guard.get(session.id)
+    assert found is not None
+    assert found.last_seen_at == clock()
+
+
+def beat(hold: Any) -> None:
+    """Have it renewed now."""
+    target = getattr(hold, "_target", hold)
+    renewed = target._run_once(target._flows.keep(target._tenure))
+    if asyncio.iscoroutine(renewed):
+        hold._loop.run(renewed)
+
+
+def test_it_keeps_the_session_up_to_its_absolute_timeout(
+    filing: SessionGuard, store: WatchedStore, clock: Clock
+) -> None:
+    """By its beats it does not expire by idleness; past its absolute timeout it ends, and the files stay."""
+    session = written(filing)
+    hold = filing.hold(session).acquire()
+    began = clock()
+    while clock() - began < POLICY.absolute_timeout - timedelta(seconds=10):
+        clock.advance(timedelta(seconds=10))
+        beat(hold)
+    assert filing.sweep().ended == 0
+    clock.advance(timedelta(seconds=10))
+    beat(hold)
+    assert hold.ended_reason == "expired"
+    swept = filing.sweep()
+    assert (swept.ended, swept.skipped_in_use) == (1, 1)
+    hold.check()
+    hold.release()
+    assert filing.sweep().skipped_in_use == 0
+
+
+def test_a_lapsed_hold_is_lost(filing: SessionGuard, successor: SessionGuard, heard: list[Event], clock: Clock) -> None:
+    """T68: stopped past its lease it hears so from its beat, and its writes are refused once another has come."""
+    session = written(filing)
+    hold = filing.hold(session).acquire()
+    with filing.workspace(session, lock=hold) as files:
+        files.write("plan", b"mine")
+        clock.advance(LAPSE)
+        with successor.hold(session) as newer, successor.workspace(session, lock=newer) as others:
+            others.write("plan", b"theirs")
+            with pytest.raises(LeaseLostError):
+                files.write("plan", b"late")
+            with pytest.raises(LeaseLostError):
+                filing.save(session, {"late": 1}, lock=hold)
+            successor.save(session, {"n": 1}, lock=newer)
+            beat(hold)
+            newer.check()
+            assert not hold.is_held
+            with pytest.raises(LeaseLostError):
+                hold.check()
+            assert others.read("plan") == b"theirs"
+    with pytest.raises(LeaseLostError):
+        hold.release()
+    hold_losses = [event for event in heard if isinstance(event, LeaseLost)]
+    assert [event.fence for event in hold_losses] == [hold.fence] * 2
+    assert "renewed" in hold_losses[1].reason
+    found = filing.get(session.id)
+    assert found is not None
+    assert dict(found.data) == {"n": 1}
+
+
+def test_a_block_that_fails_says_why(filing: SessionGuard, clock: Clock) -> None:
+    """An error in the block goes on as it is, also when the lease was lost meanwhile; without one that is told."""
+    session = written(filing)
+    with pytest.raises(ZeroDivisionError), filing.hold(session):  # noqa: PT012 - and so is leaving the block
+        clock.advance(LAPSE)
+        raise ZeroDivisionError
+    with pytest.raises(LeaseLostError), filing.hold(session):
+        clock.advance(LAPSE)
+
+
+def test_a_hold_is_used_once(filing: SessionGuard) -> None:
+    """Acquired twice is misuse; released twice or never acquired does nothing."""
+    session = written(filing)
+    hold = filing.hold(session)
+    hold.release()
+    with pytest.raises(MisuseError):
+        hold.check()
+    with pytest.raises(MisuseError):
+        _ = hold.fence
+    hold.acquire()
+    with pytest.raises(MisuseError):
+        hold.acquire()
+    hold.release()
+    hold.release()
+    hold.check()
+
+
+@pytest.mark.parametrize("session", [None, "an id", 7])
+def test_what_is_no_session_is_refused(filing: SessionGuard, session: Any) -> None:
+    """Before anything is asked."""
+    with pytest.raises(InvalidArgumentError):
+        filing.hold(session)
+
+
+def test_an_ended_session_is_not_held(filing: SessionGuard, heard: list[Event], store: WatchedStore) -> None:
+    """It raises, tells the refusal, and makes no directory that stays."""
+    session = written(filing)
+    filing.end(session)
+    with pytest.raises(SessionEndedError) as caught:
+        filing.hold(session).acquire()
+    assert caught.value.reason == "revoked"
+    assert [event.session_id for event in heard if isinstance(event, ChangeRefused)] == [session.id]
+    assert filing.sweep().skipped_in_use == 0
+
+
+def test_an_unanswered_acquire_holds_nothing(filing: SessionGuard, store: WatchedStore, clock: Clock) -> None:
+    """The store did not answer, though it may have been done: it is given back."""
+    session = written(filing)
+
+    def around(command: Any, ask: Any) -> Any:
+        reply = ask()
+        if command.verb == "hold_lease":
+            raise StoreUnavailableError("memory", "hold_lease", "the reply was lost")
+        return reply
+
+    store.around = around
+    with pytest.raises(StoreUnavailableError):
+        filing.hold(session).acquire()
+    store.around = None
+    assert leased(store, session, clock) is None
+    ended = filing.end(session)
+    assert ended is not None
+    assert not ended.removed.deferred
+
+
+def test_without_workspaces_the_session_is_held(open_guard: OpenGuard, store: WatchedStore, clock: Clock) -> None:
+    """There are no files to keep, but the session does not expire."""
+    guard = open_guard()
+    session = guard.create("ana")
+    with guard.hold(session) as hold:
+        assert hold.is_held
+        assert leased(store, session, clock) is not None
+
+
+class Leaseless(WatchedStore):
+    """A store without leases."""
+
+    def __getattr__(self, name: str) -> Any:
+        if "lease" in name:
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+
+def test_a_store_without_leases_keeps_the_session_by_touches(clock: Clock, work: Path) -> None:
+    """Files are leased on this machine, there is no fence, and the end of the session is heard of."""
+    with SessionGuard(Leaseless(MemoryStore()), work, POLICY, clock=clock, sweep_interval=None) as guard:  # type: ignore[arg-type]
+        session = written(guard)
+        with guard.hold(session) as hold:
+            with pytest.raises(MisuseError, match="no leases"):
+                _ = hold.fence
+            clock.advance(POLICY.idle_timeout - timedelta(seconds=1))
+            beat(hold)
+            clock.advance(timedelta(seconds=2))
+            assert guard.sweep().ended == 0
+            ended = guard.end(session)
+            assert ended is not None
+            assert ended.removed.deferred
+            with pytest.raises(SessionEndedError):
+                beat(hold)
+            assert hold.ended_reason == "revoked"
+            hold.check()
+        assert guard.sweep().skipped_in_use == 0
+
+
+# Places that machines share
+
+
+@pytest.fixture
+def place() -> SharedPlace:
+    """A place that cannot tell who uses what."""
+    place: SharedPlace = shared_place()
+    return place
+
+
+def test_files_of_a_shared_place_stay_while_they_are_open(
+    open_guard: OpenGuard, place: Any, store: WatchedStore, clock: Clock
+) -> None:
+    """Another guard that ends the session leaves them; who has them open reads on, and they go as it closes them."""
+    guard, other = open_guard(workspaces=place), open_guard(workspaces=place)
+    session = guard.create("ana")
+    with guard.workspace(session) as files:
+        files.write("plan", b"first")
+        assert leased(store, session, clock) is not None
+        ended = other.end(session)
+        assert ended is not None
+        assert ended.removed.deferred
+        assert other.sweep().skipped_in_use == 1
+        assert files.read("plan") == b"first"
+    assert session.id not in place.kept
+    with pytest.raises(SessionEndedError), guard.workspace(session):
+        pass
+    assert session.id not in place.kept
+
+
+def test_a_crashed_holder_of_a_shared_place_delays_its_removal_by_its_lease(
+    open_guard: OpenGuard, place: Any, clock: Clock
+) -> None:
+    """Nobody gives back what it held; the next pass after the lease has lapsed removes the files."""
+    guard, other = open_guard(workspaces=place), open_guard(workspaces=place)
+    session = guard.create("ana")
+    with guard.workspace(session) as files:
+        files.write("plan", b"first")
+    hold = guard.hold(session).acquire()
+    crashed = getattr(hold, "_target", hold)
+    crashed._is_released = True
+    other.end(session)
+    clock.advance(LAPSE - timedelta(microseconds=1))
+    assert (other.sweep().skipped_in_use, list(place.kept)) == (1, [session.id])
+    clock.advance(timedelta(microseconds=1))
+    assert other.sweep().workspaces_removed == 1
+    assert place.kept == {}
+
+
+def test_a_shared_place_and_a_store_without_leases_is_warned_of(
+    clock: Clock, place: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It works, without the protection, and says so once."""
+    with SessionGuard(Leaseless(MemoryStore()), place, POLICY, clock=clock, sweep_interval=None) as guard:  # type: ignore[arg-type]
+        session = guard.create("ana")
+        with guard.workspace(session) as files:
+            files.write("plan", b"first")
+            ended = guard.end(session)
+            assert ended is not None
+            assert not ended.removed.deferred
+    assert [record.getMessage() for record in caplog.records].count(
+        "the store keeps no leases: files of a session that ends are removed while others use them"
+    ) == 1
+
+
+def test_a_guard_that_is_dropped_ends_its_beats(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed while a session is held, it renews nothing more; releasing is refused as any other call."""
+    monkeypatch.setattr(holding, "BEAT_SECONDS", 0.01)
+    store = WatchedStore(MemoryStore())
+    guard = SessionGuard(store, policy=POLICY, clock=clock, sweep_interval=None)  # type: ignore[arg-type]
+    hold = guard.hold(guard.create("ana")).acquire()
+    guard.close()
+    count = store.verbs().count("hold_lease")
+    with pytest.raises(MisuseError):
+        hold.release()
+    gc.collect()
+    assert store.verbs().count("hold_lease") == count
