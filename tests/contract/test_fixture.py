@@ -196,8 +196,10 @@ class OnlyOpens:
         (
             lambda folder: PlainStore(),
             EVERY_PLACE,
-            r"lacks page \(listing\) and acquire_lock, renew_lock, release_lock \(locks\); .* "
-            r"Capabilities\(listing=False, locks=False\), on a command line --without listing,locks",
+            r"lacks page \(listing\) and acquire_lock, renew_lock, release_lock \(locks\) "
+            r"and hold_lease, release_lease, leased_until \(leases\); .* "
+            r"Capabilities\(listing=False, locks=False, leases=False\), "
+            r"on a command line --without listing,locks,leases",
         ),
         (
             lambda folder: MemoryStore(),

@@ -1,4 +1,4 @@
-"""A store without listing and without locks, as one begins with, passes the kit once it declares that."""
+"""A store without listing, locks and leases, as one begins with, passes the kit once it declares that."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from sessionguard.testing.contracts.candidate import MakeStore
 from sessionguard.testing.model import ModelStore
 
 VERBS = {name for name in vars(Store) if not name.startswith("_")}
-WITHOUT_ABILITIES = evolve(PER_PROCESS, listing=False, locks=False)
+WITHOUT_ABILITIES = evolve(PER_PROCESS, listing=False, locks=False, leases=False)
 
 
 class PlainStore:
@@ -29,7 +29,7 @@ class PlainStore:
 
 
 class TestPlainStore(StoreContract):
-    """Every case but those of listing and locks, blocking and off-loaded."""
+    """Every case but those of listing, locks and leases, blocking and off-loaded."""
 
     capabilities = WITHOUT_ABILITIES
 
@@ -56,6 +56,8 @@ class HalfWritten(PlainStore):
                 "PlainStore lacks page; write that, or declare Capabilities(listing=False)",
                 "PlainStore lacks acquire_lock, renew_lock, release_lock; "
                 "write that, or declare Capabilities(locks=False)",
+                "PlainStore lacks hold_lease, release_lease, leased_until; "
+                "write that, or declare Capabilities(leases=False)",
             ],
         ),
         (

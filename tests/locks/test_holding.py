@@ -174,7 +174,7 @@ def test_a_cancelled_acquire_holds_nothing(clock: Clock, work: Path) -> None:
 
     async def play(steps: int) -> bool:
         store = WatchedStore(MemoryStore())
-        async with AsyncSessionGuard(store, work, POLICY, clock=clock, sweep_interval=None) as guard:  # type: ignore[arg-type]
+        async with AsyncSessionGuard(store, work, POLICY, clock=clock, sweep_interval=None) as guard:
             session = await guard.create("ana")
             task = asyncio.create_task(guard.hold(session).acquire())
             for _ in range(steps):
@@ -369,7 +369,7 @@ class Leaseless(WatchedStore):
 
 def test_a_store_without_leases_keeps_the_session_by_touches(clock: Clock, work: Path) -> None:
     """Files are leased on this machine, there is no fence, and the end of the session is heard of."""
-    with SessionGuard(Leaseless(MemoryStore()), work, POLICY, clock=clock, sweep_interval=None) as guard:  # type: ignore[arg-type]
+    with SessionGuard(Leaseless(MemoryStore()), work, POLICY, clock=clock, sweep_interval=None) as guard:
         session = written(guard)
         with guard.hold(session) as hold:
             with pytest.raises(MisuseError, match="no leases"):
@@ -441,7 +441,7 @@ def test_a_shared_place_and_a_store_without_leases_is_warned_of(
     clock: Clock, place: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It works, without the protection, and says so once."""
-    with SessionGuard(Leaseless(MemoryStore()), place, POLICY, clock=clock, sweep_interval=None) as guard:  # type: ignore[arg-type]
+    with SessionGuard(Leaseless(MemoryStore()), place, POLICY, clock=clock, sweep_interval=None) as guard:
         session = guard.create("ana")
         with guard.workspace(session) as files:
             files.write("plan", b"first")
@@ -457,7 +457,7 @@ def test_a_guard_that_is_dropped_ends_its_beats(clock: Clock, monkeypatch: pytes
     """Closed while a session is held, it renews nothing more; releasing is refused as any other call."""
     monkeypatch.setattr(holding, "BEAT_SECONDS", 0.01)
     store = WatchedStore(MemoryStore())
-    guard = SessionGuard(store, policy=POLICY, clock=clock, sweep_interval=None)  # type: ignore[arg-type]
+    guard = SessionGuard(store, policy=POLICY, clock=clock, sweep_interval=None)
     hold = guard.hold(guard.create("ana")).acquire()
     guard.close()
     count = store.verbs().count("hold_lease")

@@ -33,7 +33,7 @@ sessions of its own each time, and needs --per-process. The current folder is se
 
 examples:
   sessionguard contract shop.stores:make_store
-  sessionguard contract shop.stores:make_store --without listing,locks --junit report.xml
+  sessionguard contract shop.stores:make_store --without listing,locks,leases --junit report.xml
   sessionguard contract shop.stores:MemoryCarts --per-process -k "reason or sweep"
 
 exit status: 0 every case passed, 1 some did not, 2 it could not be tried, 130 interrupted

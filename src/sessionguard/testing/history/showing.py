@@ -75,6 +75,8 @@ def _asked(command: c.Command[Any]) -> str:
         value = getattr(command, field.name)
         if field.name in ("operation_id", "meant", "limit_bytes", "at") or value is None or value == ():
             continue
+        if field.name == "extends" and value:
+            continue
         if field.name == "changes":
             parts.append(json.dumps({name: json.loads(text) for name, text in value.items()}, ensure_ascii=False))
         elif field.name in ("session_id", "new", "owner"):

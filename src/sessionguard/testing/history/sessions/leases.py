@@ -57,7 +57,11 @@ def release_lease(
             yield _with(state, mine._replace(until=None, is_released=True), lo)
     elif reply.outcome is Outcome.CONFLICT:
         is_gone = life is None or life.may_be_gone
-        if not mine.is_released and (is_gone or not _must_live(mine, hi)) and _may_say(book, life, reply.reason, lo, hi):
+        if (
+            not mine.is_released
+            and (is_gone or not _must_live(mine, hi))
+            and _may_say(book, life, reply.reason, lo, hi)
+        ):
             yield _with(state, mine._replace(until=None), lo)
     elif (mine.is_released or _may_live(mine, lo)) and _may_say(book, life, reply.reason, lo, hi):
         after = _with(state, mine._replace(until=None, is_released=True), lo)
