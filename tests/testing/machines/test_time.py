@@ -13,6 +13,10 @@ from sessionguard import SessionGuard
 from sessionguard.core import commands as c
 from sessionguard.testing import ModelStore, Place, SessionGuardMachine, TraceError, machine_settings
 from sessionguard.testing.machines.drawing import Sketch
+from sessionguard.testing.machines.machine import ClockMoved
+from sessionguard.testing.machines.play import Play
+from sessionguard.testing.machines.steps.opening import Opens
+from sessionguard.testing.machines.steps.reading import Loads
 from sessionguard.testing.machines.steps.refusing import RefusesSaving
 from sessionguard.testing.profile import CI, DEEP
 from tests.testing.machines.places import on_store
@@ -80,6 +84,24 @@ def test_a_run_after_one_that_failed_has_all_its_time() -> None:
     Again.shrink_seconds = 2.0
     failure_of(Again)
     assert Again.after > 1
+
+
+def test_a_trace_shows_where_the_clock_moved() -> None:
+    """Between the steps, forward and back, with the instant that it shows then."""
+    play = Play(lambda place: on_store(ModelStore, place))
+    try:
+        play.do(Opens(verb="create", owner="ana"))
+        begins = play.hand.now_us
+        ClockMoved(begins + 3_600_000_000).again(play)
+        play.do(Loads(session=0))
+        ClockMoved(begins - 1).again(play)
+        told = play.report("a step", "an answer", []).splitlines()
+    finally:
+        play.close()
+    shown = [line.strip().partition(" to ")[0] for line in told[told.index("the trace:") + 1 :]]
+    assert [shown[1], shown[3]] == ["the clock moves by +1:00:00", "the clock moves by -1:00:00.000001"]
+    assert shown[0].startswith("Opens(")
+    assert shown[2].startswith("Loads(")
 
 
 def nested(depth: int) -> Any:

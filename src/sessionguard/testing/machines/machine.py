@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sessionguard.core.instants import duration_us
+from sessionguard.core.instants import duration_us, from_us
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.tokens import is_anonymous
 from sessionguard.testing import strategies
@@ -47,7 +47,10 @@ class ClockMoved:
 
     def again(self, play: Play) -> None:
         """Do the same on another place."""
+        moved = timedelta(microseconds=self.us - play.hand.now_us)
         play.place.clock.show_us(self.us)
+        told = f"{'-' if moved < timedelta() else '+'}{abs(moved)}"
+        play.played.append(f"the clock moves by {told} to {from_us(self.us).isoformat(timespec='microseconds')}")
 
 
 def _has_sessions(machine: "SessionGuardMachine") -> bool:

@@ -41,7 +41,8 @@ class Play:
         self.place = Place()
         self.hand = Hand(make_guard, self.place)
         self.worlds: frozenset[World] = frozenset((World(),))
-        self.played: list[Played] = []
+        self.played: list[Played | str] = []
+        """What traces show: each step with its answer, and each move of the clock."""
         self.trace: list[Any] = []
         """What was done, to be done again elsewhere."""
 
