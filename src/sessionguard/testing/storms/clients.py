@@ -28,9 +28,9 @@ def storm(
 ) -> History:
     """Let clients in threads loose on an empty `store`, and give what they did and saw.
 
-    `seed` decides what each asks; `habits` are further arguments of `Actor`. With `disturb`, which is called beside
-    them, calls may find the store unavailable: their outcome is unknown, and the client goes on when it is back. What
-    else is raised, by a call or by `disturb`, is raised.
+    `seed` decides what each asks; `habits` are further arguments of `Actor`, such as `jumps` of its clock. With
+    `disturb`, which is called beside them, calls may find the store unavailable: their outcome is unknown, and the
+    client goes on when it is back. What else is raised, by a call or by `disturb`, is raised.
     """
     history = History(instants=now_us)
     stage = Stage(store.identify(c.Identify()))

@@ -1,7 +1,7 @@
 """What a client may ask, drawn from a seed: everything at once about a few owners, as often as not at a bad moment."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ from attrs import evolve
 
 from sessionguard.core import commands as c
 from sessionguard.core.records import SessionRecord
+from sessionguard.errors import MisuseError
 from sessionguard.testing.contracts.stage import (
     GRACE,
     IDLE,
@@ -26,6 +27,8 @@ OWNERS: Final = ("ana", "anabel", "Ana", "bob")
 """They are told apart only by a store that compares whole names as they are."""
 EXTERNAL_IDS: Final = (None, None, None, "tab-1")
 INSTANTS: Final = (START, START, SECOND, GRACE, TOUCH, IDLE - TICK, IDLE, IDLE + TOUCH)
+_JUMPING: Final = 0.1
+"""Before so large a share of the commands a clock that jumps does."""
 
 FREQUENCIES: Final[Mapping[str, int]] = {
     "get_or_create": 14,
@@ -58,7 +61,8 @@ FREQUENCIES: Final[Mapping[str, int]] = {
 class Actor:
     """One client. What it and others were shown is given to `show`, and its next commands are about that.
 
-    `frequencies` names what it does, among the keys of `FREQUENCIES`. Without `timed` the engine's clock decides.
+    `frequencies` names what it does, among the keys of `FREQUENCIES`. Without `timed` the engine's clock decides; else
+    its own, which is `ahead` by so much (or behind), and now and then is set forward or back by one of `jumps`.
     """
 
     def __init__(
@@ -71,10 +75,15 @@ class Actor:
         owners: tuple[str, ...] = OWNERS,
         external_ids: tuple[str | None, ...] = EXTERNAL_IDS,
         timed: bool = True,
+        ahead: timedelta = timedelta(),
+        jumps: Sequence[timedelta] = (),
     ) -> None:
+        if not timed and (ahead or jumps):
+            raise MisuseError("where the engine's clock decides (timed=False) that of a client cannot be wrong")
         self._stage, self._random, self._timed = stage, random.Random(seed), timed
         self._frequencies, self._instants, self._owners = frequencies, instants, owners
         self._external_ids = external_ids
+        self._ahead, self._jumps = ahead, jumps
         self._shown: list[SessionRecord] = []
         self._fences: dict[str, c.Fence] = {}
         self._asked: list[c.Command[Any]] = []
@@ -104,7 +113,9 @@ class Actor:
         return self._random.choice(self._shown) if self._shown else self._stage.new(self._owner())
 
     def _at(self) -> timedelta:
-        return self._random.choice(self._instants)
+        if self._jumps and self._random.random() < _JUMPING:
+            self._ahead += self._random.choice(self._jumps)
+        return self._random.choice(self._instants) + self._ahead
 
     def _owner(self) -> str:
         return self._random.choice(self._owners)
