@@ -20,7 +20,8 @@
     │  ├─ PathEscapeError                  name, problem
     │  ├─ QuotaExceededError               limit, used, unit
     │  ├─ ArchiveRefusedError              entry, problem
-    │  └─ LeaseLostError                   reason
+    │  ├─ LeaseLostError                   reason
+    │  └─ WorkspaceUnavailableError        operation, problem: the outcome is unknown
     └─ LockError                           session_id, name
        ├─ LockTimeoutError (TimeoutError)  waited
        └─ LockLostError                    fence
@@ -272,9 +273,11 @@ class WorkspaceError(SessionGuardError):
 
     code = "workspace"
 
-    def __init__(self, session_id: str, message: str) -> None:
+    def __init__(self, session_id: str | None, message: str) -> None:
         self.session_id = session_id
-        super().__init__(f"workspace of session {session_id}: {message}")
+        super().__init__(
+            f"workspaces: {message}" if session_id is None else f"workspace of session {session_id}: {message}"
+        )
 
 
 class PathEscapeError(WorkspaceError, ValueError):
@@ -320,6 +323,20 @@ class LeaseLostError(WorkspaceError):
     def __init__(self, session_id: str, reason: str) -> None:
         self.reason = reason
         super().__init__(session_id, f"its lease is lost ({reason})")
+
+
+class WorkspaceUnavailableError(WorkspaceError):
+    """The place for files could not be asked or did not answer: a change happened whole or not at all. Safe to repeat.
+
+    `session_id` is None where no one session is concerned.
+    """
+
+    code = "workspace_unavailable"
+
+    def __init__(self, session_id: str | None, operation: str, problem: str) -> None:
+        self.operation = operation
+        self.problem = problem
+        super().__init__(session_id, f"{operation}: {problem}; it may or may not have been done, and may be repeated")
 
 
 # Locks

@@ -223,6 +223,7 @@ ANSWERS: Final[Mapping[type[SessionGuardError], Answer]] = MappingProxyType(
         # An outage is not "nobody": a visitor who was told so would open a second session.
         errors.StoreUnavailableError: Answer(503, retry_after_seconds=5),
         errors.StoreTimeoutError: Answer(503, retry_after_seconds=1),
+        errors.WorkspaceUnavailableError: Answer(503, retry_after_seconds=5),
         errors.LockTimeoutError: Answer(503, retry_after_seconds=1),
         errors.LockLostError: Answer(503, retry_after_seconds=1),
         errors.SessionEndedError: Answer(409),

@@ -1,23 +1,32 @@
-"""`sessionguard doctor`: what is wrong with a store or its surroundings, and what to do about it."""
+"""`sessionguard doctor`: what is wrong with a store, a place for files or their surroundings, and the remedy."""
 
+import os
 from argparse import ArgumentParser, Namespace
 
 from attrs import asdict
 
 from sessionguard.cli import status
 from sessionguard.cli.output import print_json, visible
-from sessionguard.cli.target import add_store_arguments, opened_examined_store
+from sessionguard.cli.target import URL_VARIABLE, add_store_arguments, opened_examined_store
+from sessionguard.core.findings import Finding
+from sessionguard.errors import ConfigurationError
+from sessionguard.workspaces.contract import ExaminedWorkspaces
+from sessionguard.workspaces.opening import open_workspaces
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
     add_store_arguments(parser)
+    parser.add_argument("--workspaces", metavar="URL", help="examine this place for files, too: s3://bucket/prefix")
 
 
 def run(arguments: Namespace) -> int:
     """Examine and report; the status says whether there is a problem. Warnings alone are no problem."""
-    with opened_examined_store(arguments, must_exist=True) as store:
-        findings = store.examine()
+    findings = [] if arguments.workspaces is None else _findings_of_place(arguments.workspaces)
+    # Without a word about a store, whoever names a place for files means that alone.
+    if arguments.workspaces is None or arguments.store or os.environ.get(URL_VARIABLE):
+        with opened_examined_store(arguments, must_exist=True) as store:
+            findings = [*store.examine(), *findings]
     if arguments.json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -26,3 +35,12 @@ def run(arguments: Namespace) -> int:
             if finding.remedy and finding.level != "ok":
                 print(f"         -> {visible(finding.remedy)}")
     return status.FAILED if any(finding.level == "problem" for finding in findings) else status.OK
+
+
+def _findings_of_place(url: str) -> list[Finding]:
+    if "://" not in url:
+        raise ConfigurationError("--workspaces", url, "a folder needs no examination; give a URL: s3://bucket/prefix")
+    place = open_workspaces(url)
+    if not isinstance(place, ExaminedWorkspaces):
+        raise ConfigurationError.of_url(url, "this place for files cannot examine itself", setting="--workspaces")
+    return place.examine()

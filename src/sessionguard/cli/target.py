@@ -27,8 +27,8 @@ def add_store_arguments(parser: ArgumentParser, *, with_workspaces: bool = False
     if with_workspaces:
         parser.add_argument(
             "--workspaces",
-            metavar="DIR",
-            help=f"directory of the workspaces, so that files go as well (or {WORKSPACES_VARIABLE})",
+            metavar="DIR|URL",
+            help=f"folder or URL of the workspaces, so that files go as well (or {WORKSPACES_VARIABLE})",
         )
 
 
@@ -102,7 +102,7 @@ def _workspaces(arguments: Namespace) -> str | None:
     if "workspaces" not in arguments:
         return None
     folder = arguments.workspaces or os.environ.get(WORKSPACES_VARIABLE)
-    if folder and not Path(folder).is_dir():
+    if folder and "://" not in folder and not Path(folder).is_dir():
         # The library would make it, and then there would be no files in it to remove.
         raise CommandError(f"the folder of the workspaces does not exist: {visible(folder)}")
     return folder or None

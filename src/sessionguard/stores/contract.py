@@ -14,12 +14,11 @@ What a command asks, what absence means and what the reply says is written at th
 * Opening does no I/O; the store connects at first use, and anew in a forked child.
 """
 
-from typing import Literal, Protocol, runtime_checkable
-
-from attrs import frozen
+from typing import Protocol, runtime_checkable
 
 from sessionguard.core import commands as c
 from sessionguard.core import leases as le
+from sessionguard.core.findings import Finding
 from sessionguard.core.records import SessionRecord
 
 
@@ -75,16 +74,6 @@ class LeasingStore(Protocol):
     def hold_lease(self, command: le.HoldLease) -> le.LeaseReply: ...
     def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply: ...
     def leased_until(self, command: le.FindLease) -> int | None: ...
-
-
-@frozen
-class Finding:
-    """One thing that an examination of a store found."""
-
-    level: Literal["ok", "warning", "problem"]
-    subject: str
-    message: str
-    remedy: str = ""
 
 
 @runtime_checkable

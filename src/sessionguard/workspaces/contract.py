@@ -12,6 +12,7 @@ from typing import IO, Any, Protocol, Self, runtime_checkable
 from attrs import frozen
 
 from sessionguard.core.commands import Fence
+from sessionguard.core.findings import Finding
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
 from sessionguard.workspaces.quota import NOTHING, Quota, Usage
 
@@ -141,6 +142,14 @@ class Workspace(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close."""
+
+
+@runtime_checkable
+class ExaminedWorkspaces(Protocol):
+    """A place for files that can examine itself."""
+
+    def examine(self) -> list[Finding]:
+        """Say what is wrong with it, if anything, and what to do about it."""
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
@@ -9,9 +10,11 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from sessionguard.core.commands import Fence
+from sessionguard.errors import MisuseError
 from sessionguard.offloading import in_thread
 from sessionguard.workspaces.contract import Removal, Workspace, Workspaces
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
+from sessionguard.workspaces.links import DEFAULT_LINK
 from sessionguard.workspaces.quota import NOTHING, Quota, Usage
 
 
@@ -126,6 +129,26 @@ class AsyncWorkspace:
     async def export_zip(self, target: str | os.PathLike[str] | IO[bytes]) -> Exported:
         """Write all files as a zip archive to a path, or to a binary file that is only written to."""
         return await in_thread(partial(self._workspace.export_zip, target))
+
+    async def download_url(
+        self,
+        name: str,
+        *,
+        expires: timedelta = DEFAULT_LINK,
+        filename: str | None = None,
+        content_type: str = "application/octet-stream",
+    ) -> str:
+        """Give a link by which whoever has it may fetch this file, as it is now, until it expires.
+
+        Raises:
+            MisuseError: the files are where no link leads to.
+        """
+        give = getattr(self._workspace, "download_url", None)
+        if give is None:
+            raise MisuseError("only files in object storage have links; send this one as the body of your answer")
+        call = partial(give, name, expires=expires, filename=filename, content_type=content_type)
+        link: str = await in_thread(call)
+        return link
 
     async def close(self) -> None:
         """Discard unfinished files and release the lease; a removal that waited for the last lease is done."""

@@ -8,7 +8,8 @@ import pytest
 
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
-from sessionguard.stores.contract import AsyncTwin, ExaminedStore, Finding
+from sessionguard.core.findings import Finding
+from sessionguard.stores.contract import AsyncTwin, ExaminedStore
 from sessionguard.stores.redis import RedisStore
 from sessionguard.testing.servers import RedisCluster, RedisServer
 from tests.stores.redis.asking import Session

@@ -10,8 +10,8 @@ import pytest
 
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
+from sessionguard.core.findings import Finding
 from sessionguard.errors import StoreUnavailableError
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.redis import RedisStore, permissions
 from sessionguard.testing.contracts.stage import IDLE, SECOND, Stage
 from sessionguard.testing.servers import RedisCluster, RedisServer

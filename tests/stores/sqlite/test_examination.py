@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard.stores.contract import Finding
+from sessionguard.core.findings import Finding
 from sessionguard.stores.sqlite import SQLiteStore, examination, placement, schema, versions
 from sessionguard.testing.contracts.stage import Stage
 from tests.stores.sqlite.conftest import OpenStore

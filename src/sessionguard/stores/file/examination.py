@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
+from sessionguard.core.findings import Finding
 from sessionguard.errors import SessionGuardError
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.file import changeset, journal
 from sessionguard.stores.file.folder import NEWEST, due_migrations, problem_of, problem_of_file_system
 from sessionguard.stores.placement import current_file_system

@@ -7,10 +7,10 @@ from typing import Any, Final, TypeVar, cast
 
 from sessionguard.core import commands as c
 from sessionguard.core import leases as le
+from sessionguard.core.findings import Finding
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import MisuseError, StoreUnavailableError
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.file import ballast, changes, cleaning, examination, leasing, listing, locks, openings
 from sessionguard.stores.file.folder import Folder, due_migrations
 from sessionguard.stores.file.sessions import is_id, valid_id

@@ -4,9 +4,9 @@ from typing import Self, TypeVar
 
 from sessionguard.core import commands as c
 from sessionguard.core import leases as le
+from sessionguard.core.findings import Finding
 from sessionguard.core.points import areach
 from sessionguard.core.records import SessionRecord
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.postgres import examination, questions, schema
 from sessionguard.stores.postgres.async_connections import AsyncConnections
 from sessionguard.stores.postgres.questions import C, Question

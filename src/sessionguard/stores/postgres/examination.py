@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from sessionguard.core.findings import Finding
 from sessionguard.errors import ConfigurationError, StoreError
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.postgres.async_connections import AsyncConnections
 from sessionguard.stores.postgres.connections import Connections
 from sessionguard.stores.postgres.indexes import wrong_indexes

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from sessionguard.core import commands as c
 from sessionguard.core import leases as le
+from sessionguard.core.findings import Finding
 from sessionguard.core.points import reach
 from sessionguard.core.records import SessionRecord
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.postgres import examination, questions, schema
 from sessionguard.stores.postgres.async_store import AsyncPostgresStore
 from sessionguard.stores.postgres.connections import Connections

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 from redis import exceptions as driver
 
+from sessionguard.core.findings import Finding
 from sessionguard.errors import StoreDataError, StoreError
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.redis import permissions
 from sessionguard.stores.redis.asking import META, Address, Inspect, Procedure, Survey, Words
 from sessionguard.stores.redis.handshake import Facts

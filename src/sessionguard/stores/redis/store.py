@@ -9,10 +9,10 @@ from redis import exceptions as driver
 
 from sessionguard.core import commands as c
 from sessionguard.core import leases as le
+from sessionguard.core.findings import Finding
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.redis import cleaning, examination, leasing, openings, owning, translation
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_store import AsyncRedisStore

@@ -5,8 +5,8 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 
+from sessionguard.core.findings import Finding
 from sessionguard.errors import StoreError
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.sqlite import placement, schema
 from sessionguard.stores.sqlite.connections import Connections
 from sessionguard.stores.sqlite.translation import translated

@@ -11,10 +11,10 @@ from typing import TypeVar, cast
 
 from sessionguard.core import commands as c
 from sessionguard.core import leases as le
+from sessionguard.core.findings import Finding
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import ConfigurationError, StoreUnavailableError
-from sessionguard.stores.contract import Finding
 from sessionguard.stores.sqlite import changes, cleaning, examination, lease_rows, lock_rows, openings
 from sessionguard.stores.sqlite.connections import Connections
 from sessionguard.stores.sqlite.queries import read_page

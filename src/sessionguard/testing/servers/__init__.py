@@ -1,4 +1,4 @@
-"""Real servers for tests: Redis, a Redis cluster, a sentinel and PostgreSQL, on loopback, with a folder of their own.
+"""Real servers for tests: Redis, its cluster and sentinel, PostgreSQL, an S3; on loopback, with a folder of their own.
 
 No driver is needed or imported: readiness is asked over plain sockets.
 """
@@ -16,6 +16,7 @@ from sessionguard.testing.servers.postgres_server import PostgresServer
 from sessionguard.testing.servers.redis_cluster import RedisCluster
 from sessionguard.testing.servers.redis_sentinel import RedisSentinel
 from sessionguard.testing.servers.redis_server import RedisServer
+from sessionguard.testing.servers.s3_server import S3Server, find_moto
 
 __all__ = [
     "EngineMissingError",
@@ -24,7 +25,9 @@ __all__ = [
     "RedisCluster",
     "RedisSentinel",
     "RedisServer",
+    "S3Server",
     "ServerStartError",
+    "find_moto",
     "find_postgres",
     "find_redis",
     "find_valkey",

@@ -1,0 +1,232 @@
+"""Remove what sessions leave in the bucket: never what is in use, never half, and heal what a crash left."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from attrs import define, field
+
+from sessionguard.errors import LeaseLostError, MisuseError, WorkspaceError, WorkspaceUnavailableError
+from sessionguard.workspaces.contract import Removal
+from sessionguard.workspaces.quota import Quota
+from sessionguard.workspaces.s3.bucket import MOST_KEYS, Bucket, Listed, Page, Upload
+from sessionguard.workspaces.s3.layout import MANIFEST, Layout, claim_of, is_content
+from sessionguard.workspaces.s3.ledger import Ledger
+from sessionguard.workspaces.s3.manifest import KEEP_SECONDS, OPEN, QUARANTINED, REMOVED, Manifest
+from sessionguard.workspaces.s3.swapping import Swapped
+
+_log = logging.getLogger("sessionguard.workspaces")
+
+_QUARANTINE: Final = timedelta(days=30)
+_KEPT: Final = timedelta(seconds=KEEP_SECONDS)
+_NOTHING: Final = Removal(files=0, bytes=0, deferred=False)
+# A session has its manifest and its files; one listing shows a thousand keys.
+_KEYS_A_SESSION: Final = 10
+
+
+class _AbsentError(Exception):
+    """There is no manifest."""
+
+
+@define
+class _Seen:
+    """What a listing showed of one session."""
+
+    manifest: Listed | None = None
+    contents: list[Listed] = field(factory=list)
+
+
+class Cleanup:
+    """Removal, its leftovers and the search for garbage, in one deployment."""
+
+    def __init__(self, bucket: Bucket, layout: Layout, clock: Callable[[], float] = time.time) -> None:
+        self._bucket = bucket
+        self._layout = layout
+        self._clock = clock
+        # A random start: processes that live for one short scan each must not all scan the same part.
+        self._after = layout.before(secrets.token_hex(2))
+        self._after_upload: tuple[str, str] | None = None
+
+    # Removal
+
+    def remove(self, session_id: str) -> Removal:
+        """Remove all of a session: first its manifest shows nothing any more, then contents go, the manifest last."""
+        try:
+            counted = self._swapped(session_id, must_be_whole=False).change(self._buried)
+        except _AbsentError:
+            # No manifest, so nothing of what is here can be seen.
+            counted = _NOTHING
+        if counted is None:
+            return _NOTHING
+        self._clear(session_id)
+        return counted
+
+    def quarantine(self, session_id: str) -> bool:
+        """Let nobody lease a session's workspace any more, and leave its files; see `Workspaces.quarantine`."""
+
+        def put_apart(manifest: Manifest) -> bool:
+            now = self._clock()
+            manifest.forget_the_dead(now)
+            if manifest.state != OPEN or manifest.claims or not manifest.files:
+                return False
+            manifest.enter(QUARANTINED, now)
+            return True
+
+        swapped = self._swapped(session_id)
+        try:
+            if swapped.change(put_apart):
+                return True
+            left = swapped.look()
+        except _AbsentError:
+            self._clear(session_id)
+            return False
+        if left.state == REMOVED or (left.state == OPEN and not left.files and not left.claims):
+            # Removal was asked for; or a lease made it for a session that was gone, and nobody will ever ask again.
+            self.remove(session_id)
+        return False
+
+    def _buried(self, manifest: Manifest) -> Removal | None:
+        if manifest.state == QUARANTINED:
+            return None
+        if manifest.state == REMOVED:
+            # By someone who counted it, and did not come to the end.
+            return _NOTHING
+        held = manifest.usage()
+        manifest.enter(REMOVED, self._clock())
+        return Removal(files=held.files, bytes=held.bytes, deferred=False)
+
+    def _clear(self, session_id: str) -> None:
+        """Remove every object of a session, its manifest last: while that is there, a crash is found and healed."""
+        prefix = self._layout.session(session_id)
+        more = True
+        while more:
+            uploads, _, more = self._bucket.uploads(prefix, None, MOST_KEYS)
+            for upload in uploads:
+                self._bucket.abort_parts(upload.key, upload.upload_id)
+            # A vendor that lists what was just given up must not keep us here.
+            more = more and bool(uploads)
+        after: str | None = None
+        while True:
+            page = self._bucket.page(prefix, after)
+            self._bucket.delete([found.key for found in page.objects if found.key != prefix + MANIFEST])
+            after = page.after
+            if after is None:
+                break
+        self._bucket.delete([prefix + MANIFEST])
+
+    # Garbage
+
+    def scan(self, limit: int) -> list[str]:
+        """Give up to `limit` sessions that have objects, going on where the last call stopped, and tidy up in them.
+
+        It looks at a number of keys that is in proportion to `limit`.
+        """
+        seen: dict[str, _Seen] = {}
+        keys = max(100, limit * _KEYS_A_SESSION)
+        start, has_wrapped = self._after, False
+        at = None
+        while keys > 0 and len(seen) < limit:
+            page = self._bucket.page(self._layout.folder, self._after, min(keys, MOST_KEYS))
+            at = page.at
+            keys -= max(1, len(page.objects))
+            is_full = self._note(page, seen, limit)
+            if is_full:
+                break
+            if page.after is not None:
+                self._after = page.after
+            elif has_wrapped:
+                break
+            else:
+                self._after, has_wrapped = self._layout.before(""), True
+            if has_wrapped and self._after >= start:
+                break
+        return [session_id for session_id, found in seen.items() if at is None or self._tidied(session_id, found, at)]
+
+    def abort_uploads(self, limit: int) -> None:
+        """Give up to `limit` uploads up that are older than the safety age and that no living writer claims."""
+        uploads, at, has_more = self._bucket.uploads(self._layout.folder, self._after_upload, limit)
+        self._after_upload = (uploads[-1].key, uploads[-1].upload_id) if has_more and uploads else None
+        for upload in uploads:
+            if at - upload.begun_at > self._bucket.settings.safety_age and not self._is_claimed(upload, at):
+                self._bucket.abort_parts(upload.key, upload.upload_id)
+
+    def _note(self, page: Page, seen: dict[str, _Seen], limit: int) -> bool:
+        """Enter what a page shows; True if it shows more sessions than the limit."""
+        for found in page.objects:
+            place = self._layout.split(found.key)
+            if place is not None:
+                session_id, name = place
+                if session_id not in seen and len(seen) == limit:
+                    return True
+                of_session = seen.setdefault(session_id, _Seen())
+                if name == MANIFEST:
+                    of_session.manifest = found
+                elif is_content(name):
+                    of_session.contents.append(found)
+            self._after = found.key
+        return False
+
+    def _tidied(self, session_id: str, seen: _Seen, at: datetime) -> bool:
+        """Remove what is due in one session; False if all of it is out of reach, so that nobody need be asked."""
+        old = [found for found in seen.contents if at - found.changed_at > _KEPT]
+        is_still = seen.manifest is not None and at - seen.manifest.changed_at > _KEPT
+        if not old and not is_still:
+            return True
+        try:
+            manifest = self._swapped(session_id).look()
+        except _AbsentError:
+            return True
+        except WorkspaceUnavailableError:
+            raise
+        except WorkspaceError as error:
+            # Damaged. One session must not stop the search for the garbage of all others.
+            _log.warning("%s", error)
+            return True
+        if manifest.state == REMOVED:
+            self._clear(session_id)
+            return False
+        if manifest.state == QUARANTINED:
+            if at.timestamp() - manifest.since > _QUARANTINE.total_seconds():
+                self._swapped(session_id).change(lambda manifest: manifest.enter(REMOVED, at.timestamp()))
+                self._clear(session_id)
+            return False
+        safe = at - self._bucket.settings.safety_age
+        named = {entry.content for entry in manifest.files.values()} | manifest.discards.keys()
+        contents = [found.key.rpartition("/")[2] for found in old if found.changed_at < safe]
+        unnamed = [content for content in contents if content not in named]
+        if unnamed or manifest.due(at.timestamp()):
+            ledger = Ledger(self._bucket, self._layout, session_id, Quota(), None, at.timestamp)
+            try:
+                ledger.condemn(unnamed, at.timestamp())
+            except LeaseLostError:
+                return True
+        return True
+
+    def _is_claimed(self, upload: Upload, at: datetime) -> bool:
+        place = self._layout.split(upload.key)
+        if place is None:
+            raise MisuseError(f"{upload.key!r} is no key of this deployment")
+        try:
+            claim = self._swapped(place[0]).look().claims.get(claim_of(place[1]))
+        except _AbsentError:
+            return False
+        return claim is not None and claim.until > at.timestamp()
+
+    def _swapped(self, session_id: str, *, must_be_whole: bool = True) -> Swapped[Manifest]:
+        def read(text: bytes | None) -> Manifest:
+            if text is None:
+                raise _AbsentError
+            try:
+                return Manifest.read(session_id, text)
+            except WorkspaceError:
+                if must_be_whole:
+                    raise
+                # Nobody can lease it either; its session has ended, and the tombstone takes its place.
+                return Manifest()
+
+        return Swapped(
+            self._bucket, self._layout.manifest(session_id), read, lambda manifest: manifest.text(session_id)
+        )
