@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from sessionguard.testing.contracts.contract import (
         StoreContract,
     )
+    from sessionguard.testing.contracts.places.capabilities import (
+        PlaceCapabilities,
+    )
+    from sessionguard.testing.contracts.places.contract import (
+        WorkspaceContract,
+    )
     from sessionguard.testing.contracts.verdicts import (
         Verdict,
         verdicts,
@@ -68,6 +74,9 @@ if TYPE_CHECKING:
     )
     from sessionguard.testing.model import (
         ModelStore,
+    )
+    from sessionguard.testing.model.folders import (
+        ModelWorkspaces,
     )
     from sessionguard.testing.profile import (
         CI,
@@ -150,6 +159,7 @@ __all__ = [
     "Legal",
     "Model",
     "ModelStore",
+    "ModelWorkspaces",
     "NondeterministicScenario",
     "NotFollowedWarning",
     "Objection",
@@ -158,6 +168,7 @@ __all__ = [
     "Outcome",
     "Patience",
     "Place",
+    "PlaceCapabilities",
     "PostgresServer",
     "Profile",
     "Recording",
@@ -180,6 +191,7 @@ __all__ = [
     "Verdict",
     "Violation",
     "VirtualClock",
+    "WorkspaceContract",
     "WrongClock",
     "async_storm",
     "at_once",
@@ -239,6 +251,7 @@ _HOMES = {
     "Legal": "history",
     "Model": "history",
     "ModelStore": "model",
+    "ModelWorkspaces": "model.folders",
     "NondeterministicScenario": "schedule",
     "NotFollowedWarning": "schedule.errors",
     "Objection": "history",
@@ -247,6 +260,7 @@ _HOMES = {
     "Outcome": "schedule",
     "Patience": "schedule",
     "Place": "machines",
+    "PlaceCapabilities": "contracts.places.capabilities",
     "PostgresServer": "servers",
     "Profile": "profile",
     "Recording": "history",
@@ -269,6 +283,7 @@ _HOMES = {
     "Verdict": "contracts.verdicts",
     "Violation": "schedule",
     "VirtualClock": "schedule",
+    "WorkspaceContract": "contracts.places.contract",
     "WrongClock": "faults",
     "async_storm": "storms",
     "at_once": "faults",

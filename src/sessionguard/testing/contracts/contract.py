@@ -1,7 +1,6 @@
 """`StoreContract`: the kit as a pytest class; a subclass with one fixture puts a store to every case in every mode."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -12,6 +11,7 @@ from sessionguard.testing.contracts.capabilities import EVERYTHING, Capabilities
 from sessionguard.testing.contracts.catalogue import CASES, Case
 from sessionguard.testing.contracts.probing import APART, untrue
 from sessionguard.testing.contracts.remarks import REMARK
+from sessionguard.testing.contracts.wholeness import alterations, collected_beside, refuse_touched
 from sessionguard.testing.profile import Profile
 from sessionguard.testing.replaying import ReplayKind, replay_for
 
@@ -38,9 +38,7 @@ class StoreContract:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        touched = sorted(name for name in _GUARDS if getattr(cls, name, None) is not _GUARDS[name])
-        if touched:
-            raise TypeError(f"{cls.__name__} overrides {', '.join(touched)}, which keeps the kit whole; remove that")
+        refuse_touched(cls, _GUARDS)
 
     @pytest.fixture
     def make_store(self) -> MakeStore | None:
@@ -70,7 +68,8 @@ class StoreContract:
     def test_the_kit_is_whole(self, request: pytest.FixtureRequest) -> None:
         """Every case of the register is collected in all its modes, as the kit wrote it, or declared to fail."""
         assert __debug__, "assertions are switched off; run the kit without -O"
-        assert list(_alterations(type(self), _collected(request.node))) == []
+        modes = {f"test_{case.name}": len(case.modes) for case in CASES.values()}
+        assert list(alterations(type(self), _METHODS, modes, collected_beside(request.node))) == []
 
     def test_the_capabilities_are_true(self, store_candidate: Candidate) -> None:
         """The store has every verb of the contract, and declares the optional abilities that it has, and no others.
@@ -132,29 +131,3 @@ def _method(case: Case) -> Callable[..., None]:
 _METHODS = {f"test_{case.name}": _method(case) for case in CASES.values()}
 for _name, _function in _METHODS.items():
     setattr(StoreContract, _name, _function)
-
-
-def _collected(node: Any) -> Counter[str]:
-    collector = node.getparent(pytest.Class)
-    # Asked anew, so that a selection on the command line is no alteration.
-    return Counter(getattr(item, "originalname", item.name) for item in collector.collect())
-
-
-def _alterations(cls: type[StoreContract], collected: Counter[str]) -> Iterator[str]:
-    for name in sorted(cls.xfail.keys() - CASES.keys()):
-        yield f"xfail names {name}, which is no case"
-    for name, reason in cls.xfail.items():
-        if not isinstance(reason, str) or not reason.strip():
-            yield f"xfail names {name} without a reason"
-    for name, method in _METHODS.items():
-        found = getattr(cls, name, None)
-        if found is not method:
-            if not _is_excused(found):
-                yield f"{name} is overridden or removed without an xfail reason"
-        elif collected[name] != len(CASES[name.removeprefix("test_")].modes):
-            yield f"{name} was collected {collected[name]} times"
-
-
-def _is_excused(method: Any) -> bool:
-    marks = getattr(method, "pytestmark", ())
-    return any(mark.name == "xfail" and mark.kwargs.get("reason") for mark in marks)

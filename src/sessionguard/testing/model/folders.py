@@ -47,12 +47,14 @@ class Folder:
 class ModelWorkspaces:
     """All workspaces of a deployment, in the memory of this object."""
 
+    workspace: "type[ModelWorkspace]"
+
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.deployments: dict[str, dict[str, Folder]] = {}
         self.quarantined: list[Folder] = []
         self._deployment_id: str | None = None
-        self._after = ""
+        self.after = ""
 
     def open(self, deployment_id: str) -> None:
         """Work in a part of this deployment's own."""
@@ -70,13 +72,17 @@ class ModelWorkspaces:
     def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> "ModelWorkspace":
         """Give the workspace of a session, made on first use."""
         with self.lock:
-            folder = self.folders.setdefault(checked_session_id(session_id), Folder())
+            folder = self.folder_of(checked_session_id(session_id))
             if folder.is_pending:
                 raise LeaseLostError(session_id, "it is to be removed; its session has ended")
-            workspace = ModelWorkspace(self, session_id, folder, quota, fence)
+            workspace = self.workspace(self, session_id, folder, quota, fence)
             workspace.pass_fence()
             folder.leases.add(workspace)
             return workspace
+
+    def folder_of(self, session_id: str) -> Folder:
+        """Give the folder of a session, made on first use."""
+        return self.folders.setdefault(session_id, Folder())
 
     def remove(self, session_id: str) -> Removal:
         """Remove the workspace of a session, at once or when its last lease ends."""
@@ -119,19 +125,22 @@ class ModelWorkspaces:
                 raise MisuseError("these workspaces are open for another deployment; open them for this one")
             pending = [session_id for session_id, folder in folders.items() if folder.is_pending]
             chosen = pending[: (limit + 1) // 2]
-            for session_id in [*self._following(), *self._following()]:
+            for session_id in [*self.following(), *self.following()]:
                 if len(chosen) < limit and session_id not in chosen:
                     chosen.append(session_id)
-                    self._after = session_id
+                    self.after = session_id
             return chosen
 
-    def _following(self) -> list[str]:
-        later = [session_id for session_id in sorted(self.folders) if session_id > self._after]
-        return later + [session_id for session_id in sorted(self.folders) if session_id <= self._after]
+    def following(self) -> list[str]:
+        """Give all sessions in turn, going on where the last call stopped."""
+        later = [session_id for session_id in sorted(self.folders) if session_id > self.after]
+        return later + [session_id for session_id in sorted(self.folders) if session_id <= self.after]
 
 
 class ModelWorkspace:
     """The files of one session, while its lease is held."""
+
+    unfinished_file = UnfinishedFile
 
     def __init__(
         self, place: ModelWorkspaces, session_id: str, folder: Folder, quota: Quota, fence: Fence | None
@@ -142,18 +151,22 @@ class ModelWorkspace:
         self.quota = quota
         self.fence = fence
         self._pid = os.getpid()
-        self._is_closed = False
+        self.is_closed = False
 
     @property
     def path(self) -> Path:
         """Refused: there is no directory."""
         raise MisuseError("these files are in memory; read them with workspace.open(name)")
 
+    def named(self, name: str) -> str:
+        """Give the name of a file as `list` shows it."""
+        return "/".join(parse_name(self.session_id, name))
+
     def check(self) -> None:
         """Return if this may still be used."""
         if os.getpid() != self._pid:
             raise MisuseError("this workspace was opened before a fork; open it again in the child")
-        if self._is_closed:
+        if self.is_closed:
             raise MisuseError("this workspace is closed; open it again with guard.workspace(session)")
 
     def pass_fence(self) -> None:
@@ -166,14 +179,14 @@ class ModelWorkspace:
 
     def open(self, name: str, mode: str = "rb", *, encoding: str = "utf-8", newline: str | None = None) -> IO[Any]:
         """Open a file."""
-        parts = parse_name(self.session_id, name)
+        name = self.named(name)
         kind = mode.replace("t", "") if isinstance(mode, str) else ""
         if kind not in _MODES:
             raise InvalidArgumentError("mode", mode, 'use "rb", "r", "wb", "w", "xb" or "x"')
         self.check()
         if kind.startswith("r"):
-            return self._reading("/".join(parts), kind, encoding, newline)
-        file = UnfinishedFile(self, "/".join(parts), is_new=kind.startswith("x"))
+            return self._reading(name, kind, encoding, newline)
+        file = self.unfinished_file(self, name, is_new=kind.startswith("x"))
         with self.place.lock:
             self.pass_fence()
             self.judge(file.name, is_new=file.must_be_new)
@@ -240,7 +253,7 @@ class ModelWorkspace:
                 self.pass_fence()
                 self.expect(expected)
             for name, data in files:
-                names.add(parse_name(self.session_id, name))
+                names.add(tuple(self.named(name).split("/")))
                 file = cast("UnfinishedFile", self.open(name, "wb" if replace else "xb"))
                 written.append(file)
                 for chunk in chunks_of(data):
@@ -292,11 +305,11 @@ class ModelWorkspace:
 
     def delete(self, name: str) -> bool:
         """Remove a file; False if there was none."""
-        parts = parse_name(self.session_id, name)
+        name = self.named(name)
         self.check()
         with self.place.lock:
             self.pass_fence()
-            return self.folder.files.pop("/".join(parts), None) is not None
+            return self.folder.files.pop(name, None) is not None
 
     def export_zip(self, target: str | os.PathLike[str] | IO[bytes]) -> Exported:
         """Write all files as a zip archive."""
@@ -309,10 +322,10 @@ class ModelWorkspace:
         if os.getpid() != self._pid:
             return
         with self.place.lock:
-            if not self._is_closed:
+            if not self.is_closed:
                 for file in [file for file in self.folder.unfinished if file.workspace is self]:
                     file.discard()
-                self._is_closed = True
+                self.is_closed = True
                 self.place.let_go(self, self.folder)
 
     def __enter__(self) -> Self:
@@ -322,6 +335,9 @@ class ModelWorkspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+ModelWorkspaces.workspace = ModelWorkspace
 
 
 def chunks_of(data: bytes | str | Iterable[bytes]) -> Iterable[bytes]:

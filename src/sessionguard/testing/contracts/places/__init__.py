@@ -1,0 +1,1 @@
+"""The contract kit of places for files: what every place must show, whether disk or object storage."""
