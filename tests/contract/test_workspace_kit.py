@@ -41,8 +41,8 @@ def test_a_planted_bug_is_caught(planted: Planted) -> None:
 def test_a_bug_planted_on_the_disk_is_caught(planted: Planted, tmp_path: Path) -> None:
     """What only a directory or a killed process shows is caught on the disk."""
     for name in planted.caught_by:
+        make: MakeWorkspaces = partial(planted.make, tmp_path / "workspaces")
         with pytest.raises(WHAT_IS_CAUGHT):
-            make: MakeWorkspaces = partial(planted.make, tmp_path / "workspaces")
             PLACE_CASES[name].play(Site(make))
 
 
