@@ -76,7 +76,7 @@ def test_the_kit_cannot_be_thinned_out(pytester: pytest.Pytester, request: pytes
     installed = request.config.pluginmanager.has_plugin("sessionguard")
     options = () if installed else ("-p", "sessionguard.testing.plugin")
     chosen = "kit_is_whole or deleting_makes_room or capabilities_are_true"
-    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", *options, "-k", chosen)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", *options, "-k", chosen)
     told = result.stdout.str()
     assert result.parseoutcomes()["failed"] == 3
     for complaint in (

@@ -7,13 +7,12 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError
+from sessionguard.errors import LeaseLostError, MisuseError
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Usage
 from sessionguard.workspaces.local.book import Book
 from sessionguard.workspaces.local.ledger import Ledger
@@ -23,41 +22,6 @@ from tests.workspaces.conftest import UNLIMITED
 def unfinished(workspace: LocalWorkspace) -> list[str]:
     """Give the names of unfinished files on the disk."""
     return [name for name in os.listdir(workspace.path.parent / "private") if name != "ledger"]
-
-
-def test_what_is_written_is_read(workspace: LocalWorkspace) -> None:
-    """Bytes, text and chunks come back as bytes; the length is the number of bytes."""
-    assert workspace.write("bytes", b"\0\xff") == 2
-    assert workspace.write("text", "é") == 2
-    assert workspace.write("chunks", iter([b"ab", b"", b"cde"])) == 5
-    assert workspace.write("empty", b"") == 0
-    assert workspace.write("view", memoryview(bytearray(b"xyz"))) == 3
-
-    assert [workspace.read(name) for name in ("bytes", "text", "chunks", "empty")] == [
-        b"\0\xff",
-        "é".encode(),
-        b"abcde",
-        b"",
-    ]
-
-
-def test_text_mode_is_utf_8_whatever_the_machine(workspace: LocalWorkspace) -> None:
-    """Text files are UTF-8 and honour `newline`."""
-    with workspace.open("a.csv", "w", newline="") as file:
-        file.write("ö\r\n")
-
-    assert workspace.read("a.csv") == "ö\r\n".encode()
-    with workspace.open("a.csv", "r") as file:
-        assert file.read() == "ö\n"
-
-
-def test_names_are_listed_sorted_and_nested(workspace: LocalWorkspace) -> None:
-    """`list` gives files only, sorted, nested ones with a slash."""
-    for name in ("b", "a/z.csv", "a/b/c", "C"):
-        workspace.write(name, name)
-
-    assert workspace.list() == ["C", "a/b/c", "a/z.csv", "b"]
-    assert workspace.usage() == Usage(bytes=14, files=4)
 
 
 def test_files_of_other_programs_are_listed_if_their_names_are_acceptable(workspace: LocalWorkspace) -> None:
@@ -80,15 +44,6 @@ def test_threads_that_list_at_once_see_everything(workspace: LocalWorkspace) -> 
         counts = [future.result() for future in [threads.submit(lambda: len(workspace.list())) for _ in range(100)]]
 
     assert set(counts) == {200}
-
-
-def test_a_missing_file_is_told_by_its_own_name(workspace: LocalWorkspace, tmp_path: Path) -> None:
-    """Reading what is not there raises FileNotFoundError without a path of the machine."""
-    for name in ("nothing", "no/such/thing"):
-        with pytest.raises(FileNotFoundError) as caught:
-            workspace.read(name)
-        assert str(tmp_path) not in str(caught.value)
-        assert name in str(caught.value)
 
 
 def test_deleting_takes_emptied_directories_along(workspace: LocalWorkspace) -> None:
@@ -180,36 +135,6 @@ def test_a_failed_source_discards_what_came_before(workspace: LocalWorkspace) ->
     assert workspace.list() == unfinished(workspace) == []
 
 
-def test_closing_the_workspace_discards_unfinished_files(workspaces: LocalWorkspaces, session_id: str) -> None:
-    """A file still open when its workspace closes is gone, and cannot be written or published any more."""
-    workspace = workspaces.lease(session_id, UNLIMITED)
-    file = workspace.open("a", "wb")
-    file.write(b"part")
-    workspace.close()
-    workspace.close()
-
-    with pytest.raises(ValueError, match="closed"):
-        file.write(b"more")
-    file.close()
-    with workspaces.lease(session_id, UNLIMITED) as again:
-        assert again.list() == unfinished(again) == []
-
-
-def test_exclusive_creation_never_replaces(workspace: LocalWorkspace) -> None:
-    """Mode "x" refuses an existing file at once, and one that came meanwhile when it is closed."""
-    with workspace.open("a", "xb") as first:
-        first.write(b"first")
-        second = workspace.open("a", "xb")
-        second.write(b"second")
-
-    with pytest.raises(FileExistsError):
-        second.close()
-    with pytest.raises(FileExistsError):
-        workspace.open("a", "x")
-    assert workspace.read("a") == b"first"
-    assert unfinished(workspace) == []
-
-
 def test_a_writer_may_go_back(workspace: LocalWorkspace) -> None:
     """Formats that write their header last can: seek, tell, truncate."""
     with workspace.open("a", "wb") as file:
@@ -230,23 +155,6 @@ def test_other_libraries_can_write_into_it(workspace: LocalWorkspace) -> None:
 
     with workspace.open("a.zip") as file, zipfile.ZipFile(file) as archive:
         assert archive.testzip() is None
-
-
-def test_a_large_file_streams_through(workspace: LocalWorkspace) -> None:
-    """Several steps of the quota later every byte is there."""
-    chunk = os.urandom(700_000)
-    with workspace.open("a", "wb") as file:
-        for _ in range(5):
-            file.write(chunk)
-
-    assert workspace.read("a") == chunk * 5
-
-
-@pytest.mark.parametrize("mode", ["a", "r+", "rb+", "", "wbx", "U", None])
-def test_other_modes_are_refused(workspace: LocalWorkspace, mode: str) -> None:
-    """Appending and updating in place cannot be atomic and are refused with the modes that work."""
-    with pytest.raises(InvalidArgumentError):
-        workspace.open("a", mode)
 
 
 def test_a_failing_disk_leaves_the_old_file(workspace: LocalWorkspace) -> None:

@@ -29,21 +29,6 @@ def test_a_quarantined_workspace_is_kept_whole_and_never_given_out(
     assert not workspaces.quarantine("0" * 34), "there is none"
 
 
-def test_a_workspace_in_use_is_not_quarantined(workspaces: LocalWorkspaces, session_id: str, root: Path) -> None:
-    """Whoever holds it goes on; a later pass may find it free."""
-    with workspaces.lease(session_id, UNLIMITED) as workspace:
-        assert not workspaces.quarantine(session_id)
-        workspace.write("a", "1")
-    assert quarantined(root) == []
-    assert workspaces.quarantine(session_id)
-
-
-def test_there_is_nothing_to_keep_of_an_empty_workspace(workspaces: LocalWorkspaces, session_id: str) -> None:
-    """One that was only opened is left to the removal of garbage."""
-    workspaces.lease(session_id, UNLIMITED).close()
-    assert not workspaces.quarantine(session_id)
-
-
 def test_quarantine_is_emptied_after_thirty_days(workspaces: LocalWorkspaces, root: Path) -> None:
     """A pass of the clean-up leaves the young ones, however many, and removes the old ones."""
     for _ in range(6):

@@ -30,35 +30,6 @@ def size_on_disk(workspace: LocalWorkspace) -> int:
     return sum(path.lstat().st_size for path in place.rglob("*") if path.is_file() and path.name != "ledger")
 
 
-def test_a_quota_is_exact(workspaces: LocalWorkspaces, session_id: str) -> None:
-    """The last byte and the last file that fit are taken, the next ones refused, and nothing is lost."""
-    with workspaces.lease(session_id, Quota(bytes=10, files=2)) as workspace:
-        workspace.write("a", b"12345")
-        with pytest.raises(QuotaExceededError) as caught:
-            workspace.write("b", b"123456")
-        assert (caught.value.limit, caught.value.used, caught.value.unit) == (10, 11, "bytes")
-        workspace.write("b", b"12345")
-        with pytest.raises(QuotaExceededError) as caught:
-            workspace.write("c", b"")
-        assert (caught.value.limit, caught.value.used, caught.value.unit) == (2, 3, "files")
-
-        assert workspace.list() == ["a", "b"]
-        assert workspace.usage() == Usage(bytes=10, files=2)
-
-
-def test_replacing_needs_no_further_file(workspaces: LocalWorkspaces, session_id: str) -> None:
-    """With all files used up an existing one can still be replaced, while there is room for both versions."""
-    with workspaces.lease(session_id, Quota(bytes=10, files=1)) as workspace:
-        for number in range(50):
-            workspace.write("a", b"%05d" % number)
-        with pytest.raises(QuotaExceededError):
-            workspace.write("a", b"123456")
-
-        assert workspace.read("a") == b"00049"
-        workspace.delete("a")
-        workspace.write("b", b"1234567890")
-
-
 def test_bytes_are_counted_while_they_arrive(workspaces: LocalWorkspaces, session_id: str) -> None:
     """A stream is stopped at the byte that does not fit, and what came before is off the disk at once."""
     with workspaces.lease(session_id, Quota(bytes=1000, files=None)) as workspace:
@@ -72,23 +43,6 @@ def test_bytes_are_counted_while_they_arrive(workspaces: LocalWorkspaces, sessio
 
         assert workspace.list() == []
         workspace.write("b", b"x" * 1000)
-
-
-def test_unfinished_files_count(workspaces: LocalWorkspaces, session_id: str) -> None:
-    """What another writer has written but not published takes room, and gives it back when discarded."""
-    with workspaces.lease(session_id, Quota(bytes=1000, files=2)) as workspace:
-        one, two = workspace.open("one", "wb"), workspace.open("two", "wb")
-        one.write(b"x" * 400)
-        with pytest.raises(QuotaExceededError):
-            workspace.open("three", "wb")
-        with pytest.raises(QuotaExceededError):
-            two.write(b"x" * 601)
-        workspace.write("two", b"x" * 600)
-        with pytest.raises(ZeroDivisionError), one:
-            _ = 1 / 0
-
-        workspace.write("one", b"x" * 400)
-        assert workspace.usage() == Usage(1000, 2)
 
 
 def test_a_forgotten_file_gives_its_room_back(workspaces: LocalWorkspaces, session_id: str) -> None:
@@ -149,14 +103,6 @@ def test_each_lease_has_its_own_quota(workspaces: LocalWorkspaces, session_id: s
             bound.write("b", b"1")
         free.write("a", b"x" * 99)
         bound.write("b", b"1")
-
-
-def test_deleting_makes_room(workspaces: LocalWorkspaces, session_id: str) -> None:
-    """Room and numbers of deleted files can be used again, many times over."""
-    with workspaces.lease(session_id, Quota(bytes=100, files=1)) as workspace:
-        for _ in range(20):
-            workspace.write("a/b", b"x" * 100)
-            assert workspace.delete("a/b")
 
 
 def test_files_of_other_programs_count_once_seen(workspaces: LocalWorkspaces, session_id: str) -> None:

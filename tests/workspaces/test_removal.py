@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError, WorkspaceError
+from sessionguard.errors import LeaseLostError, WorkspaceError
 from sessionguard.testing import ChildProcess
-from sessionguard.workspaces import LocalWorkspaces, Quota, Removal, Usage
+from sessionguard.workspaces import LocalWorkspaces, Quota, Removal
 from sessionguard.workspaces.local import cleanup, leases
 from tests.workspaces.conftest import UNLIMITED
 
@@ -352,16 +352,6 @@ def test_removal_does_not_follow_links(
     assert victim.read_text() == "precious"
 
 
-def test_a_workspace_of_a_removed_session_starts_empty(workspaces: LocalWorkspaces, session_id: str) -> None:
-    """Nothing of a removed workspace is seen again under the same id."""
-    fill(workspaces, session_id, a=b"1")
-    workspaces.remove(session_id)
-
-    with workspaces.lease(session_id, UNLIMITED) as workspace:
-        assert workspace.list() == []
-        assert workspace.usage() == Usage(0, 0)
-
-
 def test_candidates_visit_every_directory_in_turn(workspaces: LocalWorkspaces) -> None:
     """Small steps come round to every session and begin anew; foreign names are never proposed."""
     session_ids = {secrets.token_hex(17) for _ in range(40)}
@@ -379,32 +369,6 @@ def test_candidates_visit_every_directory_in_turn(workspaces: LocalWorkspaces) -
             seen += step
         assert set(seen) == session_ids
     assert sorted(workspaces.candidates(1000)) == sorted(session_ids)
-
-
-def test_candidates_name_waiting_removals_first(workspaces: LocalWorkspaces) -> None:
-    """Sessions whose removal waits come first, and do not keep the search from going on."""
-    waiting = [secrets.token_hex(17) for _ in range(5)]
-    others = [secrets.token_hex(17) for _ in range(5)]
-    held = [workspaces.lease(session_id, UNLIMITED) for session_id in waiting]
-    for session_id in waiting:
-        workspaces.remove(session_id)
-    for session_id in others:
-        fill(workspaces, session_id)
-
-    assert set(workspaces.candidates(20)[:5]) == set(waiting)
-    seen: set[str] = set()
-    for _ in range(20):
-        seen |= set(workspaces.candidates(2))
-    assert seen >= set(others)
-    for lease in held:
-        lease.close()
-
-
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_is_positive(workspaces: LocalWorkspaces, limit: int) -> None:
-    """Nothing to look for is a mistake."""
-    with pytest.raises(InvalidArgumentError):
-        workspaces.candidates(limit)
 
 
 def test_a_failing_deferred_removal_does_not_break_the_request(
@@ -425,17 +389,3 @@ def test_a_failing_deferred_removal_does_not_break_the_request(
     assert "Input/output error" in caplog.text
     assert workspaces.candidates(10) == [session_id]
     assert workspaces.remove(session_id) == Removal(files=1, bytes=1, deferred=False)
-
-
-def test_workspaces_opened_for_another_deployment_leave_the_former_alone(
-    workspaces: LocalWorkspaces, session_id: str
-) -> None:
-    """A forked child, or a lost database, has another deployment: the files of the former stay where they are."""
-    fill(workspaces, session_id, a=b"1")
-    workspaces.open("deployment two")
-    assert workspaces.candidates(10, "deployment two") == []
-    assert workspaces.remove(session_id) == NOTHING
-    with pytest.raises(MisuseError, match="another deployment"):
-        workspaces.candidates(10, "deployment one")
-    workspaces.open("deployment one")
-    assert workspaces.candidates(10, "deployment one") == [session_id]
