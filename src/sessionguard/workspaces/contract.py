@@ -171,11 +171,12 @@ class Workspaces(Protocol):
         """Give the workspace of a session, made on first use; it is not removed before it is closed.
 
         Whether the session is still active is for the caller to check, after this call: what was already removed is
-        made anew, empty. With a `fence`, all who come with a lower one are refused from now on.
+        made anew, empty. With a `fence`, all who come with a number below its `lowest` are refused from now on.
 
         Raises:
             LeaseLostError: it is being removed, or will be when its other leases end.
             LockLostError: someone with a higher fence has been here.
+            LeaseLostError: so has someone since the lease of the `fence` had lapsed.
         """
 
     def remove(self, session_id: str) -> Removal:

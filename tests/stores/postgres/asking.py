@@ -57,6 +57,10 @@ COMMANDS: Final[Mapping[str, Callable[[Scene], c.Command[Any]]]] = MappingProxyT
         "acquire_lock": lambda s: s.stage.acquire(s.session, "one", "free"),
         "renew_lock": lambda s: s.stage.renew(s.session, "one", "held"),
         "release_lock": lambda s: s.stage.release(s.session, "one", "held"),
+        "load, not to be seen": lambda s: s.stage.load(s.session, extends=False, at=TOUCH),
+        "hold_lease": lambda s: s.stage.hold(s.session, s.stage.operation()),
+        "release_lease": lambda s: s.stage.let_go(s.session, s.stage.operation()),
+        "leased_until": lambda s: s.stage.leased(s.session),
     }
 )
 """What is asked -> the command that asks it."""

@@ -34,6 +34,10 @@ ONE_TRIP: dict[str, Make] = {
     "end": lambda s, record: s.end(record),
     "end_owner": lambda s, record: s.end_owner(record.owner),
     "acquire_lock": lambda s, record: s.acquire(record, "one"),
+    "load without being seen": lambda s, record: s.load(record, extends=False, at=TOUCH),
+    "hold_lease": lambda s, record: s.hold(record, s.operation()),
+    "release_lease": lambda s, record: s.let_go(record, s.operation()),
+    "leased_until": lambda s, record: s.leased(record),
     "sweep of nothing": lambda s, record: s.sweep(),
     "purge of nothing": lambda s, record: s.purge(),
 }
