@@ -1,6 +1,7 @@
 """`guard.hold`: work that outlives a request keeps its session and its files, for as long as it lives itself."""
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections.abc import Iterator
@@ -386,6 +387,39 @@ def test_a_store_without_leases_keeps_the_session_by_touches(clock: Clock, work:
             assert hold.ended_reason == "revoked"
             hold.check()
         assert guard.sweep().skipped_in_use == 0
+
+
+@pytest.mark.parametrize("jump", [-timedelta(hours=1), timedelta(minutes=5), timedelta(days=1)])
+def test_a_clock_that_jumps_is_told_or_harmless(
+    filing: SessionGuard, successor: SessionGuard, clock: Clock, jump: timedelta
+) -> None:
+    """T57: back, nothing changes for the holder; ahead, past its lease, it learns that it lost it; its files stay."""
+    session = written(filing)
+    hold = filing.hold(session).acquire()
+    clock.advance(jump)
+    successor.sweep()
+    with filing.workspace(session) if jump < timedelta(hours=1) else contextlib.nullcontext():
+        beat(hold)
+    assert hold.is_held == (jump < timedelta(0))
+    successor.end(session)
+    # By the lease on this machine, whatever the clock says.
+    assert successor.sweep().skipped_in_use == 1
+    if hold.is_held:
+        hold.release()
+    else:
+        with pytest.raises(LeaseLostError):
+            hold.release()
+    assert successor.sweep().skipped_in_use == 0
+
+
+def test_a_released_hold_beats_no_more(clock: Clock) -> None:
+    """Nothing of it is left with the guard."""
+    with SessionGuard(MemoryStore(), policy=POLICY, clock=clock, sweep_interval=None) as guard:
+        session = guard.create("ana")
+        for _ in range(3):
+            with guard.hold(session):
+                assert len(guard._heart._beats) == 1
+        assert guard._heart._beats == {}
 
 
 # Places that machines share
