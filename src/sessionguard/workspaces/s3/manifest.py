@@ -14,7 +14,8 @@ from typing import Any, Final, Self
 from attrs import define, field, frozen
 
 from sessionguard.core.commands import Fence
-from sessionguard.errors import LeaseLostError, LockLostError, WorkspaceError
+from sessionguard.core.leases import lost
+from sessionguard.errors import LeaseLostError, WorkspaceError
 from sessionguard.workspaces.names import NamesTogether
 from sessionguard.workspaces.quota import Quota, Usage
 from sessionguard.workspaces.s3.layout import claim_of
@@ -159,15 +160,17 @@ class Manifest(Stamped):
             raise LeaseLostError(session_id, "it was removed, and made anew since")
 
     def pass_fence(self, session_id: str, fence: Fence | None) -> None:
-        """Return if nobody has been here with a higher number; from now on no lower one passes.
+        """Return if nobody has been here whom it must not follow; from now on nobody below its lowest passes.
 
         Raises:
             LockLostError: somebody has.
+            LeaseLostError: somebody has since the lease of the `fence` had lapsed.
         """
         if fence is not None:
-            if self.fences.get(fence.name, 0) > fence.number:
-                raise LockLostError(session_id, fence.name, fence.number)
-            self.fences[fence.name] = fence.number
+            least = self.fences.get(fence.name, 0)
+            if least > fence.number:
+                raise lost(session_id, fence)
+            self.fences[fence.name] = max(least, fence.lowest)
 
     # Names
 

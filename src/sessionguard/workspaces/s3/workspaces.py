@@ -52,8 +52,8 @@ class S3Workspaces:
         """Give the workspace of a session, its manifest made on first use.
 
         Whether the session is still active is for the caller to check, after this call: what was already removed is
-        made anew, empty. With a `fence`, all who come with a lower one are refused from now on. That it is not removed
-        before it is closed is the business of a lease in the store.
+        made anew, empty. With a `fence`, all who come below its `lowest` are refused from now on. That it is not
+        removed before it is closed is the business of a lease in the store.
 
         Raises:
             LeaseLostError: it is being removed.
