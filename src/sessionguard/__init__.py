@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sessionguard.async_guard import AsyncSessionGuard  # noqa: I001
     from sessionguard.context import current_session
-    from sessionguard.core.cleaning import PurgeReport, SweepReport
+    from sessionguard.core.braking import SweepBrake
     from sessionguard.core.policy import SessionPolicy
+    from sessionguard.core.reports import PurgeReport, SweepReport
     from sessionguard.core.session import Removed, Session
     from sessionguard.core.tokens import KeyRing
     from sessionguard.errors import ConfigurationError, InvalidArgumentError, LockTimeoutError, MisuseError
@@ -23,13 +24,14 @@ __all__ = [
     "AsyncSessionGuard", "ConfigurationError", "InvalidArgumentError", "KeyRing", "LockTimeoutError", "MisuseError",
     "PurgeReport", "QuotaExceededError", "Removed", "Session", "SessionConflictError", "SessionEndedError",
     "SessionGuard", "SessionGuardError", "SessionPolicy", "SessionTooLargeError", "StoreUnavailableError",
-    "SweepReport", "current_session", "open_store",
+    "SweepBrake", "SweepReport", "current_session", "open_store",
 ]
 
 _HOMES = {
-    "AsyncSessionGuard": "async_guard", "KeyRing": "core.tokens", "PurgeReport": "core.cleaning",
+    "AsyncSessionGuard": "async_guard", "KeyRing": "core.tokens", "PurgeReport": "core.reports",
     "Removed": "core.session", "Session": "core.session", "SessionGuard": "guard", "SessionPolicy": "core.policy",
-    "SweepReport": "core.cleaning", "current_session": "context", "open_store": "stores.opening",
+    "SweepBrake": "core.braking", "SweepReport": "core.reports", "current_session": "context",
+    "open_store": "stores.opening",
 }
 # fmt: on
 

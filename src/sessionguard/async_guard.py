@@ -12,22 +12,24 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sessionguard.async_sweeping import AsyncSweeper
-from sessionguard.core.checking import has_ability, is_async_store, may_forget, required_ability, valid_store
-from sessionguard.core.cleaning import PurgeReport, SweepReport
+from sessionguard.core.braking import SweepBrake
+from sessionguard.core.checking import is_async_store, required_ability, valid_store
 from sessionguard.core.commands import Create, Fence, GetOrCreate, Replace, Status
 from sessionguard.core.driving import Flow, run_async
 from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
+from sessionguard.core.hooks import AsyncHook, AsyncHooks
 from sessionguard.core.listing import list_page
 from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock, fence_of
 from sessionguard.core.policy import SessionPolicy
+from sessionguard.core.reports import PurgeReport, SweepReport
 from sessionguard.core.session import Session
-from sessionguard.core.setting import valid_session
+from sessionguard.core.setting import DEFAULT_ORPHAN_AGE, valid_session
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import IdentityMismatchError, LeaseLostError, MisuseError, SessionEndedError
 from sessionguard.locks.async_holding import AsyncSessionHold
 from sessionguard.locks.asynchronous import AsyncSessionLock
-from sessionguard.parts import DEFAULT_PATIENCE, GuardParts
+from sessionguard.parts import DEFAULT_BRAKE, DEFAULT_INTERVAL, DEFAULT_PATIENCE, GuardParts
 from sessionguard.stores.contract import AsyncStore, AsyncTwin, Store
 from sessionguard.stores.offload import OffloadedStore
 from sessionguard.stores.opening import open_store
@@ -59,8 +61,10 @@ class AsyncSessionGuard:
         *,
         keys: KeyRing | None = None,
         clock: Callable[[], datetime] | None = None,
-        sweep_interval: timedelta | None = timedelta(minutes=1),
+        sweep_interval: timedelta | None = DEFAULT_INTERVAL,
         patience: timedelta = DEFAULT_PATIENCE,
+        brake: SweepBrake | None = DEFAULT_BRAKE,
+        orphan_age: timedelta = DEFAULT_ORPHAN_AGE,
     ) -> None:
         self._store: Any = valid_store(store) if is_async_store(store) else OffloadedStore(valid_store(store))
         self._owns_store = False
@@ -72,8 +76,10 @@ class AsyncSessionGuard:
             clock,
             sweep_interval,
             patience,
-            may_forget=may_forget(self._store),
-            can_lease=has_ability(self._store, "hold_lease"),
+            brake,
+            orphan_age,
+            store=self._store,
+            hooks=AsyncHooks,
         )
         # What each loop has, also where nothing sweeps; by process, for a forked child inherits no running loop.
         self._sweepers: dict[tuple[int, asyncio.AbstractEventLoop], AsyncSweeper | None] = {}
@@ -89,8 +95,10 @@ class AsyncSessionGuard:
         *,
         keys: KeyRing | None = None,
         clock: Callable[[], datetime] | None = None,
-        sweep_interval: timedelta | None = timedelta(minutes=1),
+        sweep_interval: timedelta | None = DEFAULT_INTERVAL,
         patience: timedelta = DEFAULT_PATIENCE,
+        brake: SweepBrake | None = DEFAULT_BRAKE,
+        orphan_age: timedelta = DEFAULT_ORPHAN_AGE,
     ) -> Self:
         """Give a guard over the store that `url` names; it connects at first use and is closed with the guard."""
         store = open_store(url)
@@ -102,6 +110,8 @@ class AsyncSessionGuard:
             clock=clock,
             sweep_interval=sweep_interval,
             patience=patience,
+            brake=brake,
+            orphan_age=orphan_age,
         )
         guard._owns_store = True
         return guard
@@ -230,9 +240,18 @@ class AsyncSessionGuard:
         """End every active session of `owner`, in `scope` or all, but `keep`; gives how many that were."""
         return await self._run(self._parts.cleaning.end_owner(owner, scope, keep))
 
-    async def sweep(self, limit: int = 1000) -> SweepReport:
-        """End up to `limit` expired sessions and remove their workspaces; what is in use stays."""
-        return await self._run(self._parts.cleaning.sweep(limit))
+    async def sweep(
+        self, limit: int = 1000, *, force: bool = False, dry_run: bool = False, in_turn: bool = False
+    ) -> SweepReport:
+        """End up to `limit` expired sessions and remove their workspaces; what is in use stays.
+
+        If more is due than the `brake` of the guard lets pass, nothing is done, unless with `force`. With `dry_run` the
+        report tells what would be done. With `in_turn` nothing is done while another runner of the fleet has the turn.
+        """
+        if dry_run:
+            required_ability(self._store, "find_due", "sweep(dry_run=True)")
+            return await self._run(self._parts.sweeps.preview(limit, force=force))
+        return await self._run(self._parts.sweeps.sweep(limit, force=force, in_turn=in_turn))
 
     async def purge(self, older_than: timedelta | None = None, *, limit: int = 10_000) -> PurgeReport:
         """Forget up to `limit` sessions that ended `older_than` ago; None: as long ago as their policy says."""
@@ -328,6 +347,14 @@ class AsyncSessionGuard:
 
     # The guard itself
 
+    def on_end(self, function: AsyncHook) -> Callable[[], None]:
+        """Call `function` with each session that a call of this guard ended; gives a function that ends that.
+
+        It is called when the session has ended and its files were dealt with, which `removed` tells. What it raises is
+        logged and hinders nobody.
+        """
+        return self._parts.setting.hooks.add(function)
+
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Let `subscriber` hear every event (`sessionguard.core.events`); gives a function that ends it."""
         return self._parts.bus.subscribe(subscriber)
@@ -345,6 +372,8 @@ class AsyncSessionGuard:
             for (pid, _), sweeper in list(self._sweepers.items()):
                 if sweeper is not None and pid == os.getpid():
                     await sweeper.stop()
+            if self._pid == os.getpid():
+                await run_async(self._parts.sweeps.retire(), self._store)
         finally:
             if self._owns_store:
                 await self._store.close()
@@ -358,6 +387,10 @@ class AsyncSessionGuard:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _sweep_in_background(self, *, is_first: bool) -> SweepReport:
+        seconds = self._parts.sweep_seconds or DEFAULT_INTERVAL.total_seconds()
+        return await self._run(self._parts.sweeps.in_background(seconds, is_first=is_first))
 
     async def _run(self, flow: Flow[R], *, is_patient: bool = True) -> R:
         await self._ready()
@@ -376,7 +409,7 @@ class AsyncSessionGuard:
         if place in self._sweepers:
             return
         if self._pid != pid:
-            self._parts.flows.forget_deployment()
+            self._parts.begin_anew()
         if self._parts.files is not None:
             await run_async(
                 self._parts.flows.open_workspaces(), self._store, self._parts.files, asyncio.sleep, self._parts.patience
@@ -402,9 +435,11 @@ def _background_pass(guard_reference: "weakref.ref[AsyncSessionGuard]") -> Calla
             return False
         try:
             # Batch by batch until nothing is due, so that no crowd of expired sessions outlives the next intervals.
-            while (swept := await guard.sweep()).has_more and swept.ended:
-                pass
-            while (purged := await guard.purge()).has_more and purged.purged:
+            swept = await guard._sweep_in_background(is_first=True)
+            while swept.has_more and swept.ended and not swept.yielded:
+                swept = await guard._sweep_in_background(is_first=False)
+            # Who must not end sessions must not forget any either: the same clock may be wrong.
+            while not swept.braked and not swept.yielded and (purged := await guard.purge()).has_more and purged.purged:
                 pass
         except MisuseError:
             # Closed meanwhile, which is no failure worth a line in the log.

@@ -11,17 +11,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sessionguard.beating import Heart
-from sessionguard.core.checking import has_ability, is_async_store, may_forget, required_ability, valid_store
-from sessionguard.core.cleaning import PurgeReport, SweepReport
+from sessionguard.core.braking import SweepBrake
+from sessionguard.core.checking import is_async_store, required_ability, valid_store
 from sessionguard.core.commands import Create, Fence, GetOrCreate, Replace, Status
 from sessionguard.core.driving import Flow, run
 from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
+from sessionguard.core.hooks import Hook, Hooks
 from sessionguard.core.listing import list_page
 from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock, fence_of
 from sessionguard.core.policy import SessionPolicy
+from sessionguard.core.reports import PurgeReport, SweepReport
 from sessionguard.core.session import Session
-from sessionguard.core.setting import valid_session
+from sessionguard.core.setting import DEFAULT_ORPHAN_AGE, valid_session
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import (
     ConfigurationError,
@@ -32,7 +34,7 @@ from sessionguard.errors import (
 )
 from sessionguard.locks import SessionHold, SessionLock
 from sessionguard.locks.gates import Gates
-from sessionguard.parts import DEFAULT_PATIENCE, GuardParts
+from sessionguard.parts import DEFAULT_BRAKE, DEFAULT_INTERVAL, DEFAULT_PATIENCE, GuardParts
 from sessionguard.stores.contract import AsyncStore, Store
 from sessionguard.stores.opening import open_store
 from sessionguard.sweeping import Sweeper
@@ -63,8 +65,10 @@ class SessionGuard:
         *,
         keys: KeyRing | None = None,
         clock: Callable[[], datetime] | None = None,
-        sweep_interval: timedelta | None = timedelta(minutes=1),
+        sweep_interval: timedelta | None = DEFAULT_INTERVAL,
         patience: timedelta = DEFAULT_PATIENCE,
+        brake: SweepBrake | None = DEFAULT_BRAKE,
+        orphan_age: timedelta = DEFAULT_ORPHAN_AGE,
     ) -> None:
         if is_async_store(store):
             raise ConfigurationError("store", type(store).__name__, "it is an async store; use AsyncSessionGuard")
@@ -77,8 +81,10 @@ class SessionGuard:
             clock,
             sweep_interval,
             patience,
-            may_forget=may_forget(self._store),
-            can_lease=has_ability(self._store, "hold_lease"),
+            brake,
+            orphan_age,
+            store=self._store,
+            hooks=Hooks,
         )
         self._gates = Gates()
         self._heart = Heart()
@@ -96,14 +102,26 @@ class SessionGuard:
         *,
         keys: KeyRing | None = None,
         clock: Callable[[], datetime] | None = None,
-        sweep_interval: timedelta | None = timedelta(minutes=1),
+        sweep_interval: timedelta | None = DEFAULT_INTERVAL,
         patience: timedelta = DEFAULT_PATIENCE,
+        brake: SweepBrake | None = DEFAULT_BRAKE,
+        orphan_age: timedelta = DEFAULT_ORPHAN_AGE,
     ) -> Self:
         """Give a guard over the store that `url` names; it connects at first use and is closed with the guard."""
         store: Any = open_store(url)
         if is_async_store(store):
             raise ConfigurationError("store URL", url.partition("://")[0], "it is async only; use AsyncSessionGuard")
-        guard = cls(store, workspaces, policy, keys=keys, clock=clock, sweep_interval=sweep_interval, patience=patience)
+        guard = cls(
+            store,
+            workspaces,
+            policy,
+            keys=keys,
+            clock=clock,
+            sweep_interval=sweep_interval,
+            patience=patience,
+            brake=brake,
+            orphan_age=orphan_age,
+        )
         guard._owns_store = True
         return guard
 
@@ -230,9 +248,18 @@ class SessionGuard:
         """End every active session of `owner`, in `scope` or all, but `keep`; gives how many that were."""
         return self._run(self._parts.cleaning.end_owner(owner, scope, keep))
 
-    def sweep(self, limit: int = 1000) -> SweepReport:
-        """End up to `limit` expired sessions and remove their workspaces; what is in use stays."""
-        return self._run(self._parts.cleaning.sweep(limit))
+    def sweep(
+        self, limit: int = 1000, *, force: bool = False, dry_run: bool = False, in_turn: bool = False
+    ) -> SweepReport:
+        """End up to `limit` expired sessions and remove their workspaces; what is in use stays.
+
+        If more is due than the `brake` of the guard lets pass, nothing is done, unless with `force`. With `dry_run` the
+        report tells what would be done. With `in_turn` nothing is done while another runner of the fleet has the turn.
+        """
+        if dry_run:
+            required_ability(self._store, "find_due", "sweep(dry_run=True)")
+            return self._run(self._parts.sweeps.preview(limit, force=force))
+        return self._run(self._parts.sweeps.sweep(limit, force=force, in_turn=in_turn))
 
     def purge(self, older_than: timedelta | None = None, *, limit: int = 10_000) -> PurgeReport:
         """Forget up to `limit` sessions that ended `older_than` ago; None: as long ago as their policy says."""
@@ -320,6 +347,14 @@ class SessionGuard:
 
     # The guard itself
 
+    def on_end(self, function: Hook) -> Callable[[], None]:
+        """Call `function` with each session that a call of this guard ended; gives a function that ends that.
+
+        It is called when the session has ended and its files were dealt with, which `removed` tells. What it raises is
+        logged and hinders nobody.
+        """
+        return self._parts.setting.hooks.add(function)
+
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Let `subscriber` hear every event (`sessionguard.core.events`); gives a function that ends it."""
         return self._parts.bus.subscribe(subscriber)
@@ -336,6 +371,7 @@ class SessionGuard:
         try:
             if self._sweeper is not None and self._pid == os.getpid():
                 self._sweeper.stop()
+                run(self._parts.sweeps.retire(), self._store)
             self._heart.close()
         finally:
             if self._owns_store:
@@ -350,6 +386,10 @@ class SessionGuard:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _sweep_in_background(self, *, is_first: bool) -> SweepReport:
+        seconds = self._parts.sweep_seconds or DEFAULT_INTERVAL.total_seconds()
+        return self._run(self._parts.sweeps.in_background(seconds, is_first=is_first))
 
     def _run(self, flow: Flow[R], *, is_patient: bool = True) -> R:
         if self._parts.is_closed or self._pid != os.getpid():
@@ -367,7 +407,7 @@ class SessionGuard:
         pid = os.getpid()
         if self._pid == pid:
             return
-        self._parts.flows.forget_deployment()
+        self._parts.begin_anew()
         if self._parts.files is not None:
             run(self._parts.flows.open_workspaces(), self._store, self._parts.files, time.sleep, self._parts.patience)
         me = object()
@@ -394,9 +434,11 @@ def _background_pass(guard_reference: "weakref.ref[SessionGuard]") -> Callable[[
             return False
         try:
             # Batch by batch until nothing is due, so that no crowd of expired sessions outlives the next intervals.
-            while (swept := guard.sweep()).has_more and swept.ended:
-                pass
-            while (purged := guard.purge()).has_more and purged.purged:
+            swept = guard._sweep_in_background(is_first=True)
+            while swept.has_more and swept.ended and not swept.yielded:
+                swept = guard._sweep_in_background(is_first=False)
+            # Who must not end sessions must not forget any either: the same clock may be wrong.
+            while not swept.braked and not swept.yielded and (purged := guard.purge()).has_more and purged.purged:
                 pass
         except MisuseError:
             # Closed meanwhile, which is no failure worth a line in the log.

@@ -7,17 +7,20 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from sessionguard.core.checking import interval_seconds, patience_seconds
+from sessionguard.core.braking import Alarm, SweepBrake, valid_brake
+from sessionguard.core.checking import has_ability, interval_seconds, may_forget, patience_seconds, valid_age
 from sessionguard.core.cleaning import CleaningFlows
 from sessionguard.core.commands import Command
 from sessionguard.core.events import CallRepeated, EventBus, IdentityMismatched, Subscriber
 from sessionguard.core.flows import SessionFlows
 from sessionguard.core.holding import HoldingFlows
+from sessionguard.core.hooks import Hooks
 from sessionguard.core.locking import LockFlows
 from sessionguard.core.policy import PolicyBook, SessionPolicy
 from sessionguard.core.repeating import Patience
 from sessionguard.core.session import Session, record_of
 from sessionguard.core.setting import Setting, valid_session
+from sessionguard.core.sweeps import SweepFlows
 from sessionguard.core.tokens import KeyRing, Mint
 from sessionguard.errors import ConfigurationError, IdentityMismatchError, MisuseError, StoreUnavailableError
 
@@ -27,8 +30,11 @@ if TYPE_CHECKING:
 Files = TypeVar("Files")
 
 DEFAULT_PATIENCE: Final = timedelta(seconds=5)
+DEFAULT_INTERVAL: Final = timedelta(minutes=1)
+DEFAULT_BRAKE: Final = SweepBrake()
 
 _log = logging.getLogger("sessionguard")
+_background = logging.getLogger("sessionguard.background")
 
 
 class GuardParts(Generic[Files]):
@@ -42,14 +48,17 @@ class GuardParts(Generic[Files]):
         clock: Callable[[], datetime] | None,
         sweep_interval: timedelta | None,
         patience: timedelta,
+        brake: SweepBrake | None,
+        orphan_age: timedelta,
         *,
-        may_forget: bool,
-        can_lease: bool,
+        store: Any,
+        hooks: type[Hooks],
     ) -> None:
         if keys is not None and not isinstance(keys, KeyRing):
             raise ConfigurationError("keys", type(keys).__name__, "give a KeyRing, such as KeyRing({...}, current=...)")
         if clock is not None and not callable(clock):
             raise ConfigurationError("clock", clock, "give a function that returns an aware datetime")
+        can_lease = has_ability(store, "hold_lease")
         self.files = files
         self.bus = EventBus(_report_failed_subscriber)
         self.setting = Setting(
@@ -59,14 +68,18 @@ class GuardParts(Generic[Files]):
             clock,
             time.monotonic,
             has_files=files is not None,
-            may_forget=may_forget,
+            may_forget=may_forget(store),
             can_lease=can_lease,
             leases_in_store=can_lease and getattr(files, "leases_in_store", False),
+            has_fleet=has_ability(store, "census"),
+            orphan_age=valid_age("orphan_age", orphan_age),
+            hooks=hooks(_report_failed_hook),
         )
         if getattr(files, "leases_in_store", False) and not can_lease:
             _log.warning("the store keeps no leases: files of a session that ends are removed while others use them")
         self.flows = SessionFlows(self.setting)
-        self.cleaning = CleaningFlows(self.setting, self.flows.open_workspaces)
+        self.cleaning = CleaningFlows(self.setting)
+        self.sweeps = SweepFlows(self.setting, self.flows.open_workspaces, valid_brake(brake), Alarm(_background.error))
         self.locking = LockFlows(self.setting)
         self.holding = HoldingFlows(self.setting)
         self.sweep_seconds = interval_seconds("sweep_interval", sweep_interval)
@@ -77,6 +90,11 @@ class GuardParts(Generic[Files]):
 
     def _tell_repetition(self, command: Command[Any], error: StoreUnavailableError) -> None:
         self.bus.publish(CallRepeated(error.store, command.verb, str(error)))
+
+    def begin_anew(self) -> None:
+        """Forget what only another process may go by: this one was forked from it."""
+        self.flows.forget_deployment()
+        self.sweeps.begin_anew()
 
     def require_open(self) -> None:
         """Raise `MisuseError` after the guard was closed."""
@@ -115,3 +133,7 @@ class GuardParts(Generic[Files]):
 
 def _report_failed_subscriber(subscriber: Subscriber, error: Exception) -> None:
     _log.error("the event subscriber %r failed", subscriber, exc_info=error)
+
+
+def _report_failed_hook(function: Any, error: Exception) -> None:
+    _log.error("the on_end hook %r failed; the session has ended all the same", function, exc_info=error)

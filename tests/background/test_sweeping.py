@@ -186,7 +186,7 @@ def test_guard_sweeps_and_purges_by_itself() -> None:
 def test_one_pass_ends_all_that_is_due() -> None:
     """However many expired at once, they do not wait for further intervals."""
     clock = Clock()
-    with SessionGuard(MemoryStore(), clock=clock, sweep_interval=None) as guard:
+    with SessionGuard(MemoryStore(), clock=clock, sweep_interval=None, brake=None) as guard:
         for _ in range(2300):
             guard.create("ada")
         clock.advance(hours=2)

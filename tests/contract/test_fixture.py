@@ -197,9 +197,9 @@ class OnlyOpens:
             lambda folder: PlainStore(),
             EVERY_PLACE,
             r"lacks page \(listing\) and acquire_lock, renew_lock, release_lock \(locks\) "
-            r"and hold_lease, release_lease, leased_until \(leases\); .* "
-            r"Capabilities\(listing=False, locks=False, leases=False\), "
-            r"on a command line --without listing,locks,leases",
+            r"and hold_lease, release_lease, leased_until \(leases\) and census, .* \(fleet\); .* "
+            r"Capabilities\(listing=False, locks=False, leases=False, fleet=False\), "
+            r"on a command line --without listing,locks,leases,fleet",
         ),
         (
             lambda folder: MemoryStore(),

@@ -1,4 +1,4 @@
-"""A store without listing, locks and leases, as one begins with, passes the kit once it declares that."""
+"""A store without optional abilities, as one begins with, passes the kit once it declares that."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from sessionguard.testing.contracts.candidate import MakeStore
 from sessionguard.testing.model import ModelStore
 
 VERBS = {name for name in vars(Store) if not name.startswith("_")}
-WITHOUT_ABILITIES = evolve(PER_PROCESS, listing=False, locks=False, leases=False)
+WITHOUT_ABILITIES = evolve(PER_PROCESS, listing=False, locks=False, leases=False, fleet=False)
 
 
 class PlainStore:
@@ -29,7 +29,7 @@ class PlainStore:
 
 
 class TestPlainStore(StoreContract):
-    """Every case but those of listing, locks and leases, blocking and off-loaded."""
+    """Every case but those of optional abilities, blocking and off-loaded."""
 
     capabilities = WITHOUT_ABILITIES
 
@@ -58,6 +58,8 @@ class HalfWritten(PlainStore):
                 "write that, or declare Capabilities(locks=False)",
                 "PlainStore lacks hold_lease, release_lease, leased_until; "
                 "write that, or declare Capabilities(leases=False)",
+                "PlainStore lacks census, find_due, take_turn, give_turn; "
+                "write that, or declare Capabilities(fleet=False)",
             ],
         ),
         (

@@ -26,6 +26,7 @@ Start = Callable[[Installation | None], PostgresServer]
 SCHEMA = "kit"
 EMPTY = f"""
 DELETE FROM {SCHEMA}.sg_session; DELETE FROM {SCHEMA}.sg_lock; DELETE FROM {SCHEMA}.sg_operation;
+DELETE FROM {SCHEMA}.sg_turn;
 UPDATE {SCHEMA}.sg_store SET deployment_id = replace(gen_random_uuid()::text, '-', ''), generation_floor = 0
 """
 

@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 
 from sessionguard import Session, SessionConflictError, SessionEndedError, SessionTooLargeError
+from sessionguard.core.braking import Alarm
 from sessionguard.core.cleaning import CleaningFlows
 from sessionguard.core.commands import (
     Changed,
@@ -27,6 +28,7 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.locking import LockFlows
 from sessionguard.core.opening import opened_record
 from sessionguard.core.setting import Setting
+from sessionguard.core.sweeps import SweepFlows
 from sessionguard.errors import ConfigurationError, IdentityMismatchError, InvalidArgumentError, LockTimeoutError
 from tests.core.making import START, START_US, record, setting
 from tests.core.scripting import ScriptedStore
@@ -163,12 +165,17 @@ def test_anonymous_session_may_have_received_an_owner() -> None:
         run(flows.touch(Session(record(owner="bob"))), ScriptedStore(reply))
 
 
+def sweeps(shared: Setting) -> SweepFlows:
+    """Give the flows of a sweep without a brake."""
+    return SweepFlows(shared, SessionFlows(shared).open_workspaces, None, Alarm(lambda text: None))
+
+
 def test_sweep_goes_on_until_nothing_is_left() -> None:
     """Batch after batch, never asking for more than the limit leaves."""
     ended = record(reason="expired")
     store = ScriptedStore(Ended((ended,) * 200, True), Ended((ended,) * 200, True), Ended((ended,) * 100, True))
     shared = setting()
-    report = run(CleaningFlows(shared, SessionFlows(shared).open_workspaces).sweep(500), store)
+    report = run(sweeps(shared).sweep(500, force=False, in_turn=False), store)
     assert (report.ended, report.has_more) == (500, True)
     assert [command.limit for command in store.asked] == [200, 200, 100]  # type: ignore[attr-defined]
 
@@ -207,7 +214,6 @@ def test_a_clock_without_a_zone_is_named(clock: Any) -> None:
 
 def test_a_store_that_gets_no_further_is_not_asked_for_ever() -> None:
     """A sweep that ended nothing and a purge that forgot nothing are over, whatever the store says is left."""
-    flows = CleaningFlows(setting(), SessionFlows(setting()).open_workspaces)
     store = ScriptedStore(Ended((), has_more=True), Purged(0, has_more=True))
-    assert run(flows.sweep(10), store).has_more
-    assert run(flows.purge(None, 10), store).has_more
+    assert run(sweeps(setting()).sweep(10, force=False, in_turn=False), store).has_more
+    assert run(CleaningFlows(setting()).purge(None, 10), store).has_more

@@ -56,3 +56,11 @@ def test_nothing_is_worked_out_for_nobody() -> None:
 def test_a_part_is_shown_with_its_whole(part: Part) -> None:
     """In a report both can be read."""
     assert str(part) == "store/a7"
+
+
+def test_a_clean_up_reads_all_and_its_turns_are_apart() -> None:
+    """Counting what is due meets every change; a turn meets nothing but turns."""
+    assert {reached(command, "store") for command in (S.census(), S.find_due())} == {("store", "r")}
+    assert {reached(command, "store") for command in (S.take_turn("one"), S.give_turn("two"))} == {
+        (Part("store", "tu"), "w")
+    }

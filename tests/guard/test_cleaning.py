@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def test_sweep_works_in_small_batches(guard: SessionGuard, store: WatchedStore, 
         guard.create("ada")
     clock.advance(IDLE)
     store.forget()
-    assert guard.sweep() == SweepReport(ended=250)
+    assert guard.sweep(force=True) == SweepReport(ended=250)
     assert [command.limit for command in store.asked] == [200, 200]  # type: ignore[attr-defined]
 
 
@@ -185,19 +185,56 @@ def test_failed_search_for_garbage_loses_no_report(
     assert [event.session_id for event in heard if isinstance(event, CleanupFailed)] == [None]
 
 
-@pytest.mark.parametrize("purged", [True, False])
-def test_orphaned_directory_is_found(
-    filing_guard: SessionGuard, open_guard: OpenGuard, work: Path, purged: bool
-) -> None:
-    """A directory whose session ended elsewhere, known or forgotten, is removed; those of the living stay."""
+def test_orphaned_directory_is_found(filing_guard: SessionGuard, open_guard: OpenGuard, work: Path) -> None:
+    """A directory whose session ended elsewhere is removed; those of the living stay."""
     living = with_file(filing_guard, filing_guard.create("ada"))
     session = with_file(filing_guard, filing_guard.create("ada"))
     open_guard(workspaces=None).end(session)
-    if purged:
-        filing_guard.purge(timedelta(0))
     assert directories(work) == {living.id, session.id}
     assert filing_guard.sweep() == SweepReport(workspaces_removed=1, bytes_freed=10)
     assert directories(work) == {living.id}
+
+
+def made_at(work: Path, session: Session, instant: datetime) -> None:
+    """Let all directories of the session be as old as if they were made then."""
+    (folder,) = work.glob(f"*/*/{session.id}")
+    for path in (folder / "files", folder / "private", folder):
+        os.utime(path, (instant.timestamp(), instant.timestamp()))
+
+
+def test_directory_of_an_unknown_session_is_removed_once_it_is_old(
+    filing_guard: SessionGuard, open_guard: OpenGuard, work: Path, clock: Clock
+) -> None:
+    """Not before its safety age is over, counted from the last change in it: the store may only be behind."""
+    session = with_file(filing_guard, filing_guard.create("ada"))
+    open_guard(workspaces=None).end(session)
+    filing_guard.purge(timedelta(0))
+    for instant in (clock.now - timedelta(minutes=59), clock.now, clock.now + timedelta(days=1)):
+        made_at(work, session, instant)
+        assert filing_guard.sweep() == SweepReport()
+        assert directories(work) == {session.id}
+    (private,) = work.glob("*/*/*/private")
+    made_at(work, session, clock.now - timedelta(hours=1))
+    os.utime(private, (clock.now.timestamp(), clock.now.timestamp()))
+    assert filing_guard.sweep() == SweepReport()
+    made_at(work, session, clock.now - timedelta(hours=1))
+    assert filing_guard.sweep() == SweepReport(workspaces_removed=1, bytes_freed=10)
+    assert directories(work) == set()
+
+
+def test_removal_that_was_asked_for_waits_for_no_age(
+    filing_guard: SessionGuard, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that were in use when their session ended go with the next pass, also once the session is forgotten."""
+    session = filing_guard.create("ada")
+    # As if the process had been killed before it let go.
+    monkeypatch.setattr("sessionguard.workspaces.local.cleanup.Cleanup.remove_if_pending", lambda *_: None)
+    with filing_guard.workspace(session) as files:
+        files.write("a.bin", b"x" * 10)
+        filing_guard.end(session)
+        filing_guard.purge(timedelta(0))
+    assert directories(work) == {session.id}
+    assert filing_guard.sweep() == SweepReport(workspaces_removed=1, bytes_freed=10)
 
 
 def died(work: Callable[[], object]) -> int:

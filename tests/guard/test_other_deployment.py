@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_nothing_is_collected_when_the_store_changes_during_the_search(
     open_guard: OpenGuard, store: WatchedStore, tmp_path: Path, work: Path
 ) -> None:
     """What one store lists as garbage, the other may be full of: subscribers are told why nothing was removed."""
-    guard = open_guard(workspaces=work)
+    guard = open_guard(workspaces=work, orphan_age=timedelta(0))
     session = with_file(guard, guard.create("ada"))
     heard: list[Event] = []
     guard.subscribe(heard.append)

@@ -82,3 +82,10 @@ def valid_reason(value: object) -> str:
 def valid_lock_name(value: object) -> str:
     """Give `value` if it can name a lock, else raise `InvalidArgumentError`."""
     return valid_text("name", value)
+
+
+def positive(argument: str, value: object) -> int:
+    """Give `value` if it is a whole number above zero, else raise `InvalidArgumentError`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise InvalidArgumentError(argument, value, "give a whole number above zero")
+    return value

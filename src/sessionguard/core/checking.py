@@ -24,6 +24,13 @@ def valid_store(store: Any) -> Any:
     return store
 
 
+def valid_age(setting: str, age: timedelta) -> timedelta:
+    """Give `age` if it is a duration, which may be zero, else raise `ConfigurationError`."""
+    if not isinstance(age, timedelta) or age < timedelta(0):
+        raise ConfigurationError(setting, age, "give a timedelta of zero or more")
+    return age
+
+
 def interval_seconds(setting: str, interval: timedelta | None) -> float | None:
     """Give `interval` in seconds; None stays None."""
     if interval is None:

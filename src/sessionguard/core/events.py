@@ -156,6 +156,18 @@ class CleanupFailed(Event):
 
 
 @frozen
+class SweepBraked(Event):
+    """A sweep found a larger share of the active sessions due than its brake lets pass, and ended none.
+
+    Nobody counted further than it took to see that, so both numbers are at least so many.
+    """
+
+    due: int
+    active: int
+    share: float
+
+
+@frozen
 class LockLost(Event):
     """A lock lapsed while it was held, or something was to be saved under one that another has taken since."""
 

@@ -16,9 +16,9 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.locking import HeldLock, fence_of
 from sessionguard.core.losing import Mark, Marks, Slot, lost_session
 from sessionguard.core.records import NewSession, SessionRecord
-from sessionguard.core.removing import keep_apart, remove_workspace
+from sessionguard.core.removing import clear_up_after, keep_apart
 from sessionguard.core.retrying import delays
-from sessionguard.core.session import Session, is_in_grace, private_copy, record_of
+from sessionguard.core.session import Session, is_in_grace, private_copy, record_of, with_removed
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.tokens import Minted, is_anonymous, parse_token
 from sessionguard.errors import (
@@ -93,8 +93,8 @@ class SessionFlows:
             yield from self._note_generation(slot, before, opened.record)
         # Told before anything is removed: events come in the order in which things happened.
         session = self._opened(kind.verb, opened, minted)
-        if opened.ended:
-            yield from self._clear_up(opened.ended)
+        for former in opened.ended:
+            session = with_removed(session, (yield from clear_up_after(self._setting, former)))
         return session
 
     def _note_generation(self, slot: Slot, before: Mark | None, record: SessionRecord) -> Flow[None]:
@@ -114,10 +114,6 @@ class SessionFlows:
         if self._bus.subscribers:
             self._tell_opened(verb, opened, is_new)
         return Session(record, token=minted.token if is_new else None, is_new=is_new)
-
-    def _clear_up(self, former: tuple[SessionRecord, ...]) -> Flow[None]:
-        for record in former:
-            yield from remove_workspace(self._setting, record.id)
 
     def _tell_opened(self, verb: str, opened: c.Opened, is_new: bool) -> None:
         record = opened.record

@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core.leases import FindLease
 from sessionguard.core.tokens import shard_of
 
@@ -28,9 +29,13 @@ _NAMES: Final[Mapping[type, Callable[[Any], str | bytes | None]]] = {
     c.Page: lambda command: None,
     c.Sweep: lambda command: None,
     c.Purge: lambda command: None,
+    f.Census: lambda command: None,
+    f.FindDue: lambda command: None,
+    f.TakeTurn: lambda command: "turns",
+    f.GiveTurn: lambda command: "turns",
 }
 
-_READS: Final = frozenset({c.Identify, c.Get, c.Page, FindLease})
+_READS: Final = frozenset({c.Identify, c.Get, c.Page, f.Census, f.FindDue, FindLease})
 
 
 def reached(command: c.Command[Any], place: Hashable) -> tuple[Hashable, Access]:

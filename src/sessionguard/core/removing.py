@@ -5,11 +5,21 @@ from typing import Any, Final
 from sessionguard.core import commands as c
 from sessionguard.core import events as e
 from sessionguard.core.driving import Flow, perform
+from sessionguard.core.hooks import CallHooks
 from sessionguard.core.leases import FindLease
-from sessionguard.core.session import NOTHING_REMOVED, Removed
+from sessionguard.core.records import SessionRecord
+from sessionguard.core.session import NOTHING_REMOVED, Removed, Session
 from sessionguard.core.setting import Setting
 
 _DEFERRED: Final = Removed(deferred=True)
+
+
+def clear_up_after(setting: Setting, record: SessionRecord) -> Flow[Removed]:
+    """Remove the workspace of a session that this call has ended, and then let the hooks of the application know."""
+    removed = yield from remove_workspace(setting, record.id)
+    if setting.hooks:
+        yield from perform(CallHooks(setting.hooks, Session(record, removed=removed)))
+    return removed
 
 
 def remove_workspace(setting: Setting, session_id: str) -> Flow[Removed]:

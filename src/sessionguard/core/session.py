@@ -64,7 +64,7 @@ class Session:
 
     @property
     def removed(self) -> Removed:
-        """With `end`: what became of the files."""
+        """What became of files: with `end` its own, with `replace` and `get_or_create` those of whom it came after."""
         return self._removed
 
     @property
@@ -164,6 +164,20 @@ def _without_token(record: SessionRecord, is_new: bool, in_grace: bool, removed:
 def record_of(session: Session) -> SessionRecord:
     """Give the record behind `session`; for this library's own parts."""
     return session._record
+
+
+def with_removed(session: Session, removed: Removed) -> Session:
+    """Give `session` as the caller gets it, with what became of the files of a session in whose place it came."""
+    before = session._removed
+    return Session(
+        session._record,
+        token=session._token,
+        is_new=session._is_new,
+        in_grace=session._in_grace,
+        removed=Removed(
+            before.files + removed.files, before.bytes + removed.bytes, before.deferred or removed.deferred
+        ),
+    )
 
 
 def private_copy(session: Session) -> dict[str, Any]:

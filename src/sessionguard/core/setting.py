@@ -1,17 +1,23 @@
 """What all flows of one guard share, and what they check alike."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from sessionguard.core import events as e
+from sessionguard.core.hooks import Hooks
 from sessionguard.core.policy import PolicyBook
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import Mint
 from sessionguard.errors import ConfigurationError, InvalidArgumentError
 
 Clock = Callable[[], datetime]
+
+DEFAULT_ORPHAN_AGE: Final = timedelta(hours=1)
+"""A session is known before its first file is made, so only a store that is behind can miss one that lives. An hour is
+long for a replica or a rolling restore, and short enough for files that nobody can reach any more."""
 
 
 @frozen
@@ -31,6 +37,12 @@ class Setting:
     """Whether the store knows who holds a session."""
     leases_in_store: bool = False
     """Whether the store is to be asked if files are in use, for who uses them may be on another machine."""
+    has_fleet: bool = False
+    """Whether the store can count what is due and give turns."""
+    orphan_age: timedelta = DEFAULT_ORPHAN_AGE
+    """Files of which the store knows no session are left alone until they are as old as this."""
+    hooks: Hooks = field(factory=lambda: Hooks(lambda function, error: None))
+    """What the application wants done when a session has ended."""
 
     def at(self) -> datetime | None:
         """Give the instant to judge by; None leaves that to the engine's clock."""

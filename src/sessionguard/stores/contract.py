@@ -17,8 +17,10 @@ What a command asks, what absence means and what the reply says is written at th
 from typing import Protocol, runtime_checkable
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.findings import Finding
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 
 
@@ -74,6 +76,16 @@ class LeasingStore(Protocol):
     def hold_lease(self, command: le.HoldLease) -> le.LeaseReply: ...
     def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply: ...
     def leased_until(self, command: le.FindLease) -> int | None: ...
+
+
+@runtime_checkable
+class FleetStore(Protocol):
+    """A store that can say what is due before a clean-up, and let one runner at a time clean up."""
+
+    def census(self, command: f.Census) -> f.Counted: ...
+    def find_due(self, command: f.FindDue) -> tuple[SessionRecord, ...]: ...
+    def take_turn(self, command: f.TakeTurn) -> Outcome: ...
+    def give_turn(self, command: f.GiveTurn) -> Outcome: ...
 
 
 @runtime_checkable

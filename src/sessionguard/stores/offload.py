@@ -12,7 +12,9 @@ from functools import partial
 from typing import Final, TypeVar
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.points import areach
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import StoreTimeoutError
@@ -22,7 +24,7 @@ from sessionguard.stores.contract import InlineReads, Store
 
 R = TypeVar("R")
 
-_READS: Final = frozenset({c.Identify, c.Get, c.Page, le.FindLease})
+_READS: Final = frozenset({c.Identify, c.Get, c.Page, f.Census, f.FindDue, le.FindLease})
 _PATIENCE_SECONDS: Final = 5.0
 
 
@@ -130,6 +132,18 @@ class OffloadedStore:
         return await self._ask(command)
 
     async def leased_until(self, command: le.FindLease) -> int | None:
+        return await self._ask(command)
+
+    async def census(self, command: f.Census) -> f.Counted:
+        return await self._ask(command)
+
+    async def find_due(self, command: f.FindDue) -> tuple[SessionRecord, ...]:
+        return await self._ask(command)
+
+    async def take_turn(self, command: f.TakeTurn) -> Outcome:
+        return await self._ask(command)
+
+    async def give_turn(self, command: f.GiveTurn) -> Outcome:
         return await self._ask(command)
 
     async def distrust(self) -> None:

@@ -5,6 +5,7 @@ The local disk is one such place, object storage another. Whoever holds a worksp
 
 import os
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self, runtime_checkable
@@ -150,6 +151,21 @@ class ExaminedWorkspaces(Protocol):
 
     def examine(self) -> list[Finding]:
         """Say what is wrong with it, if anything, and what to do about it."""
+
+
+@runtime_checkable
+class InspectedWorkspaces(Protocol):
+    """Workspaces that can be looked at before anything is removed (optional)."""
+
+    def is_young(self, session_id: str, age: timedelta, at: datetime | None) -> bool:
+        """Tell whether the files of a session changed within `age` before `at`; None: before now, by the host's clock.
+
+        By the times of the files and directories themselves; in the future is young. False if there are none, or if
+        their removal was asked for. A place without this method looks at ages by itself.
+        """
+
+    def measure(self, session_id: str) -> Removal:
+        """Tell what `remove` would do now, and remove nothing."""
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
@@ -188,6 +188,17 @@ class OffloadedWorkspaces:
     async def quarantine(self, session_id: str) -> bool:
         """Put the workspace of a session that the store has lost out of everyone's reach."""
         return await in_thread(partial(self._blocking.quarantine, session_id))
+
+    async def is_young(self, session_id: str, age: timedelta, at: datetime | None) -> bool:
+        """Tell whether the files of a session changed within `age` before `at`."""
+        # A place without the method looks at ages by itself.
+        is_young = getattr(self._blocking, "is_young", None)
+        return is_young is not None and await in_thread(partial(is_young, session_id, age, at))
+
+    async def measure(self, session_id: str) -> Removal | None:
+        """Tell what `remove` would do now, and remove nothing; None: that cannot be told."""
+        measure = getattr(self._blocking, "measure", None)
+        return None if measure is None else await in_thread(partial(measure, session_id))
 
     async def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage."""

@@ -76,7 +76,7 @@ def _is_meant(row: Row, command: c.EndOwner, now_us: int) -> bool:
 def sweep(shards: Shards, command: c.Sweep) -> c.Ended:
     """End expired sessions, the longest expired first."""
     now_us = instant_us(command.at)
-    is_due = partial(_is_expired, now_us)
+    is_due = partial(is_expired, now_us)
 
     def find() -> list[str]:
         return _due(shards, EXPIRING, now_us, command.limit, is_due)
@@ -148,7 +148,8 @@ def _commit(log: LockedShard) -> None:
         _log.warning("%s: the log of operations cannot be written: %s", log.desk.folder.path, error)
 
 
-def _is_expired(now_us: int, row: Row) -> bool:
+def is_expired(now_us: int, row: Row) -> bool:
+    """Tell whether its time is over and nobody has ended it."""
     return row.record.reason is None and now_us >= row.record.expires_us
 
 
@@ -239,11 +240,12 @@ def _in_each_shard(
 def _records(answer: Answer, desks: Mapping[str, View], shards: Shards) -> Iterator[SessionRecord]:
     """Give the sessions that an answer told of, as they are now; those that were forgotten since are left out."""
     for session_id in answer.ended:
-        shard, find = shard_of(session_id), partial(_find, session_id)
+        shard, find = shard_of(session_id), partial(find_row, session_id)
         row = find(desks[shard]) if shard in desks else shards.read(shard, find)
         if row is not None:
             yield row.record
 
 
-def _find(session_id: str, view: View) -> Row | None:
+def find_row(session_id: str, view: View) -> Row | None:
+    """Give the session with this id."""
     return row_of(view, session_id)

@@ -6,12 +6,14 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.findings import Finding
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import MisuseError, StoreUnavailableError
-from sessionguard.stores.file import ballast, changes, cleaning, examination, leasing, listing, locks, openings
+from sessionguard.stores.file import ballast, changes, cleaning, examination, fleet, leasing, listing, locks, openings
 from sessionguard.stores.file.folder import Folder, due_migrations
 from sessionguard.stores.file.sessions import is_id, valid_id
 from sessionguard.stores.file.shards import Shards
@@ -125,6 +127,20 @@ class FileStore:
         if folder is not None:
             ballast.keep(folder)
         return purged
+
+    # Cleaning up
+
+    def census(self, command: f.Census) -> f.Counted:
+        return self._whole(fleet.census, command)
+
+    def find_due(self, command: f.FindDue) -> tuple[SessionRecord, ...]:
+        return self._whole(fleet.find_due, command)
+
+    def take_turn(self, command: f.TakeTurn) -> Outcome:
+        return self._change({fleet.SHARD}, fleet.SHARD, fleet.take_turn, command)
+
+    def give_turn(self, command: f.GiveTurn) -> Outcome:
+        return self._change({fleet.SHARD}, fleet.SHARD, fleet.give_turn, command)
 
     # Locks
 

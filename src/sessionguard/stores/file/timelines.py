@@ -35,6 +35,16 @@ class Timeline:
             yield from self._in_hour(folder, hour, now_us)
             _remove_if_empty(folder, f"{self.name}/{hour:x}")
 
+    def after(self, folder: int, now_us: int) -> Iterator[tuple[int, str]]:
+        """Give the entries after `now_us`, in no order within a moment; removes nothing."""
+        for hour in _numbers(changeset.names_in(folder, self.name)):
+            if hour < now_us >> _HOUR_BITS:
+                continue
+            for moment in _numbers(changeset.names_in(folder, f"{self.name}/{hour:x}")):
+                if (hour << 8) + moment >= now_us >> _MOMENT_BITS:
+                    found = _entries(changeset.names_in(folder, f"{self.name}/{hour:x}/{moment:02x}"))
+                    yield from (entry for entry in found if entry[0] > now_us)
+
     def _in_hour(self, folder: int, hour: int, now_us: int) -> Iterator[tuple[int, str]]:
         for moment in _numbers(changeset.names_in(folder, f"{self.name}/{hour:x}")):
             if (hour << 8) + moment > now_us >> _MOMENT_BITS:

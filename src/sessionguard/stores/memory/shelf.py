@@ -42,6 +42,8 @@ class Shelf:
         self._slots: dict[_Slot, str] = {}
         self._generations: dict[_Slot, int] = {}
         self._generation_floor = 0
+        self.active_count = 0
+        """How many nobody has ended, expired or not."""
         # One entry a session, (deadline, id); an entry whose session was touched is put right when met.
         self._deadlines: list[tuple[int, str]] = []
 
@@ -66,6 +68,7 @@ class Shelf:
         record = opened_record(new, exclusive=exclusive, generation=generation, now_us=now_us)
         self.rows[new.id] = Row(record, new.lifetime)
         self._tokens[new.token_hash] = new.id
+        self.active_count += 1
         heapq.heappush(self._deadlines, (record.expires_us, record.id))
         return record
 
@@ -87,6 +90,7 @@ class Shelf:
     def finish(self, row: Row, reason: str, now_us: int, operation_id: str) -> SessionRecord:
         """End it; it stays as history."""
         self._leave_slot(row.record)
+        self.active_count -= 1
         row.record = ended_record(row.record, row.lifetime, reason, now_us)
         row.operations.append(operation_id)
         return row.record
@@ -104,6 +108,16 @@ class Shelf:
             else:
                 return row
         return None
+
+    def due(self, now_us: int, most: int) -> list[Row]:
+        """Give up to `most` of the sessions that have expired and that nobody has ended, the longest expired first."""
+        found: list[Row] = []
+        while len(found) < most and (row := self.longest_expired(now_us)) is not None:
+            found.append(row)
+            heapq.heappop(self._deadlines)
+        for row in found:
+            heapq.heappush(self._deadlines, (row.record.expires_us, row.record.id))
+        return found
 
     def forget(self, row: Row) -> None:
         """Drop it and every way to find it."""

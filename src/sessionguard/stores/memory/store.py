@@ -15,6 +15,7 @@ from typing import Any
 from attrs import evolve
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.data import join_fields, merge, size_bytes
 from sessionguard.core.instants import to_us
@@ -39,6 +40,7 @@ from sessionguard.stores import leases
 from sessionguard.stores.memory.answers import Answers
 from sessionguard.stores.memory.locks import Locks
 from sessionguard.stores.memory.shelf import Row, Shelf
+from sessionguard.stores.memory.turns import Turns
 from sessionguard.stores.memory.workers import refuse_several_workers
 
 
@@ -61,6 +63,7 @@ class MemoryStore:
         self._deployment_id = secrets.token_hex(16)
         self._shelf = Shelf()
         self._locks = Locks()
+        self._turns = Turns()
         self._answers = Answers()
 
     def _enter(self, command: c.Command[Any]) -> None:
@@ -296,6 +299,31 @@ class MemoryStore:
             if due:
                 self._answers.remember_purged(command.operation_id, purged, now_us)
             return purged
+
+    # Cleaning up
+
+    def census(self, command: f.Census) -> f.Counted:
+        self._enter(command)
+        with self._mutex:
+            active = self._shelf.active_count
+            # One more than that is too many, however many more are due.
+            most = max(command.floor, int(command.share * active) + 1)
+            return f.Counted(len(self._shelf.due(_now_us(command.at), most)), active)
+
+    def find_due(self, command: f.FindDue) -> tuple[SessionRecord, ...]:
+        self._enter(command)
+        with self._mutex:
+            return tuple(row.record for row in self._shelf.due(_now_us(command.at), command.limit))
+
+    def take_turn(self, command: f.TakeTurn) -> Outcome:
+        self._enter(command)
+        with self._mutex:
+            return self._turns.take(command, _now_us(command.at))
+
+    def give_turn(self, command: f.GiveTurn) -> Outcome:
+        self._enter(command)
+        with self._mutex:
+            return self._turns.give(command, _now_us(command.at))
 
     # Locks
 

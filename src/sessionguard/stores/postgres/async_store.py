@@ -3,8 +3,10 @@
 from typing import Self, TypeVar
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.findings import Finding
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.points import areach
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.postgres import examination, questions, schema
@@ -111,6 +113,20 @@ class AsyncPostgresStore:
 
     async def purge(self, command: c.Purge) -> c.Purged:
         return await self._ask(questions.PURGE, command)
+
+    # Cleaning up
+
+    async def census(self, command: f.Census) -> f.Counted:
+        return await self._ask(questions.CENSUS, command)
+
+    async def find_due(self, command: f.FindDue) -> tuple[SessionRecord, ...]:
+        return await self._ask(questions.FIND_DUE, command)
+
+    async def take_turn(self, command: f.TakeTurn) -> Outcome:
+        return await self._ask(questions.TAKE_TURN, command)
+
+    async def give_turn(self, command: f.GiveTurn) -> Outcome:
+        return await self._ask(questions.GIVE_TURN, command)
 
     # Locks
 

@@ -15,9 +15,11 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import frozen
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.data import join_fields
 from sessionguard.core.instants import to_us
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.paging import from_cursor
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.postgres import rows
@@ -131,6 +133,22 @@ SWEEP: Final[Question[c.Sweep, c.Ended]] = Question(
     "sweep", lambda command: (command.operation_id, _at(command.at), _storable(command.limit)), rows.to_ended
 )
 PURGE: Final[Question[c.Purge, c.Purged]] = Question("purge", _purge, rows.to_purged)
+CENSUS: Final[Question[f.Census, f.Counted]] = Question(
+    "census",
+    lambda command: (_number(), _at(command.at), repr(command.share), _storable(command.floor)),
+    rows.to_counted,
+)
+FIND_DUE: Final[Question[f.FindDue, tuple[SessionRecord, ...]]] = Question(
+    "find_due", lambda command: (_number(), _at(command.at), _storable(command.limit)), rows.to_due
+)
+TAKE_TURN: Final[Question[f.TakeTurn, Outcome]] = Question(
+    "take_turn",
+    lambda command: (_number(), _at(command.at), command.name, command.holder, _storable(command.lease_us)),
+    rows.to_outcome,
+)
+GIVE_TURN: Final[Question[f.GiveTurn, Outcome]] = Question(
+    "give_turn", lambda command: (_number(), _at(command.at), command.name, command.holder), rows.to_outcome
+)
 ACQUIRE_LOCK: Final[Question[c.AcquireLock, c.LockReply]] = Question("acquire_lock", _lease, rows.to_lock)
 RENEW_LOCK: Final[Question[c.RenewLock, c.LockReply]] = Question("renew_lock", _lease, rows.to_lock)
 RELEASE_LOCK: Final[Question[c.ReleaseLock, c.LockReply]] = Question(

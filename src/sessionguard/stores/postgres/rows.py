@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core.leases import LeaseReply
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.paging import to_cursor
@@ -70,6 +71,21 @@ def to_page(rows: Rows) -> c.PageOfRecords:
     """Give one page; where it ends is the cursor, if more follow."""
     records = tuple(map(to_record, rows[:-1]))
     return c.PageOfRecords(records, to_cursor(records[-1]) if rows[-1][2] else None)
+
+
+def to_counted(rows: Rows) -> f.Counted:
+    """Give how many are due, beside how many are active."""
+    return f.Counted(rows[0][2], rows[1][2])
+
+
+def to_due(rows: Rows) -> tuple[SessionRecord, ...]:
+    """Give the sessions that are due."""
+    return tuple(map(to_record, rows[:-1]))
+
+
+def to_outcome(rows: Rows) -> Outcome:
+    """Give whether the turn is the holder's."""
+    return _OUTCOMES[rows[0][1]]
 
 
 def to_lock(rows: Rows) -> c.LockReply:

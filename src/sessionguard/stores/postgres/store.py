@@ -6,8 +6,10 @@ What a verb does is written in `migrations/`; what is sent and how the answer is
 from typing import TypeVar
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.findings import Finding
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.points import reach
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.postgres import examination, questions, schema
@@ -110,6 +112,20 @@ class PostgresStore:
 
     def purge(self, command: c.Purge) -> c.Purged:
         return self._ask(questions.PURGE, command)
+
+    # Cleaning up
+
+    def census(self, command: f.Census) -> f.Counted:
+        return self._ask(questions.CENSUS, command)
+
+    def find_due(self, command: f.FindDue) -> tuple[SessionRecord, ...]:
+        return self._ask(questions.FIND_DUE, command)
+
+    def take_turn(self, command: f.TakeTurn) -> Outcome:
+        return self._ask(questions.TAKE_TURN, command)
+
+    def give_turn(self, command: f.GiveTurn) -> Outcome:
+        return self._ask(questions.GIVE_TURN, command)
 
     # Locks
 

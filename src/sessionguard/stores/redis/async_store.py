@@ -8,12 +8,14 @@ from attrs import define, evolve, field
 from redis import exceptions as driver
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.findings import Finding
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
-from sessionguard.stores.redis import cleaning, examination, leasing, openings, owning, translation
+from sessionguard.stores.redis import cleaning, examination, fleet, leasing, openings, owning, translation
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_lines import AsyncLine
 from sessionguard.stores.redis.async_pools import AsyncPool
@@ -281,6 +283,20 @@ class AsyncRedisStore:
 
     async def purge(self, command: c.Purge) -> c.Purged:
         return await self._run(command.verb, cleaning.purged(self._home, command))
+
+    # Cleaning up
+
+    async def census(self, command: f.Census) -> f.Counted:
+        return await self._run(command.verb, fleet.counted(self._home, command))
+
+    async def find_due(self, command: f.FindDue) -> tuple[SessionRecord, ...]:
+        return await self._run(command.verb, fleet.found(self._home, command))
+
+    async def take_turn(self, command: f.TakeTurn) -> Outcome:
+        return await self._run(command.verb, fleet.taken(self._home, command))
+
+    async def give_turn(self, command: f.GiveTurn) -> Outcome:
+        return await self._run(command.verb, fleet.given(self._home, command))
 
     # Locks
 

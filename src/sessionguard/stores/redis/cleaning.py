@@ -58,7 +58,7 @@ def swept(home: Home, command: c.Sweep) -> Procedure[c.Ended]:
         if answer == done:
             return c.Ended(tuple(records), answer.has_more)
     records = yield from _by_shard(home, command, "records", answer.ids, ())
-    return c.Ended(_in_order(records, answer.ids), answer.has_more)
+    return c.Ended(in_order(records, answer.ids), answer.has_more)
 
 
 def purged(home: Home, command: c.Purge) -> Procedure[c.Purged]:
@@ -72,7 +72,7 @@ def purged(home: Home, command: c.Purge) -> Procedure[c.Purged]:
     if answer.count is None:
         arguments: Words = (name, "" if older_than_us is None else older_than_us, REMEMBERED_MS)
         count = 0
-        for tag, ids in _batches(answer.ids):
+        for tag, ids in batches(answer.ids):
             count += (yield home.call("forget", tag, command.at, *arguments, *ids))[2]
         answer = yield from _kept(home, name, _Answer((), answer.has_more, count))
     return c.Purged(answer.count or 0, answer.has_more)
@@ -95,7 +95,7 @@ def _begun(home: Home, command: c.Sweep | c.Purge, name: str, index: str, age_us
     due = [tag for tag, head in zip(TAGS, heads, strict=True) if head and float(head[1]) <= bound_us]
     if not due:
         return None
-    chosen = yield from _longest_due(home, index, due, bound_us, command.limit + 1)
+    chosen = yield from longest_due(home, index, due, bound_us, command.limit + 1)
     planned = _Answer(chosen[: command.limit], len(chosen) > command.limit)
     return (yield from _kept(home, name, planned))
 
@@ -115,7 +115,7 @@ class _Window:
     """The last that was read; None if there is no more behind it."""
 
 
-def _longest_due(home: Home, index: str, tags: Iterable[str], bound_us: int, wanted: int) -> Procedure[list[str]]:
+def longest_due(home: Home, index: str, tags: Iterable[str], bound_us: int, wanted: int) -> Procedure[list[str]]:
     """Give the ids of the `wanted` longest due sessions of these shards, the longest due first."""
     windows = {tag: _Window(last=(-math.inf, "")) for tag in tags}
     share = max(8, 2 * wanted // len(windows))
@@ -143,7 +143,8 @@ def _pairs(flat: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
     return zip(flat[::2], flat[1::2], strict=True)
 
 
-def _batches(ids: Sequence[str]) -> list[tuple[str, list[str]]]:
+def batches(ids: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Give the ids in parts that one script may deal with, each with the tag of its shard."""
     by_tag: dict[str, list[str]] = defaultdict(list)
     for session_id in ids:
         by_tag[session_id[:2]].append(session_id)
@@ -156,12 +157,13 @@ def _by_shard(
     home: Home, command: c.Sweep, script: str, ids: Sequence[str], arguments: Words
 ) -> Procedure[list[SessionRecord]]:
     records: list[SessionRecord] = []
-    for tag, some in _batches(ids):
+    for tag, some in batches(ids):
         reply: Any = yield home.call(script, tag, command.at, *arguments, *some)
         records += replies.to_records(reply)
     return records
 
 
-def _in_order(records: Iterable[SessionRecord], ids: Sequence[str]) -> tuple[SessionRecord, ...]:
+def in_order(records: Iterable[SessionRecord], ids: Sequence[str]) -> tuple[SessionRecord, ...]:
+    """Give the records in the order of their ids, without those that are not there."""
     known: Mapping[str, SessionRecord] = {record.id: record for record in records}
     return tuple(known[session_id] for session_id in ids if session_id in known)

@@ -8,12 +8,14 @@ from attrs import evolve
 from redis import exceptions as driver
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.findings import Finding
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
-from sessionguard.stores.redis import cleaning, examination, leasing, openings, owning, translation
+from sessionguard.stores.redis import cleaning, examination, fleet, leasing, openings, owning, translation
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_store import AsyncRedisStore
 from sessionguard.stores.redis.certificates import Encryption
@@ -244,6 +246,20 @@ class RedisStore:
 
     def purge(self, command: c.Purge) -> c.Purged:
         return self._run(command.verb, cleaning.purged(self._home, command))
+
+    # Cleaning up
+
+    def census(self, command: f.Census) -> f.Counted:
+        return self._run(command.verb, fleet.counted(self._home, command))
+
+    def find_due(self, command: f.FindDue) -> tuple[SessionRecord, ...]:
+        return self._run(command.verb, fleet.found(self._home, command))
+
+    def take_turn(self, command: f.TakeTurn) -> Outcome:
+        return self._run(command.verb, fleet.taken(self._home, command))
+
+    def give_turn(self, command: f.GiveTurn) -> Outcome:
+        return self._run(command.verb, fleet.given(self._home, command))
 
     # Locks
 

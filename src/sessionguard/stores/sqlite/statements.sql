@@ -95,9 +95,7 @@ RETURNING @record
 
 -- name: sweep
 UPDATE sg_session SET @finish, reason = 'expired', ended_us = expires_us
- WHERE id IN (SELECT id FROM sg_session
-               WHERE active = 1 AND expires_us <= :now
-               ORDER BY expires_us LIMIT :limit)
+ WHERE rowid IN (SELECT rowid FROM sg_session WHERE active = 1 AND expires_us <= :now ORDER BY expires_us LIMIT :limit)
 RETURNING @record
 
 -- macro: due
@@ -166,6 +164,29 @@ RETURNING fence
 -- name: renew_lock
 UPDATE sg_lock SET until_us = :now + :lease
  WHERE session_id = :id AND name = :name AND holder = :holder AND until_us > :now RETURNING fence
+
+-- name: count_due
+SELECT count(*) FROM (SELECT 1 FROM sg_session WHERE active = 1 AND expires_us <= :now LIMIT :most)
+
+-- name: count_living
+SELECT count(*) FROM (SELECT 1 FROM sg_session WHERE active = 1 AND expires_us > :now LIMIT :most)
+
+-- name: find_due
+SELECT @record FROM sg_session
+ WHERE active = 1 AND expires_us <= :now
+ ORDER BY expires_us LIMIT :limit
+
+-- name: take_turn
+INSERT INTO sg_turn (name, holder, until_us) VALUES (:name, :holder, :now + :lease)
+ON CONFLICT (name) DO UPDATE SET holder = :holder, until_us = :now + :lease
+ WHERE until_us <= :now OR holder = :holder
+RETURNING 1
+
+-- name: give_turn
+DELETE FROM sg_turn WHERE name = :name AND (until_us <= :now OR holder = :holder)
+
+-- name: has_turn
+SELECT EXISTS (SELECT 1 FROM sg_turn WHERE name = :name)
 
 -- macro: release
 quote(:holder) || ':' || fence || ','

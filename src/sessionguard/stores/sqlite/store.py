@@ -10,12 +10,13 @@ import sqlite3
 from typing import TypeVar, cast
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.findings import Finding
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import ConfigurationError, StoreUnavailableError
-from sessionguard.stores.sqlite import changes, cleaning, examination, lease_rows, lock_rows, openings
+from sessionguard.stores.sqlite import changes, cleaning, examination, fleet, lease_rows, lock_rows, openings
 from sessionguard.stores.sqlite.connections import Connections
 from sessionguard.stores.sqlite.queries import read_page
 from sessionguard.stores.sqlite.transactions import Transactions, Work
@@ -131,6 +132,20 @@ class SQLiteStore:
 
     def purge(self, command: c.Purge) -> c.Purged:
         return self._run.read(cleaning.find_nothing_forgettable, command) or self._run.transact(cleaning.purge, command)
+
+    # Cleaning up
+
+    def census(self, command: f.Census) -> f.Counted:
+        return self._run.read(fleet.census, command)
+
+    def find_due(self, command: f.FindDue) -> tuple[SessionRecord, ...]:
+        return self._run.read(fleet.find_due, command)
+
+    def take_turn(self, command: f.TakeTurn) -> Outcome:
+        return self._run.write(fleet.take_turn, command)
+
+    def give_turn(self, command: f.GiveTurn) -> Outcome:
+        return self._run.transact(fleet.give_turn, command)
 
     # Locks
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from sessionguard.stores.contract import LeasingStore, ListingStore, LockingStore, Store
+from sessionguard.stores.contract import FleetStore, LeasingStore, ListingStore, LockingStore, Store
 
-_ABILITIES: Final = {"listing": ListingStore, "locks": LockingStore, "leases": LeasingStore}
+_ABILITIES: Final = {"listing": ListingStore, "locks": LockingStore, "leases": LeasingStore, "fleet": FleetStore}
 
 
 @frozen(kw_only=True)
@@ -30,6 +30,8 @@ class Capabilities:
     """It is a `LockingStore`."""
     leases: bool = True
     """It is a `LeasingStore`."""
+    fleet: bool = True
+    """It is a `FleetStore`."""
 
     def missing(self, needs: frozenset[str]) -> str | None:
         """Give why a case with these needs is skipped, or None if nothing is missing."""

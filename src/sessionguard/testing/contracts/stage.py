@@ -9,6 +9,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.data import encode_fields, join_fields
 from sessionguard.core.instants import duration_us, to_us
@@ -211,6 +212,26 @@ class Stage:
         """Ask for history to be forgotten."""
         older_than_us = None if older_than is None else duration_us(older_than)
         return c.Purge(older_than_us, limit, self.instant(at), self.operation())
+
+    # Cleaning up
+
+    def census(self, share: float = 0.2, floor: int = 1, *, at: timedelta = START) -> f.Census:
+        """Ask whether more than this share of the active sessions is due."""
+        return f.Census(self.instant(at), share, floor)
+
+    def find_due(self, limit: int = 1000, *, at: timedelta = START) -> f.FindDue:
+        """Ask what a sweep would end."""
+        return f.FindDue(limit, self.instant(at))
+
+    def take_turn(
+        self, holder: str, name: str = "rounds", *, lease: timedelta = SECOND, at: timedelta = START
+    ) -> f.TakeTurn:
+        """Ask for a turn."""
+        return f.TakeTurn(name, holder, self.instant(at), duration_us(lease))
+
+    def give_turn(self, holder: str, name: str = "rounds", *, at: timedelta = START) -> f.GiveTurn:
+        """Give a turn back."""
+        return f.GiveTurn(name, holder, self.instant(at))
 
     # Locks
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from attrs import define, field, frozen
@@ -187,6 +187,8 @@ class Hand:
             raise MisuseError("a background sweep would come between the steps: SessionGuard(..., sweep_interval=None)")
         # The same ids in every trace, so that Hypothesis can play one again.
         object.__setattr__(setting.mint, "random_bytes", self._luck.randbytes)
+        # Files are as old as the clock of the machine says, which is not that of the place: none is to be too young.
+        object.__setattr__(setting, "orphan_age", timedelta(0))
         make_breakable(guard, self.trap)
         self._raw[via] = guard
         self._faces[via] = blocking(guard, self._loops)

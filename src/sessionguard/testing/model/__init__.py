@@ -5,12 +5,12 @@ written apart from the memory store on purpose, so that a mistake in one is seen
 it is made of small parts, so that a planted bug is one part done wrong.
 """
 
+from sessionguard.testing.model.fleet import ModelFleet
 from sessionguard.testing.model.locks import ModelLocks
-from sessionguard.testing.model.many import ModelMany
 from sessionguard.testing.model.sessions import ModelSessions
 
 __all__ = ["ModelStore"]
 
 
-class ModelStore(ModelSessions, ModelMany, ModelLocks):
+class ModelStore(ModelSessions, ModelFleet, ModelLocks):
     """A blocking store with all abilities, in the memory of one process."""

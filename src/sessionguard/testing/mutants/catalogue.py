@@ -3,6 +3,7 @@
 from sessionguard.testing.mutants import (
     endings,
     fencing,
+    fleet,
     leasing,
     names,
     opening,
@@ -19,6 +20,19 @@ __all__ = ["FAMILIES", "MUTANTS", "Mutant"]
 
 FAMILIES = tuple(
     module.__name__.rpartition(".")[2]
-    for module in (opening, tokens, writing, endings, repetition, sharding, names, routines, fencing, leasing, shelf)
+    for module in (
+        opening,
+        tokens,
+        writing,
+        endings,
+        repetition,
+        sharding,
+        names,
+        routines,
+        fencing,
+        leasing,
+        fleet,
+        shelf,
+    )
 )
 """What the bugs are about; one module each."""

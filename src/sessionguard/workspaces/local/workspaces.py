@@ -2,11 +2,13 @@
 
 import os
 import shutil
+from datetime import datetime, timedelta
 
 from sessionguard.core.commands import Fence
 from sessionguard.errors import ConfigurationError, InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.identities import checked_session_id
+from sessionguard.workspaces.local import inspection
 from sessionguard.workspaces.local.cleanup import Cleanup
 from sessionguard.workspaces.local.deployment import Deployment
 from sessionguard.workspaces.local.leases import take_shared
@@ -86,6 +88,18 @@ class LocalWorkspaces:
         """
         checked_session_id(session_id)
         return self._opened()[1].quarantine(session_id)
+
+    def is_young(self, session_id: str, age: timedelta, at: datetime | None) -> bool:
+        """Tell whether the directory of a session changed within `age` before `at`; None: before now.
+
+        By the times of the directories themselves; in the future is young. False if there is none, or if its removal
+        was asked for.
+        """
+        return inspection.is_young(self._opened()[0], checked_session_id(session_id), age, at)
+
+    def measure(self, session_id: str) -> Removal:
+        """Tell what `remove` would do now, and remove nothing."""
+        return inspection.measure(self._opened()[0], checked_session_id(session_id))
 
     def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage, and finish interrupted removals.

@@ -6,8 +6,8 @@ from typing import Any
 from attrs import evolve, frozen
 
 from sessionguard.core import commands as c
-from sessionguard.core.cleaning import SweepReport
 from sessionguard.core.instants import duration_us
+from sessionguard.core.reports import SweepReport
 from sessionguard.testing.machines.hand import Hand, Told
 from sessionguard.testing.machines.steps.step import Replies, SessionStep, Step, value_of
 from sessionguard.testing.machines.world import Entry, World, agree, ended, is_active, require

@@ -1,0 +1,32 @@
+"""A bar that fills on a terminal while something is done, and is gone when it is."""
+
+from types import TracebackType
+from typing import Final, Self, TextIO
+
+_WIDTH: Final = 30
+
+
+class Bar:
+    """Shows how much of `total` is done, on one line that is drawn anew each time."""
+
+    def __init__(self, terminal: TextIO, title: str, total: int) -> None:
+        self._terminal = terminal
+        self._title = title
+        self._total = max(total, 1)
+
+    def show(self, done: int) -> None:
+        """Draw the bar with so much done."""
+        filled = min(_WIDTH, _WIDTH * done // self._total)
+        bar = "#" * filled + "." * (_WIDTH - filled)
+        self._terminal.write(f"\r{self._title} [{bar}] {done}/{max(self._total, done)}")
+        self._terminal.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # What is printed next begins on an empty line.
+        self._terminal.write("\r\033[K")
+        self._terminal.flush()

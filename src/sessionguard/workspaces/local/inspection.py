@@ -1,0 +1,45 @@
+"""Looking at the directory of a session before anything is removed: how young it is, and what is in it."""
+
+import os
+import time
+from datetime import datetime, timedelta
+
+from sessionguard.workspaces.contract import Removal
+from sessionguard.workspaces.local.deployment import Deployment
+from sessionguard.workspaces.local.descriptors import look, open_directory
+from sessionguard.workspaces.local.layout import FILES, LEDGER, PENDING, PRIVATE, shard_of
+from sessionguard.workspaces.local.leases import lock_exclusive
+from sessionguard.workspaces.local.tree import FileTree
+
+
+def is_young(deployment: Deployment, session_id: str, age: timedelta, at: datetime | None) -> bool:
+    """Tell whether anything was made, renamed or removed in the directory within `age` before `at`."""
+    with deployment.opened(PENDING) as pending:
+        if pending is not None and look(session_id, pending) is not None:
+            return False
+    with deployment.opened(shard_of(session_id)) as shard:
+        session = None if shard is None else look(session_id, shard)
+        if shard is None or session is None:
+            return False
+        # A write makes its file in the private directory and renames it into the other.
+        below = (look(os.path.join(session_id, name), shard) for name in (FILES, PRIVATE))
+        newest = max(state.st_mtime for state in (session, *below) if state is not None)
+    now = time.time() if at is None else at.timestamp()
+    return newest > now - age.total_seconds()
+
+
+def measure(deployment: Deployment, session_id: str) -> Removal:
+    """Count what a removal would remove; deferred if somebody holds the directory."""
+    with deployment.opened(shard_of(session_id)) as shard:
+        if shard is None or look(session_id, shard) is None:
+            return Removal(files=0, bytes=0, deferred=False)
+        session = open_directory(session_id, shard)
+        try:
+            if not lock_exclusive(session):
+                return Removal(files=0, bytes=0, deferred=True)
+            sizes = [
+                found.st_size for parts, found in FileTree(session_id, session).files() if parts != (PRIVATE, LEDGER)
+            ]
+            return Removal(files=len(sizes), bytes=sum(sizes), deferred=False)
+        finally:
+            os.close(session)
