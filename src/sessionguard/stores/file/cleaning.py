@@ -9,11 +9,13 @@ from attrs import frozen
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import EXPIRED_REASON, Verb, allows
+from sessionguard.core.points import point
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import StoreError
 from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.file import operations
+from sessionguard.stores.file.folder import Folder
 from sessionguard.stores.file.listing import ids_of_owner
 from sessionguard.stores.file.locked import LockedShard
 from sessionguard.stores.file.openings import instant_us
@@ -167,7 +169,7 @@ def _due(shards: Shards, timeline: Timeline, until_us: int, limit: int, is_due: 
     due: list[str] = []
     failure: StoreError | OSError | None = None
     folder, deadline = shards.folder, shards.deadline()
-    for entered_us, session_id in timeline.until(folder.descriptor, until_us):
+    for entered_us, session_id in _entries(folder, timeline, until_us):
         try:
             if _is_due_or_heals(shards, timeline.path(entered_us, session_id), session_id, is_due, deadline):
                 due.append(session_id)
@@ -181,6 +183,17 @@ def _due(shards: Shards, timeline: Timeline, until_us: int, limit: int, is_due: 
     if failure is not None and not due:
         raise failure
     return due
+
+
+def _entries(folder: Folder, timeline: Timeline, until_us: int) -> Iterator[tuple[int, str]]:
+    """Yield what a timeline has entered; it is listed bit by bit, and changes meanwhile with every shard."""
+    entries = timeline.until(folder.descriptor, until_us)
+    while True:
+        point("look for what is due", folder.path, "r")
+        entry = next(entries, None)
+        if entry is None:
+            return
+        yield entry
 
 
 def _is_due_or_heals(shards: Shards, path: str, session_id: str, is_due: IsDue, deadline: Deadline) -> bool:

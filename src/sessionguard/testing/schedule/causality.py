@@ -61,6 +61,10 @@ class Causality:
         self._remember(worker, number, accesses)
         return races
 
+    def is_after(self, later: int, earlier: int) -> bool:
+        """Whether one step comes after another for a reason, both by their numbers."""
+        return self._clocks[later][self._workers[earlier]] >= earlier
+
     def waiting(self, worker: int, point: Point) -> list[Race]:
         """Give the race of a worker that still waits for a lock with the step that took it."""
         return self._lock_race(point, worker, self._own[worker])

@@ -46,6 +46,7 @@ class Setting:
     loop: str = VIRTUAL
     lines: Sequence[str] = ()
     io: bool = False
+    check_points: bool = False
 
 
 class Engines:
@@ -55,7 +56,7 @@ class Engines:
         self.setting = setting
         self._pool, self._children = Pool(), Children()
         self._lines = Lines(setting.lines)
-        self._io = IoPoints(setting.io)
+        self._io = IoPoints(setting.io, are_checked=setting.check_points)
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +75,7 @@ class Engines:
         workers, patience = scenario.workers, self.setting.patience
         kind = _kind_of(workers)
         if kind == "process":
-            if self.setting.io:
+            if self.setting.io or self.setting.check_points:
                 raise MisuseError("io is watched in threads and tasks; processes stop at declared points only")
             return ProcessRun(track, scenario, self._children, patience)
         if kind == "thread":

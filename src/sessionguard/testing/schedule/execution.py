@@ -18,6 +18,7 @@ from sessionguard.testing.schedule.violations import (
     from_error,
     from_hanging,
     from_objection,
+    from_undeclared,
     from_verdict,
 )
 
@@ -128,6 +129,8 @@ class Stage:
             done.violation = from_hanging([track.names[worker] for worker in run.hung], track.waits)
         elif track.waiting():
             done.violation = from_deadlock(track)
+        elif track.undeclared:
+            done.violation = from_undeclared(track.undeclared)
         else:
             _ask_checks(done, scenario)
 

@@ -48,6 +48,10 @@ class Interleaver:
     statements to SQLite and PostgreSQL (psycopg), commands to Redis, calls about files, locks of files. In tasks that
     is where they await a driver, so only on a real loop."""
 
+    check_points: bool = False
+    """Whether what threads and tasks really do to files, databases and Redis is compared with the points they declare:
+    two steps that meet there although their points have nothing in common are a failure. Nobody is stopped there."""
+
     must_repeat: bool = True
     """Whether a scenario that does not do the same each time is refused; without that a failure may not be repeated
     by its id, as its report says, and nothing is proved."""
@@ -59,7 +63,9 @@ class Interleaver:
             NondeterministicScenario: the scenario does not do the same each time, so nothing could be said about it.
             MisuseError: the scenario has nobody to race, or no worker ever came to a point, so nothing was interleaved.
         """
-        setting = Setting(self.patience, self.step_limit, self.loop, tuple(self.lines), self.io)
+        if self.io and self.check_points:
+            raise MisuseError("io makes each access a point, so there is nothing to check; leave io out")
+        setting = Setting(self.patience, self.step_limit, self.loop, tuple(self.lines), self.io, self.check_points)
         with Engines(setting) as engines:
             if replay is not None:
                 return self._replay(scenario, ReplayId.parse(replay), engines)

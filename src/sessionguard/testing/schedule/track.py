@@ -71,6 +71,8 @@ class Track:
         """Whether a point was met where nobody can be stopped: in a thread that is no worker, or in an executor."""
         self.show: Callable[[], object] | None = None
         """Gives the state that reports show beside each step."""
+        self.undeclared: list[str] = []
+        """What steps had in common that their points do not say, if that is looked for."""
         self.look_again: Callable[[], None] | None = None
         """Asked before each decision, to let go of what has become free in the step before and nobody has said so."""
         self._looker = NOBODY

@@ -9,7 +9,7 @@ from sessionguard.testing.history import Illegal
 from sessionguard.testing.schedule.frames import last_frames
 from sessionguard.testing.schedule.track import NOBODY, Track
 
-Reason = Literal["check", "raised", "deadlock", "hung", "endless"]
+Reason = Literal["check", "raised", "deadlock", "hung", "endless", "undeclared"]
 
 
 @frozen
@@ -67,6 +67,11 @@ def from_deadlock(track: Track) -> Violation:
     ]
     labels = tuple(sorted({point.label for _, point, _ in cycle}))
     return Violation("deadlock", "deadlock", labels, "deadlock: " + "; ".join(sentences))
+
+
+def from_undeclared(sentences: Sequence[str]) -> Violation:
+    """Give what steps have in common that their points do not say."""
+    return Violation("undeclared", "check_points", (), sentences[0])
 
 
 def from_hanging(names: Sequence[str], waits: Mapping[str, str]) -> Violation:

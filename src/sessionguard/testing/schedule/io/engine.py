@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from sessionguard.testing.schedule.io import files, locks, postgres, redis_commands, sleeping, sqlite
 from sessionguard.testing.schedule.io.listening import listening
+from sessionguard.testing.schedule.io.recording import Recording
 from sessionguard.testing.schedule.io.replacing import Replacements
 from sessionguard.testing.schedule.io.stopping import Stopping
 from sessionguard.testing.schedule.track import Track
@@ -14,10 +15,13 @@ _are_replaced = False
 
 
 class IoPoints:
-    """The replaced functions of one search; without `is_on` there are none."""
+    """The replaced functions of one search; without `is_on` there are none.
 
-    def __init__(self, is_on: bool) -> None:
-        self._is_on = is_on
+    With `are_checked` nobody is stopped at them, and what is done is compared with the points that are declared.
+    """
+
+    def __init__(self, is_on: bool, *, are_checked: bool = False) -> None:
+        self._is_on, self._are_checked = is_on or are_checked, are_checked
         self._replacements: Replacements | None = None
 
     @contextmanager
@@ -42,6 +46,12 @@ class IoPoints:
         """Let workers stop at them until the block is left."""
         if not self._is_on:
             yield
+            return
+        if self._are_checked:
+            recording = Recording(track, current)
+            with listening(recording):
+                yield
+            track.undeclared = list(recording.undeclared())
             return
         with listening(Stopping(track, current, are_tasks)):
             yield

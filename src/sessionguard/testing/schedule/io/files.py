@@ -7,14 +7,12 @@ from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, Final
 
-from sessionguard.testing.schedule.io.listening import Access, Listener, Mode, Touched, mine
+from sessionguard.testing.schedule.io.listening import Access, Listener, Mode, Touched, mine, unheard
 from sessionguard.testing.schedule.io.paths import folder_of, is_for_the_program, name_of, path_of, resource_of
 from sessionguard.testing.schedule.io.replacing import Replacements
 from sessionguard.testing.schedule.io.written import opened
 
 Look = Callable[..., "Access | None"]
-
-_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def add(replacements: Replacements) -> None:
@@ -34,7 +32,7 @@ def _opening(real: Callable[..., Any]) -> Callable[..., Any]:
         path = None if listener is None or is_for_the_program(1) else path_of(file)
         if listener is None or path is None or not isinstance(mode, str):
             return real(file, mode, *args, **kwargs)
-        kind: Mode = "w" if set(mode) & set("wax+") else "r"
+        kind = _kind(listener, path, empties=bool(set(mode) & set("wx")), may_create="a" in mode)
         if not isinstance(file, int):  # Else it was opened before.
             listener.reach(Access(f"open {name_of(path)} {kind}", [(resource_of(listener, path), kind)]))
         return opened(real, listener, path, file, mode, *args, **kwargs)
@@ -107,8 +105,19 @@ def _open(listener: Listener, path: Any, flags: int, mode: int = 0o777, *, dir_f
     found = path_of(path, dir_fd)
     if found is None:
         return None
-    kind: Mode = "w" if flags & _WRITING else "r"
+    kind = _kind(listener, found, empties=bool(flags & os.O_TRUNC), may_create=bool(flags & os.O_CREAT))
     return Access(f"open {name_of(found)} {kind}", [(resource_of(listener, found), kind)])
+
+
+def _kind(listener: Listener, path: str, *, empties: bool, may_create: bool) -> Mode:
+    """Give whether opening changes anything by itself; what is written later is told then."""
+    if empties:
+        return "w"
+    if not may_create:
+        return "r"
+    with unheard():
+        # Who is stopped first cannot know yet whether it will be there.
+        return "w" if listener.can_stop or not os.path.lexists(path) else "r"
 
 
 def _listing(listener: Listener, path: Any = ".") -> Access | None:

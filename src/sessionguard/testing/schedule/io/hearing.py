@@ -11,6 +11,8 @@ from sessionguard.testing.schedule.io.naming import Place
 class Heard:
     """The accesses of a block, of whoever makes them."""
 
+    can_stop = False
+
     def __init__(self) -> None:
         self.blocking: list[Access] = []
         """Those at which a thread can be stopped."""

@@ -23,6 +23,10 @@ class Access(NamedTuple):
 class Listener(Protocol):
     """Whatever is told of accesses."""
 
+    @property
+    def can_stop(self) -> bool:
+        """Whether whoever asks can be made to wait; if not, what waits is left to wait as it does."""
+
     def is_mine(self) -> bool:
         """Whether whoever asks is a worker of the schedule."""
 

@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from sessionguard.testing.schedule.io.listening import Access, Listener, mine
-from sessionguard.testing.schedule.io.paths import name_of, path_of_descriptor, resource_of
+from sessionguard.testing.schedule.io.paths import lock_of, name_of, path_of_descriptor
 from sessionguard.testing.schedule.io.replacing import Replacements
 
 
@@ -27,12 +27,14 @@ def _flocking(real: Callable[..., Any]) -> Callable[..., Any]:
         path = None if listener is None else path_of_descriptor(fd if isinstance(fd, int) else fd.fileno())
         if listener is None or path is None:
             return real(fd, operation)
-        resource, name = resource_of(listener, path), name_of(path)
+        resource, name = lock_of(listener, path), name_of(path)
         if operation & fcntl.LOCK_UN:
             listener.reach(Access(f"unlock {name}", [(resource, "w")]))
             return real(fd, operation)
         access = Access(f"lock {name}", [(resource, "w")])
         listener.reach(access)
+        if not listener.can_stop:
+            return real(fd, operation)
         return _take(listener, real, fd, operation, path, access)
 
     return flock

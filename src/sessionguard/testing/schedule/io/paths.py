@@ -69,6 +69,12 @@ def resource_of(listener: Listener, path: str) -> Hashable:
     return Part(listener.place(("folder", folder)), name)
 
 
+def lock_of(listener: Listener, path: str) -> Hashable:
+    """Give what stands for the lock of that file: who takes it touches nothing that the file says."""
+    folder, name = os.path.split(path)
+    return Part(listener.place(("locks in", folder)), name)
+
+
 def folder_of(listener: Listener, path: str) -> Hashable:
     """Give what stands for all names in the folder of that path."""
     return listener.place(("folder", path))

@@ -18,7 +18,7 @@ def _sleeping(real: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(real)
     def sleep(seconds: Any, /) -> None:
         listener = mine()
-        if listener is None:
+        if listener is None or not listener.can_stop:
             real(seconds)
         else:
             real(0)

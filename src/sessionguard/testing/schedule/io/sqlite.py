@@ -83,7 +83,7 @@ class _Talk:
             self._has_begun = self._is_open() and (self._has_begun or not statement.begins or statement.locks_at_once)
 
     def _without_sleep(self, listener: Listener, statement: Statement, access: Access, call: Callable[[], T]) -> T:
-        timeout = self._timeout()
+        timeout = self._timeout() if listener.can_stop else 0
         if not timeout:
             return call()
         # SQLite does not wait for others inside a transaction that has read: they may be waiting for its end.

@@ -22,6 +22,8 @@ _AFTER: Final = re.compile(
 _COMMON: Final = re.compile(rf"(?:\bWITH\b(?:\s+RECURSIVE)?|,)\s*({_NAME})\s*(?:\([^()]*\)\s*)?AS\s", re.IGNORECASE)
 _FIRST: Final = re.compile(r"[^\W\d]\w*")
 _WRITES: Final = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE|MERGE)\b", re.IGNORECASE)
+_CALLED: Final = re.compile(rf"\b(?:FROM|JOIN)\s+{_TABLE}\s*\(", re.IGNORECASE)
+"""A function where a table might stand; it may do anything."""
 _CALLS: Final = re.compile(r"\b\w+\s*\(")
 _BEGINS: Final = frozenset({"BEGIN", "START", "SAVEPOINT"})
 _ENDS: Final = frozenset({"COMMIT", "END"})
@@ -74,7 +76,7 @@ class Statement:
             return Access(label, [(Part(database, table), mode) for table in self.tables], rows_of(parameters))
         if self.verb in ("SELECT", "VALUES") and not self.calls:
             return None
-        return Access(self.verb, [(database, "w")])
+        return Access(self.verb, [(database, "w")], rows_of(parameters))
 
 
 @lru_cache(maxsize=1_000)
@@ -87,9 +89,11 @@ def parsed(text: str) -> Statement:
     if verb == "WITH":
         verb = writes[0].upper() if writes else "SELECT"
     locks_rows = bool(re.search(r"\bFOR\s+(?:NO\s+KEY\s+)?(?:UPDATE|SHARE)\b", bare, re.I))
-    is_read = verb in ("SELECT", "VALUES") and not writes and not locks_rows
+    calls_a_function = bool(_CALLED.search(bare))
+    is_read = verb in ("SELECT", "VALUES") and not writes and not locks_rows and not calls_a_function
     at_once = bool(re.match(r"\s*BEGIN\s+(?:IMMEDIATE|EXCLUSIVE)\b", bare, re.I))
-    return Statement(verb, _tables(bare), not is_read, bool(_CALLS.search(bare)), at_once)
+    tables = () if calls_a_function else _tables(bare)
+    return Statement(verb, tables, not is_read, bool(_CALLS.search(bare)), at_once)
 
 
 def _tables(bare: str) -> tuple[str, ...]:

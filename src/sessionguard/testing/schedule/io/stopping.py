@@ -17,6 +17,7 @@ class Stopping:
 
     def __init__(self, track: Track, current: Callable[[], int], are_tasks: bool) -> None:
         self._track, self._current, self._are_tasks = track, current, are_tasks
+        self.can_stop = not are_tasks
         self._places: dict[Hashable, Place] = {}
         self._polled: dict[tuple[int, Hashable], int] = {}
         self._sleeps: Counter[int] = Counter()
@@ -49,9 +50,7 @@ class Stopping:
         self._note(access.label, access.touched)
 
     def wait(self, label: str, is_over: Callable[[], bool], *, may_give_up: bool = True) -> bool:
-        """Stop until it is over; a blocking call in a task keeps everyone waiting, so nothing will change."""
-        if self._are_tasks:
-            return False
+        """Stop until it is over."""
         return self._waits.wait(self._current(), label, is_over, may_give_up)
 
     def wait_for_others(self, label: str) -> bool:

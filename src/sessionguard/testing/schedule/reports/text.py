@@ -17,6 +17,7 @@ _HEADINGS: Final = {
     "deadlock": "DEADLOCK",
     "hung": "HANG",
     "endless": "NO END",
+    "undeclared": "UNDECLARED",
 }
 UNDECLARED: Final = (
     "all schedules that the declared points tell apart went well, so a declaration is wrong: "
