@@ -10,6 +10,7 @@ from sessionguard.core import points
 from sessionguard.errors import WorkspaceUnavailableError
 from sessionguard.testing import Profile
 from sessionguard.testing.faults import TcpProxy
+from sessionguard.workspaces import Quota
 from sessionguard.workspaces.s3 import S3Workspace, S3Workspaces
 from sessionguard.workspaces.s3.settings import SMALLEST_PART
 from tests.workspaces.conftest import UNLIMITED
@@ -92,6 +93,21 @@ def test_a_passing_fault_is_not_noticed(
             assert near.usage().bytes == len(data)
             number += 1
     assert total == (3 if data is NEW else 7)
+
+
+def test_a_change_whose_reply_was_lost_is_done_once(
+    patient: S3Workspaces, place: Place, proxy: TcpProxy, session_id: str
+) -> None:
+    """A deletion tells that there was a file, and a claim is made once, although the driver asked twice."""
+    with patient.lease(session_id, Quota(bytes=150, files=2)) as workspace:
+        for number in (1, 2, 3):
+            with at_request(number, proxy.drop_replies):
+                workspace.write("a", b"x" * 100)
+            proxy.heal()
+            proxy.drop_replies()
+            assert workspace.delete("a")
+            proxy.heal()
+            assert not workspace.delete("a")
 
 
 @pytest.mark.parametrize("fault", [end_the_network, lose_all_replies, TcpProxy.half_open])

@@ -115,3 +115,16 @@ def test_a_manifest_that_cannot_be_read_is_told_and_left(
         workspaces.lease(session_id, UNLIMITED)
     workspaces.remove(session_id)
     assert contents.keys() == []
+
+
+def test_nobody_is_refused_by_what_was_true_a_while_ago(workspaces: S3Workspaces, session_id: str) -> None:
+    """What another process deleted since is free at once, and a name that it took since is taken."""
+    quota = Quota(bytes=100, files=None)
+    with workspaces.lease(session_id, quota) as one, workspaces.lease(session_id, quota) as other:
+        one.write("a", b"x" * 100)
+        assert other.delete("a")
+        one.write("b", b"x" * 100)
+        assert other.delete("b")
+        other.write("c", b"x")
+        with pytest.raises(FileExistsError):
+            one.open("c", "xb")

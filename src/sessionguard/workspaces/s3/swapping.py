@@ -111,7 +111,10 @@ class _Change(Generic[Kept]):
             return False, None  # type: ignore[return-value]
         data = swapped._text(kept)
         if known is not None and data == known.data:
-            return True, result
+            # Nor is anybody told that there is nothing to do by what was true a while ago.
+            if not is_fresh:
+                swapped._known = None
+            return is_fresh, result
         kept.stamp(self._mark)
         self._tried, self._result = kept.revision, result
         data = swapped._text(kept)
