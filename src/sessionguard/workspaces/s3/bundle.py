@@ -108,6 +108,7 @@ class Bundle:
             # Asking for their removal would wait as long again.
             with self._guard:
                 self._is_finished = True
+                self._ledger.forget(self._claim)
                 if self._uploading is not None:
                     self._uploading.forget()
         self.discard()

@@ -41,6 +41,7 @@ class Ledger:
         self._fence = fence
         self._clock = clock
         self._incarnation: str | None = None
+        self._forgotten: set[str] = set()
         key = layout.manifest(session_id)
         self._swapped = Swapped(bucket, key, self._read, lambda manifest: manifest.text(session_id))
 
@@ -144,6 +145,10 @@ class Ledger:
             # Whoever lost the lock may do this, too.
             self._change(give_back, is_fenced=False)
 
+    def forget(self, claim: str) -> None:
+        """Have the next change take a claim out. Waits for nothing."""
+        self._forgotten.add(claim)
+
     def delete(self, name: str) -> bool:
         """Take a file out; False if there was none."""
         return self._change(lambda manifest, now: manifest.take_away(name, now))
@@ -176,6 +181,8 @@ class Ledger:
                 manifest.pass_fence(self.session_id, self._fence)
             self._clear(manifest, at)
             manifest.forget_the_dead(at)
+            for claim in list(self._forgotten):
+                manifest.claims.pop(claim, None)
             return judge(manifest, at)
 
         return self._swapped.change(judged)

@@ -89,6 +89,7 @@ class FileWriter(io.BufferedIOBase):
         self._is_finished = True
         if self._is_ours:
             self._uploading.forget()
+            self._ledger.forget(self._claim)
         if not self.closed:
             super().close()
 

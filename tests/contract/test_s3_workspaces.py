@@ -1,0 +1,36 @@
+"""The contract of places for files, on object storage."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import ClassVar
+
+import pytest
+
+from sessionguard.testing import PlaceCapabilities, WorkspaceContract
+from sessionguard.testing.servers import S3Server
+from sessionguard.workspaces.s3 import S3Workspaces, open_s3
+from tests.conftest import installed
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 for the cases of this module."""
+    with installed(S3Server) as server:
+        yield server
+
+
+class TestS3Workspaces(WorkspaceContract):
+    """Everything that a place for files promises, in a bucket."""
+
+    capabilities = PlaceCapabilities(paths=False, leases=False, owner_quotas=False)
+    xfail: ClassVar[Mapping[str, str]] = {
+        "a_quarantined_workspace_is_out_of_reach": "its contents stay where they are, so it is refused, not begun anew",
+    }
+
+    @pytest.fixture
+    def make_workspaces(self, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> "partial[S3Workspaces]":
+        """Connect to a bucket that is empty."""
+        for name, value in s3_server.credentials.items():
+            monkeypatch.setenv(name, value)
+        s3_server.flush()
+        return partial(open_s3, "s3://sessions/kit", {"endpoint": s3_server.endpoint})
