@@ -18,7 +18,7 @@
     │  └─ IdentityMismatchError            the reply is not for what was asked
     ├─ WorkspaceError                      session_id
     │  ├─ PathEscapeError                  name, problem
-    │  ├─ QuotaExceededError               limit, used, unit
+    │  ├─ QuotaExceededError               limit, used, unit, whose
     │  ├─ ArchiveRefusedError              entry, problem
     │  ├─ LeaseLostError                   reason
     │  └─ WorkspaceUnavailableError        operation, problem: the outcome is unknown
@@ -296,11 +296,13 @@ class QuotaExceededError(WorkspaceError):
 
     code = "quota_exceeded"
 
-    def __init__(self, session_id: str, limit: int, used: int, unit: str) -> None:
+    def __init__(self, session_id: str, limit: int, used: int, unit: str, whose: str = "session") -> None:
         self.limit = limit
         self.used = used
         self.unit = unit
-        super().__init__(session_id, f"it may hold {limit} {unit} and would hold {used}")
+        self.whose = whose
+        who = "all of its owner together" if whose == "owner" else "it"
+        super().__init__(session_id, f"{who} may hold {limit} {unit} and would hold {used}")
 
 
 class ArchiveRefusedError(WorkspaceError, ValueError):

@@ -1,5 +1,6 @@
 """What the blocking and the async guard are both made of."""
 
+import hashlib
 import logging
 import secrets
 import time
@@ -113,10 +114,14 @@ class GuardParts(Generic[Files]):
 
     def quota(self, session: Session) -> "Quota":
         """Give what the workspace of `session` may hold."""
-        from sessionguard.workspaces import Quota
+        from sessionguard.workspaces import OwnerQuota, Quota
 
         policy = self.setting.policies.rules(valid_session(session).scope).policy
-        return Quota(policy.workspace_bytes, policy.workspace_files)
+        owner = None
+        if self.setting.policies.limits_owners:
+            # Also where this scope has no limit: what is here counts in those that have one.
+            owner = OwnerQuota(_key_of_owner(session.owner), policy.owner_bytes, policy.owner_files)
+        return Quota(policy.workspace_bytes, policy.workspace_files, owner)
 
     def beat_seconds(self, session: Session) -> float:
         """Give how often a leased session is touched: often enough to miss two beats."""
@@ -129,6 +134,12 @@ class GuardParts(Generic[Files]):
     def tell_mismatch(self, error: IdentityMismatchError) -> None:
         """Let the subscribers know that the store answered with another session."""
         self.bus.publish(IdentityMismatched(error.store, error.operation, error.field))
+
+
+def _key_of_owner(owner: str) -> str:
+    """Give what stands for an owner in names of files, in which his own, perhaps an e-mail address, must not be."""
+    # Told apart from other hashes of the same text, which may be known elsewhere.
+    return hashlib.blake2b(owner.encode("utf-8", "surrogatepass"), digest_size=20, person=b"sg owner quota").hexdigest()
 
 
 def _report_failed_subscriber(subscriber: Subscriber, error: Exception) -> None:

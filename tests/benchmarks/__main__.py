@@ -16,11 +16,20 @@ from tests.benchmarks import (
     postgres_subject,
     redis_subject,
     sqlite_subject,
+    workspace_subject,
 )
 from tests.benchmarks.measuring import Effort, Result, measure
 from tests.benchmarks.report import as_json, as_table
 
-SUBJECTS = (sqlite_subject, file_subject, memory_subject, flask_subject, redis_subject, postgres_subject)
+SUBJECTS = (
+    sqlite_subject,
+    file_subject,
+    memory_subject,
+    flask_subject,
+    workspace_subject,
+    redis_subject,
+    postgres_subject,
+)
 
 
 def measured(effort: Effort, pattern: str = "") -> list[Result]:

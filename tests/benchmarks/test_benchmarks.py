@@ -24,6 +24,7 @@ def test_every_case_runs() -> None:
         "files, blocking": len(SCRIPTS),
         "memory, blocking": len(SCRIPTS),
         "Flask request": 4,
+        "local workspace, by MiB": 6,
     }
     assert all(result.ours_us > 0 for result in results)
 

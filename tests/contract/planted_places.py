@@ -601,7 +601,8 @@ class RememberingDead(LocalWorkspaces):
 
     def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> LocalWorkspace:
         workspace = super().lease(session_id, quota, fence)
-        workspace._ledger._claims_of_the_living = lambda book: book.claims  # type: ignore[method-assign]
+        holdings = workspace._ledger._holdings
+        holdings.claims_of_the_living = lambda book, **settings: book.claims  # type: ignore[method-assign]
         return workspace
 
 

@@ -35,7 +35,10 @@ def test_rotation_grace_cannot_be_none() -> None:
         SessionPolicy(rotation_grace=None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["max_data_bytes", "max_data_depth", "workspace_bytes", "workspace_files"])
+LIMITS = ("max_data_bytes", "max_data_depth", "workspace_bytes", "workspace_files", "owner_bytes", "owner_files")
+
+
+@pytest.mark.parametrize("name", LIMITS)
 @pytest.mark.parametrize("value", [0, -1, 1.5, "10", True], ids=str)
 def test_wrong_count_is_refused_by_name(name: str, value: Any) -> None:
     """Limits are whole numbers above zero."""

@@ -7,8 +7,19 @@ from pathlib import Path
 import pytest
 
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota
+from sessionguard.workspaces.local import beneath
 
 UNLIMITED = Quota(bytes=None, files=None)
+
+
+@pytest.fixture(params=["openat2", "walk"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How names are resolved: by the kernel in one call, or component by component, as where that call is missing."""
+    if request.param == "walk":
+        monkeypatch.setattr(beneath, "kernel_call", lambda: None)
+    elif beneath.kernel_call() is None:
+        pytest.skip("this kernel has no openat2, or a filter forbids it")
+    return str(request.param)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from sessionguard.testing import DEEP, ChildProcess, Profile
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Usage
 from sessionguard.workspaces.local import publishing
 from sessionguard.workspaces.local.descriptors import make_directory
-from sessionguard.workspaces.local.ledger import Ledger
+from sessionguard.workspaces.local.holdings import Holdings
 from tests.workspaces.conftest import UNLIMITED
 
 OLD, NEW = b"old" * 20, b"new content" * 20
@@ -258,7 +258,7 @@ def test_a_damaged_ledger_keeps_the_room_of_files_that_are_to_appear_together(wo
 def test_reading_costs_no_look_for_interrupted_files(workspace: LocalWorkspace) -> None:
     """Only a lease and the ledger look; whoever reads and lists does not."""
     workspace.write("a", b"1")
-    with mock.patch.object(Ledger, "finish_publications") as looked:
+    with mock.patch.object(Holdings, "publications") as looked:
         workspace.read("a")
         workspace.list()
         workspace.write("a", b"2")

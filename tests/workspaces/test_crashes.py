@@ -11,6 +11,8 @@ from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces, Quota, Usage
 from tests.workspaces.conftest import UNLIMITED
 
+pytestmark = pytest.mark.usefixtures("way")
+
 OLD, NEW = b"old" * 50, b"new content" * 50
 STEPS = ("open", "pwrite", "fsync", "rename", "unlink", "ftruncate", "fchmod", "mkdir", "close", "stat", "fstat")
 

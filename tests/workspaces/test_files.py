@@ -15,7 +15,7 @@ import pytest
 from sessionguard.errors import LeaseLostError, MisuseError
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Usage
 from sessionguard.workspaces.local.book import Book
-from sessionguard.workspaces.local.ledger import Ledger
+from sessionguard.workspaces.local.holdings import Holdings
 from tests.workspaces.conftest import UNLIMITED
 
 
@@ -106,13 +106,13 @@ def test_collecting_a_forgotten_file_waits_for_nothing(
     workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     """The collector may run in a thread that holds the ledger at that moment; it must not wait for itself."""
-    recount = Ledger.recount
+    recount = Holdings.recount
 
-    def recount_and_collect(ledger: Ledger, book: Book) -> None:
+    def recount_and_collect(holdings: Holdings, book: Book, beat: Callable[[], None], *, is_new: bool = False) -> None:
         gc.collect()
-        recount(ledger, book)
+        recount(holdings, book, beat, is_new=is_new)
 
-    monkeypatch.setattr(Ledger, "recount", recount_and_collect)
+    monkeypatch.setattr(Holdings, "recount", recount_and_collect)
     file: Any = workspace.open("a", mode)
     file.cycle = file
     del file

@@ -10,6 +10,8 @@ import pytest
 from sessionguard.workspaces import LocalWorkspaces
 from tests.workspaces.conftest import UNLIMITED
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o277], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:

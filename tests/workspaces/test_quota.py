@@ -5,7 +5,6 @@ import os
 import threading
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -13,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionguard import booting
-from sessionguard.errors import QuotaExceededError, WorkspaceError
+from sessionguard.errors import QuotaExceededError
 from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Usage
-from sessionguard.workspaces.local import ledger
-from sessionguard.workspaces.local.book import STEP_BYTES, Book, Claim
+from sessionguard.workspaces.local import keeping
+from sessionguard.workspaces.local.book import LARGEST_STEP_BYTES, STEP_BYTES, Book, Claim
 from sessionguard.workspaces.local.descriptors import is_still_named
 from tests.workspaces.conftest import UNLIMITED
 
@@ -274,37 +273,24 @@ def test_a_replaced_ledger_does_not_make_two_holders(workspaces: LocalWorkspaces
             calls.append(real(name, parent, descriptor))
             return calls[-1]
 
-        with mock.patch.object(ledger, "is_still_named", replaced_once), pytest.raises(QuotaExceededError):
+        with mock.patch.object(keeping, "is_still_named", replaced_once), pytest.raises(QuotaExceededError):
             workspace.write("b", b"x" * 41)
         assert calls[:2] == [False, True]
 
 
-def test_a_stopped_holder_of_the_ledger_costs_a_bounded_wait(
-    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When another process keeps the ledger, a write fails after a while and says why."""
-
-    def keep(line: Connection, path: Path) -> None:
-        from filelock import lock_descriptor
-
-        descriptor = os.open(path, os.O_RDWR)
-        lock_descriptor(descriptor)
-        line.send("kept")
-        line.recv()
-
-    with workspaces.lease(session_id, UNLIMITED) as workspace:
-        workspace.write("a", b"1")
-        monkeypatch.setattr(ledger, "_PATIENCE_SECONDS", 0.05)
-        with ChildProcess(keep, workspace.path.parent / "private" / "ledger", start="fork") as holder:
-            holder.hear()
-            with pytest.raises(WorkspaceError, match="ledger"):
-                workspace.write("a", b"2")
-            assert workspace.read("a") == b"1"
-        workspace.write("a", b"3")
-
-
-claims = st.dictionaries(st.text(max_size=5), st.builds(Claim, st.integers(0, 2**40), st.integers(0, 1)), max_size=4)
-books = st.builds(Book, st.text(max_size=8), st.integers(0, 2**50), st.integers(0, 10**6), claims)
+claims = st.dictionaries(
+    st.just("a") | st.text(max_size=5), st.builds(Claim, st.integers(0, 2**40), st.integers(0, 1)), max_size=4
+)
+books = st.builds(
+    Book,
+    st.text(max_size=8),
+    st.integers(0, 2**50),
+    st.integers(0, 10**6),
+    claims,
+    st.dictionaries(st.text(max_size=5), st.integers(0, 2**40), max_size=2),
+    st.sampled_from(["", "a" * 32]),
+    st.sampled_from(["", "gone", "write-00"]),
+)
 
 
 @given(book=books, rest=st.binary(max_size=20))
@@ -320,10 +306,11 @@ def test_a_step_covers_the_need_and_fits(book: Book, limit: int, need: int) -> N
     """What is granted is at least what is needed, at most what fits, and spare only by a small share of the room."""
     quota = Quota(bytes=limit)
     if book.has_room(quota, Usage(need, 0)):
-        granted = book.step(quota, need)
+        granted = book.step(quota, need, "a")
         assert granted >= need
         assert book.has_room(quota, Usage(granted, 0))
-        assert granted - need <= STEP_BYTES
+        claimed = book.claims["a"].bytes if "a" in book.claims else 0
+        assert granted <= max(need, STEP_BYTES, min(LARGEST_STEP_BYTES, claimed))
         room = limit - book.spoken_for().bytes
         assert granted == need or granted <= room / 64
-    assert book.step(Quota(), need) >= need
+    assert book.step(Quota(), need, "a") >= need

@@ -262,12 +262,12 @@ def test_t53_processes_that_lease_and_remove_at_will_never_lose_a_file_in_use(wo
 
 def die_while_removing(line: Connection, workspaces: LocalWorkspaces, session_id: str, call: str) -> None:
     """Crash at a call of the removal."""
-    owner: object = shutil if call == "rmtree" else os
+    owner: object = cleanup if call == "delete_directory" else os
     setattr(owner, call, lambda *args, **kwargs: os._exit(9))
     workspaces.remove(session_id)
 
 
-@pytest.mark.parametrize("call", ["rename", "fsync", "unlink", "rmtree", "rmdir"])
+@pytest.mark.parametrize("call", ["rename", "fsync", "unlink", "delete_directory", "rmdir"])
 def test_t54_a_crash_at_any_step_of_a_removal_heals(workspaces: LocalWorkspaces, session_id: str, call: str) -> None:
     """Wherever a removal dies, the next pass finds the rest, removes it once and reports its bytes."""
     place = fill(workspaces, session_id, a=b"123")

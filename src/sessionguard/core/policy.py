@@ -77,6 +77,10 @@ class SessionPolicy:
     """The files of a workspace may take this many bytes together. None: no limit."""
     workspace_files: int | None = field(default=10_000, validator=_optional_count)
     """A workspace may hold this many files. None: no limit."""
+    owner_bytes: int | None = field(default=None, validator=_optional_count)
+    """The files of all workspaces of one owner, in all scopes, may take this many bytes together. None: no limit."""
+    owner_files: int | None = field(default=None, validator=_optional_count)
+    """All workspaces of one owner, in all scopes, may hold this many files together. None: no limit."""
 
     def __attrs_post_init__(self) -> None:
         if self.idle_timeout > self.absolute_timeout:
@@ -132,6 +136,10 @@ class PolicyBook:
             {scope: ScopeRules.of(entry) for scope, entry in entries.items()}
         )
         self._fallback = self._rules.get(ANY_SCOPE)
+        self.limits_owners = any(
+            entry.owner_bytes is not None or entry.owner_files is not None for entry in entries.values()
+        )
+        """Whether any scope limits what all workspaces of an owner may hold together."""
 
     def rules(self, scope: str) -> ScopeRules:
         """Give the rules of `scope`, which falls back to the entry "*".

@@ -7,7 +7,7 @@
 from sessionguard.workspaces.contract import Removal, Workspace, Workspaces
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
 from sessionguard.workspaces.local import LocalWorkspace, LocalWorkspaces
-from sessionguard.workspaces.quota import Quota, Usage
+from sessionguard.workspaces.quota import OwnerQuota, Quota, Usage
 
 __all__ = [
     "ARCHIVE_LIMITS",
@@ -15,6 +15,7 @@ __all__ = [
     "Exported",
     "LocalWorkspace",
     "LocalWorkspaces",
+    "OwnerQuota",
     "Quota",
     "Removal",
     "Usage",

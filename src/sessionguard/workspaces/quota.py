@@ -1,8 +1,18 @@
-"""How much a workspace may hold, and how much it holds."""
+"""How much a workspace may hold, and all of one owner together, and how much it holds."""
 
 from typing import Final
 
 from attrs import frozen
+
+
+@frozen
+class OwnerQuota:
+    """What all workspaces of one owner may hold at most, together; None is no limit."""
+
+    key: str
+    """A hash of the owner: the same for all sessions of an owner in all scopes, and for no other owner."""
+    bytes: int | None = None
+    files: int | None = None
 
 
 @frozen
@@ -11,6 +21,8 @@ class Quota:
 
     bytes: int | None = None
     files: int | None = None
+    owner: OwnerQuota | None = None
+    """What limits it together with the other workspaces of its owner; None: nothing does."""
 
 
 @frozen

@@ -12,7 +12,7 @@ from sessionguard.core.points import point
 from sessionguard.errors import SessionEndedError, StoreTimeoutError, StoreUnavailableError, WorkspaceError
 from sessionguard.testing.history import recorded
 from sessionguard.testing.sweeps import Run
-from sessionguard.workspaces.local import leases, ledger
+from sessionguard.workspaces.local import keeping, leases
 
 LEASE = timedelta(seconds=30)
 IDLE = timedelta(hours=2)
@@ -153,7 +153,7 @@ def save_later(run: Run, url: str) -> int:
 
     What the system locks is kept by the stopped: whoever comes is told so in bounded time, and nothing is done.
     """
-    ledger._PATIENCE_SECONDS = leases._PATIENCE_SECONDS = 0.05
+    keeping._QUIET_SECONDS = leases._PATIENCE_SECONDS = 0.05
     try:
         return save_under_a_lock(run, url)
     except WorkspaceError:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from sessionguard.errors import LockLostError, MisuseError, StoreError
+from sessionguard.errors import LeaseLostError, LockLostError, MisuseError, StoreError
 from sessionguard.testing import RedisServer
 from sessionguard.testing.history import SessionModel
 from sessionguard.testing.servers import PostgresServer
@@ -100,7 +100,7 @@ def test_t68_whoever_wakes_after_its_lease_writes_nothing(url: str) -> None:
         check=check,
         lease=k.LEASE,
         faults=["pause"],
-        refusals=(LockLostError, StoreError),
+        refusals=(LockLostError, LeaseLostError, StoreError),
     )
     assert {"locked", "between"} <= {stop.label for stop in report.strikes["pause"]}
 

@@ -11,7 +11,17 @@ from sessionguard.workspaces.quota import Quota, Usage
 
 _FORMAT = 1
 STEP_BYTES = 1024 * 1024
+LARGEST_STEP_BYTES = 16 * STEP_BYTES
 _SHARE_OF_ROOM = 64
+
+
+def spare_of(limit_bytes: int | None, used_bytes: int) -> int:
+    """Give how many bytes one writer may claim of what is free."""
+    if limit_bytes is None:
+        return LARGEST_STEP_BYTES
+    # Never more than a small share of the room: else one idle writer's spare claim
+    # would make another writer's bytes be refused although they fit.
+    return min(LARGEST_STEP_BYTES, (limit_bytes - used_bytes) // _SHARE_OF_ROOM)
 
 
 @frozen
@@ -37,17 +47,22 @@ class Book:
     claims: dict[str, Claim] = field(factory=dict)
     fences: dict[str, int] = field(factory=dict)
     """Lock -> the lowest number with which anybody may still write."""
+    owner: str = ""
+    """The key of the owner in whose account this workspace is; none if there is no quota for the owner."""
+    doing: str = ""
+    """What of `private` its keeper is about to change a file with; nothing if he is not."""
 
     @classmethod
-    def read(cls, text: bytes, epoch: str) -> Self | None:
-        """Give the book kept as `text`, or None if it is not a whole book of this epoch."""
+    def read(cls, text: bytes, epoch: str | None = None) -> Self | None:
+        """Give the book kept as `text`, or None if it is not a whole book of this epoch, or of any without one."""
         try:
             kept: dict[str, Any] = json.loads(text.split(b"\n", 1)[0])
-            if kept["format"] != _FORMAT or kept["epoch"] != epoch:
+            if kept["format"] != _FORMAT or epoch not in (None, kept["epoch"]):
                 return None
             claims = {str(name): Claim(int(size), int(count)) for name, (size, count) in kept["claims"].items()}
             fences = {str(name): int(number) for name, number in kept.get("fences", {}).items()}
-            return cls(epoch, int(kept["bytes"]), int(kept["files"]), claims, fences)
+            others = str(kept.get("owner", "")), str(kept.get("doing", ""))
+            return cls(str(kept["epoch"]), int(kept["bytes"]), int(kept["files"]), claims, fences, *others)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -61,7 +76,15 @@ class Book:
             "claims": {name: [claim.bytes, claim.files] for name, claim in self.claims.items()},
             "fences": self.fences,
         }
+        kept |= {name: text for name, text in (("owner", self.owner), ("doing", self.doing)) if text}
         return json.dumps(kept, separators=(",", ":")).encode() + b"\n"
+
+    def take_on(self, former: "Book") -> None:
+        """Go on from a book that lost its place to this one: nothing that it promised is forgotten."""
+        self.claims = former.claims | self.claims
+        for name, number in former.fences.items():
+            self.fences[name] = max(self.fences.get(name, 0), number)
+        self.owner = self.owner or former.owner
 
     def pass_fence(self, fence: Fence) -> bool:
         """Tell whether nobody has been here whom it must not follow; from now on nobody below its lowest passes."""
@@ -89,14 +112,11 @@ class Book:
             return quota.files, spoken_for.files + more.files, "files"
         return None
 
-    def step(self, quota: Quota, need_bytes: int) -> int:
-        """Give how many bytes to claim when `need_bytes` are needed and fit: more, so that streaming asks rarely."""
-        if quota.bytes is None:
-            return max(need_bytes, STEP_BYTES)
-        # Never more than a small share of the room: else one idle writer's spare claim
-        # would make another writer's bytes be refused although they fit.
-        room = quota.bytes - self.spoken_for().bytes
-        return max(need_bytes, min(STEP_BYTES, room // _SHARE_OF_ROOM))
+    def step(self, quota: Quota, need_bytes: int, name: str) -> int:
+        """Give how many bytes to claim for `name` when `need_bytes` are needed and fit: more, to ask rarely."""
+        # As much again as it has: a small file claims little, and a large one asks ever more rarely.
+        ahead_bytes = max(STEP_BYTES, min(LARGEST_STEP_BYTES, self.claims.get(name, Claim(0, 0)).bytes))
+        return max(need_bytes, min(ahead_bytes, spare_of(quota.bytes, self.spoken_for().bytes)))
 
     def claim(self, name: str, more: Usage) -> None:
         """Enter `more` under the claim `name`."""

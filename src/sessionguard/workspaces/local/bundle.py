@@ -9,11 +9,12 @@ from itertools import groupby
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sessionguard.errors import MisuseError, PathEscapeError, WorkspaceError
+from sessionguard.errors import LeaseLostError, MisuseError, PathEscapeError, WorkspaceError
 from sessionguard.workspaces.local.descriptors import make_file, names_in, open_for_reading
 from sessionguard.workspaces.local.leases import Lease
 from sessionguard.workspaces.local.ledger import Ledger
-from sessionguard.workspaces.local.publishing import directory_of, publish, remove_empty, write_plan
+from sessionguard.workspaces.local.pages import Page
+from sessionguard.workspaces.local.publishing import decide, directory_of, finish, write_plan
 from sessionguard.workspaces.local.reaches import FILES, reach
 from sessionguard.workspaces.local.tree import FileTree, Parts
 from sessionguard.workspaces.names import NamesTogether, collision_key
@@ -66,16 +67,33 @@ class Bundle:
         with self._working() as folder:
             self._make_durable(folder)
             write_plan(folder, self._plan)
-            with self._ledger.opened() as book:
-                # Under the ledger, so that no two writers judge names or count files at the same time.
-                self._lease.check()
-                new = self._judge()
-                self._ledger.admit_files(book, self._name, new)
-                self._make_directories()
-                publish(self._lease, self._name)
-                book.settle(self._name, Usage(self._size, new))
+            is_decided = False
+            try:
+                with self._ledger.opened() as page:
+                    # Under the ledger, so that no two writers judge names or count files at the same time.
+                    self._lease.check()
+                    new = self._judge()
+                    self._ledger.admit_files(page, self._name, new)
+                    self._make_directories()
+                    page.announce(self._name)
+                    decided = self._decide(page)
+                    is_decided = True
+                    finish(self._lease, decided, page.beat)
+                    page.book.settle(self._name, Usage(self._size, new))
+            except LeaseLostError:
+                # Told afterwards, it is about the book alone: whoever took the place of this process finishes.
+                if not is_decided:
+                    raise
             self._close_folder()
         return sorted("/".join(parts) for parts in self._plan)
+
+    def _decide(self, page: Page) -> str:
+        try:
+            return decide(self._lease, self._name)
+        except FileNotFoundError:
+            # Removed by whoever took the place of this process.
+            page.check()
+            raise
 
     def discard(self) -> None:
         """Remove what is unfinished. What was published stays."""
@@ -117,15 +135,15 @@ class Bundle:
 
     def _claim_files(self) -> None:
         if self._new > self._claimed_files:
-            with self._ledger.opened() as book:
-                self._ledger.admit_files(book, self._name, self._new)
+            with self._ledger.opened() as page:
+                self._ledger.admit_files(page, self._name, self._new)
             self._claimed_files = self._new
 
     def _is_new(self, parts: Parts) -> bool:
         """Tell whether nothing has this name now; judged again, with all others, when they are published."""
         try:
-            with self._tree.parents(parts) as parents:
-                is_new = self._tree.find(parts, parents[-1]) is None
+            with self._tree.parent(parts) as parent:
+                is_new = self._tree.find(parts, parent) is None
         except FileNotFoundError:
             return True
         if not is_new and not self._replace:
@@ -141,9 +159,9 @@ class Bundle:
         for _, group in groupby(sorted(self._plan), key=lambda parts: parts[:-1]):
             files = list(group)
             try:
-                with self._tree.parents(files[0], judge=True) as parents:
-                    there = {collision_key(name): name for name in names_in(parents[-1])}
-                    new += sum(self._judge_one(parts, parents[-1], there) for parts in files)
+                with self._tree.parent(files[0], judge=True) as parent:
+                    there = {collision_key(name): name for name in names_in(parent)}
+                    new += sum(self._judge_one(parts, parent, there) for parts in files)
             except FileNotFoundError:
                 new += len(files)
         return new
@@ -167,7 +185,7 @@ class Bundle:
                 os.close(directory_of(self._lease, parent))
         except BaseException:
             for parent in reversed(parents):
-                remove_empty(self._lease, parent)
+                self._tree.remove_if_empty(parent)
             raise
 
     @contextmanager

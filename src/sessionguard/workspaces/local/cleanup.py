@@ -4,7 +4,6 @@ import logging
 import os
 import random
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -16,17 +15,18 @@ from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.identities import is_session_id
 from sessionguard.workspaces.local.deployment import Deployment
 from sessionguard.workspaces.local.descriptors import is_still_named, look, make_file, names_in, open_directory
+from sessionguard.workspaces.local.emptying import Freed, delete_directory
 from sessionguard.workspaces.local.layout import (
     FILES,
-    LEDGER,
     PENDING,
-    PRIVATE,
     QUARANTINE,
     SHARDS,
     TRASH,
     shard_of,
 )
 from sessionguard.workspaces.local.leases import let_go_exclusive, lock_exclusive, take_exclusive
+from sessionguard.workspaces.local.mounts import has_mounts_below
+from sessionguard.workspaces.local.owners import Owners
 from sessionguard.workspaces.local.reaches import FILES as FILES_OF_SESSIONS
 from sessionguard.workspaces.local.reaches import MARKS, reach
 from sessionguard.workspaces.local.tree import FileTree
@@ -41,8 +41,9 @@ _NOTHING = Removal(files=0, bytes=0, deferred=False)
 class Cleanup:
     """Removal, its leftovers and the search for garbage, in one deployment."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, owners: Owners) -> None:
         self._deployment = deployment
+        self._owners = owners
         # A random start: processes that live for one short scan each must not all scan the same part.
         self._next_shard = random.randrange(len(SHARDS))
         self._after_session = ""
@@ -111,13 +112,13 @@ class Cleanup:
             try:
                 if not _has_files(session_id, session):
                     # A lease made it for a session that was gone; nobody would ever ask for it again.
-                    name = self._move(session_id, shard, TRASH)
+                    name = self._move(session_id, session, shard, TRASH)
                     with self._deployment.made(TRASH) as trash:
                         _delete(name, trash, session)
                     return False
                 # Its age counts from now, and its files' own times are left for whoever looks at them.
                 os.utime(session)
-                self._move(session_id, shard, QUARANTINE)
+                self._move(session_id, session, shard, QUARANTINE)
             finally:
                 let_go_exclusive(session_id, session)
         return True
@@ -131,8 +132,10 @@ class Cleanup:
                 with self._deployment.made(TRASH) as trash:
                     os.rename(name, name, src_dir_fd=quarantine, dst_dir_fd=trash)
 
-    def _move(self, session_id: str, shard: int, folder: str) -> str:
+    def _move(self, session_id: str, session: int, shard: int, folder: str) -> str:
         """Give the directory of a session, which is held, a name of its own in `folder`, durably."""
+        # First: once it is moved another may come to be under its name, and be given the share of this one.
+        self._owners.leave_for_good(session_id, session)
         name = f"{session_id}.{secrets.token_hex(8)}"
         with self._deployment.made(folder) as target:
             reach("move away", FILES_OF_SESSIONS, session_id, "w")
@@ -142,6 +145,10 @@ class Cleanup:
         # After the rename: a crash between them leaves a mark too many, never a directory without.
         self._unmark(session_id)
         return name
+
+    def tidy_accounts(self, limit: int) -> None:
+        """Take up to `limit` sessions whose directories are gone out of the accounts of their owners."""
+        self._owners.forget_the_gone(limit)
 
     def _rotating(self) -> Iterator[str]:
         # One shard more than there are: the first is visited again for the part before the start.
@@ -170,7 +177,7 @@ class Cleanup:
             # Held until all is deleted: an exclusive lock on something in the trash tells
             # other processes that somebody lives who is deleting it.
             try:
-                name = self._move(session_id, shard, TRASH)
+                name = self._move(session_id, session, shard, TRASH)
                 with self._deployment.made(TRASH) as trash:
                     reach("delete", FILES_OF_SESSIONS, session_id, "w")
                     return _delete(name, trash, session)
@@ -234,29 +241,12 @@ def _session_ids(directory: int) -> list[str]:
 
 def _delete(name: str, trash: int, directory: int) -> Removal:
     """Delete one directory in the trash and give what was in it; what cannot be deleted now stays for the next pass."""
-    files = freed = 0
-    if _has_mounts(directory):
-        _log.warning("removal of %s must wait: something is mounted inside it", name)
-        return _NOTHING
-    for parts, found in FileTree(name, directory).files():
-        if parts != (PRIVATE, LEDGER):
-            files += 1
-            freed += found.st_size
+    freed = Freed()
     try:
-        # By descriptor, so that a link swapped in for a directory is deleted and not followed.
-        shutil.rmtree(name, dir_fd=trash)
+        if has_mounts_below(directory):
+            _log.warning("removal of %s must wait: something is mounted inside it", name)
+            return _NOTHING
+        delete_directory(name, trash, freed)
     except (OSError, RecursionError) as error:
         _log.warning("removal of %s is not finished and will be tried again: %s", name, error)
-        return _NOTHING
-    return Removal(files=files, bytes=freed, deferred=False)
-
-
-def _has_mounts(directory: int) -> bool:
-    """Tell whether a file system, or another part of this one, is mounted below; deleting would go into it."""
-    try:
-        path = os.readlink(f"/proc/self/fd/{directory}")
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-            points = [line.split(" ", 5)[4] for line in mounts]
-    except OSError:
-        return False
-    return any(point.startswith(path.replace(" ", r"\040") + "/") for point in points)
+    return Removal(files=freed.files, bytes=freed.bytes, deferred=False)

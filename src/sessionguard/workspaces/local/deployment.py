@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sessionguard.errors import ConfigurationError
@@ -44,7 +44,7 @@ class Deployment:
                 if look(folder, descriptor) is None:
                     found = False
                     break
-                descriptor = _step(descriptor, open_directory(folder, descriptor))
+                descriptor = _step(descriptor, self._checked(open_directory, folder, descriptor))
             yield descriptor if found else None
         finally:
             os.close(descriptor)
@@ -60,10 +60,17 @@ class Deployment:
         descriptor = open_checked_root(self.root)
         try:
             for folder in (self.folder, *folders):
-                descriptor = _step(descriptor, make_directory(folder, descriptor))
+                descriptor = _step(descriptor, self._checked(make_directory, folder, descriptor))
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _checked(self, opening: Callable[[str, int], int], folder: str, parent: int) -> int:
+        try:
+            return opening(folder, parent)
+        except NotADirectoryError as error:
+            remedy = f"{folder!r} in it is a link, a mount point or not a directory; remove or unmount that"
+            raise ConfigurationError("workspaces", self.root, remedy) from error
 
 
 def make_root(root: str) -> None:

@@ -1,7 +1,10 @@
-"""Open directories and files relative to a directory descriptor, never through a link."""
+"""Open directories and files relative to a directory descriptor, never through a link or into a mount."""
 
+import errno
 import os
 import stat
+
+from sessionguard.workspaces.local.beneath import open_beneath
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DIRECTORY_MODE = 0o700
@@ -9,13 +12,21 @@ FILE_MODE = 0o600
 
 
 def open_directory(name: str, parent: int | None = None) -> int:
-    """Give a descriptor of the directory `name` itself; close it.
+    """Give a descriptor of the directory `name` itself, a path below `parent` or any path without one; close it.
 
     Raises:
-        NotADirectoryError: it is a symbolic link or not a directory.
+        NotADirectoryError: it, or a part of the path below `parent`, is a symbolic link, a mount point (with the errno
+            EXDEV) or not a directory.
         FileNotFoundError: there is none.
     """
-    return os.open(name, _DIRECTORY, dir_fd=parent)
+    if parent is None:
+        return os.open(name, _DIRECTORY)
+    try:
+        return open_beneath(name, parent, _DIRECTORY)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EXDEV):
+            raise NotADirectoryError(error.errno, os.strerror(error.errno), name) from error
+        raise
 
 
 def make_directory(name: str, parent: int | None = None) -> int:
@@ -43,8 +54,7 @@ def make_file(name: str, parent: int) -> int:
     Raises:
         FileExistsError: something has that name.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, FILE_MODE, dir_fd=parent)
+    descriptor = open_beneath(name, parent, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
     try:
         os.fchmod(descriptor, FILE_MODE)
     except BaseException:
@@ -55,15 +65,44 @@ def make_file(name: str, parent: int) -> int:
 
 def open_for_reading(name: str, parent: int) -> int:
     """Give a descriptor of whatever `name` is, without following a link and without waiting; close it."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    return os.open(name, flags, dir_fd=parent)
+    return open_beneath(name, parent, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def open_or_make_file(name: str, parent: int) -> int:
+    """Give a descriptor for reading and writing of the file `name`, made with mode 0600 if absent; close it."""
+    # No O_TRUNC: what is in it may be in use.
+    descriptor = open_beneath(name, parent, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, FILE_MODE)
+    try:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != FILE_MODE:
+            os.fchmod(descriptor, FILE_MODE)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_for_writing(name: str, parent: int) -> int:
+    """Give a descriptor for reading and writing of the file `name`, which is there; close it. Never waits."""
+    return open_beneath(name, parent, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def examine(name: str, parent: int) -> os.stat_result | None:
+    """Give what `name` itself is, or None if there is nothing. Unlike `look` it refuses a mount point, with EXDEV."""
+    try:
+        descriptor = open_beneath(name, parent, os.O_PATH)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def names_in(directory: int) -> list[str]:
     """Give the names in a directory, in no order."""
     # Through a descriptor of its own: a duplicate shares its reading position, and two threads
     # listing one descriptor would each get a part of the names.
-    own = os.open(".", _DIRECTORY, dir_fd=directory)
+    own = open_directory(".", directory)
     try:
         return os.listdir(own)
     finally:

@@ -3,14 +3,21 @@
 - `<root>/<deployment>/<shard>/<session_id>/files/`: what the application sees
 - `<root>/<deployment>/<shard>/<session_id>/private/`: the ledger, unfinished writes, and published files
   that a crash kept from getting their names
+- `<root>/<deployment>/.owners/<shard>/<key>/`: how much of an owner's quota each of the sessions has
 - `<root>/<deployment>/.pending/<session_id>`: its removal was asked for while it was in use
 - `<root>/<deployment>/.quarantine/<session_id>.<random>`: of a session that the store has lost
 - `<root>/<deployment>/.trash/<session_id>.<random>`: out of reach, being deleted
 """
 
+import re
+
+from sessionguard.errors import InvalidArgumentError
+
 FILES = "files"
 PRIVATE = "private"
 LEDGER = "ledger"
+GONE = "gone"
+OWNERS = ".owners"
 PENDING = ".pending"
 QUARANTINE = ".quarantine"
 TRASH = ".trash"
@@ -22,7 +29,30 @@ MANY_PREFIX = "write-many-"
 PUBLISHING_PREFIX = "publish-"
 """Such a folder, finished: whoever finds it gives its files their names."""
 
+_OWNER_KEY = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
+
+
+def checked_owner_key(value: object) -> str:
+    """Give `value` back if it may become part of a path.
+
+    Raises:
+        InvalidArgumentError: it is not 32 to 64 lower-case hexadecimal characters; no path was made from it.
+    """
+    if not is_owner_key(value):
+        raise InvalidArgumentError("OwnerQuota.key", value, "give a hash of the owner, 32 to 64 hexadecimal characters")
+    return str(value)
+
+
+def is_owner_key(value: object) -> bool:
+    """Tell whether `value` is the key of an owner."""
+    return isinstance(value, str) and _OWNER_KEY.fullmatch(value) is not None
+
 
 def shard_of(session_id: str) -> str:
     """Give the name of the directory that holds the directory of this session."""
     return session_id[-2:]
+
+
+def shard_of_owner(key: str) -> str:
+    """Give the name of the directory that holds the account of this owner."""
+    return key[:2]

@@ -17,6 +17,7 @@ from sessionguard.workspaces.local.reaches import LEASES, give_back, reach, take
 # A removal holds a directory that still has its name only while it renames it.
 _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.002
+_NO_DIRECTORY = "its directory is a link, a mount point or not a directory"
 
 _held: "weakref.WeakSet[Lease]" = weakref.WeakSet()
 
@@ -176,7 +177,7 @@ def _made(session_id: str, name: str, parent: int) -> int:
     try:
         return make_directory(name, parent)
     except NotADirectoryError:
-        raise PathEscapeError(session_id, name, "its directory is a link or not a directory") from None
+        raise PathEscapeError(session_id, name, _NO_DIRECTORY) from None
     except FileNotFoundError:
         # Removed between the making and the opening; not made anew, as below.
         raise LeaseLostError(session_id, "its directory was removed while it was being opened") from None
@@ -212,7 +213,9 @@ def take_exclusive(session_id: str, shard: int) -> int | None:
     try:
         session = open_directory(session_id, shard)
     except NotADirectoryError:
-        raise PathEscapeError(session_id, session_id, "its directory is a link or not a directory") from None
+        raise PathEscapeError(
+            session_id, session_id, "its directory is a link, a mount point or not a directory"
+        ) from None
     try:
         take(LEASES, session_id)
         reach("hold alone", LEASES, session_id, "w")

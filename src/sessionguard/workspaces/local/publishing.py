@@ -8,14 +8,14 @@ yet to be moved. Whoever has the ledger moves them: who published them, or after
 import json
 import logging
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Final
 
 from sessionguard.errors import PathEscapeError
 from sessionguard.workspaces.local.descriptors import make_directory, make_file, open_directory, open_for_reading
+from sessionguard.workspaces.local.emptying import delete_directory
 from sessionguard.workspaces.local.layout import MANY_PREFIX, PUBLISHING_PREFIX
 from sessionguard.workspaces.local.leases import Lease
 from sessionguard.workspaces.local.reaches import FILES, reach
@@ -35,28 +35,35 @@ def write_plan(folder: int, plan: Sequence[Parts]) -> None:
     os.fsync(folder)
 
 
-def publish(lease: Lease, name: str) -> None:
-    """Decide that the files in the unfinished folder `name` are published, and move them to their names.
+def decide(lease: Lease, name: str) -> str:
+    """Decide that the files in the unfinished folder `name` are published; give its name for `finish`, which is next.
 
-    An OSError before they are published leaves the folder under its name; later it is finished by whoever comes next.
+    An OSError before that leaves the folder under its name; later it is finished by whoever comes next.
     """
     decided = PUBLISHING_PREFIX + name.removeprefix(MANY_PREFIX)
     private = lease.private_descriptor
     reach("publish all", FILES, lease.session_id, "w")
     os.rename(name, decided, src_dir_fd=private, dst_dir_fd=private)
-    os.fsync(private)
-    finish(lease, decided)
+    return decided
 
 
-def finish(lease: Lease, name: str) -> None:
-    """Move the files of a published folder that have not been moved yet, and remove the folder."""
-    folder = open_directory(name, lease.private_descriptor)
+def finish(lease: Lease, name: str, beat: Callable[[], None]) -> None:
+    """Move the files of a published folder that have not been moved yet, and remove the folder.
+
+    Several may do so at once, when one who stood still while he did goes on: what another has moved is not there.
+    """
+    os.fsync(lease.private_descriptor)
+    try:
+        folder = open_directory(name, lease.private_descriptor)
+    except FileNotFoundError:
+        return
     try:
         for parent, files in _by_parent(_plan(folder)):
-            _move(lease, folder, parent, files)
+            _move(lease, folder, parent, files, beat)
     finally:
         os.close(folder)
-    shutil.rmtree(name, dir_fd=lease.private_descriptor)
+    with suppress(FileNotFoundError):
+        delete_directory(name, lease.private_descriptor)
 
 
 def _plan(folder: int) -> list[Parts]:
@@ -75,7 +82,7 @@ def _by_parent(plan: Sequence[Parts]) -> Iterator[tuple[Parts, list[tuple[int, s
         yield parent, [(number, plan[number][-1]) for number in numbers]
 
 
-def _move(lease: Lease, folder: int, parent: Parts, files: Sequence[tuple[int, str]]) -> None:
+def _move(lease: Lease, folder: int, parent: Parts, files: Sequence[tuple[int, str]], beat: Callable[[], None]) -> None:
     try:
         directory = directory_of(lease, parent)
     except PathEscapeError as error:
@@ -84,6 +91,7 @@ def _move(lease: Lease, folder: int, parent: Parts, files: Sequence[tuple[int, s
         return
     try:
         for number, last in files:
+            beat()
             reach("rename", FILES, lease.session_id, "w")
             with suppress(FileNotFoundError):  # It was moved before the crash.
                 _rename(lease, str(number), folder, last, directory)
@@ -99,8 +107,8 @@ def _rename(lease: Lease, source: str, folder: int, last: str, directory: int) -
         _log.error("a published file of session %s is lost: %a is a directory now", lease.session_id, last)
 
 
-def directory_of(lease: Lease, parent: Parts, *, make: bool = True) -> int:
-    """Give a descriptor of a directory of the workspace, by default made if it is missing; close it.
+def directory_of(lease: Lease, parent: Parts) -> int:
+    """Give a descriptor of a directory of the workspace, made if it is missing; close it.
 
     Raises:
         PathEscapeError: something else has one of its names.
@@ -110,7 +118,7 @@ def directory_of(lease: Lease, parent: Parts, *, make: bool = True) -> int:
     for part in parent:
         above = opened
         try:
-            opened = (make_directory if make else open_directory)(part, above)
+            opened = make_directory(part, above)
         except NotADirectoryError:
             raise PathEscapeError(lease.session_id, "/".join(parent), f"{part!a} is no directory") from None
         finally:
@@ -119,20 +127,3 @@ def directory_of(lease: Lease, parent: Parts, *, make: bool = True) -> int:
             os.close(opened)
             raise PathEscapeError(lease.session_id, "/".join(parent), f"{part!a} is another file system")
     return opened
-
-
-def remove_empty(lease: Lease, parent: Parts) -> None:
-    """Remove a directory of the workspace, and those above it, as far as they are empty."""
-    for depth in range(len(parent), 0, -1):
-        try:
-            above = directory_of(lease, parent[: depth - 1], make=False)
-        except (FileNotFoundError, PathEscapeError):
-            continue
-        try:
-            os.rmdir(parent[depth - 1], dir_fd=above)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return
-        finally:
-            os.close(above)

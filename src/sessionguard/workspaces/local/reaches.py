@@ -8,6 +8,7 @@ from sessionguard.core.points import Mode, Part, point
 
 FILES: Final = "files of workspaces"
 BOOKS: Final = "books of workspaces"
+ACCOUNTS: Final = "accounts of owners"
 LEASES: Final = "leases of workspaces"
 MARKS: Final = "workspaces to be removed"
 

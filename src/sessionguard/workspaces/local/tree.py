@@ -1,14 +1,15 @@
-"""The files of one workspace, reached component by component from a directory descriptor."""
+"""The files of one workspace, reached from a directory descriptor and never outside of it."""
 
 import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from sessionguard.errors import PathEscapeError
 from sessionguard.workspaces.local.descriptors import (
+    examine,
     is_same_inode,
     look,
     make_directory,
@@ -35,8 +36,8 @@ class FileTree:
         self._user = os.geteuid()
 
     @contextmanager
-    def parents(self, parts: Parts, *, create: bool = False, judge: bool = False) -> Iterator[list[int]]:
-        """Give descriptors of the directories above `parts`, outermost first; they close at the end.
+    def parent(self, parts: Parts, *, create: bool = False, judge: bool = False) -> Iterator[int]:
+        """Give a descriptor of the directory that `parts` is in; it closes at the end.
 
         With `create` the missing ones are made, mode 0700. With `create` or `judge` a missing one is
         refused if its name collides with an existing one.
@@ -45,14 +46,14 @@ class FileTree:
             PathEscapeError: a component is a link, a mount point or no directory, or collides.
             FileNotFoundError: one is missing.
         """
-        opened = [self._directory]
+        if len(parts) == 1:
+            yield self._directory
+            return
+        descriptor = self._opened_parent(parts, create, judge)
         try:
-            for part in parts[:-1]:
-                opened.append(self._enter(parts, part, opened[-1], create, judge))
-            yield opened
+            yield descriptor
         finally:
-            for descriptor in opened[1:]:
-                os.close(descriptor)
+            os.close(descriptor)
 
     def open_file(self, parts: Parts) -> int:
         """Give a descriptor for reading a plain file; close it. Never waits.
@@ -61,15 +62,15 @@ class FileTree:
             PathEscapeError: something else has that name.
             FileNotFoundError: nothing has.
         """
-        with self.parents(parts) as parents:
+        with self.parent(parts) as parent:
             for _ in range(_REPLACED_ATTEMPTS):
-                expected = self.find(parts, parents[-1])
+                expected = self.find(parts, parent)
                 if expected is None:
                     break
-                descriptor = self._open_same(parts, parents[-1], expected)
+                descriptor = self._open_same(parts, parent, expected)
                 if descriptor is not None:
                     return descriptor
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/".join(parts))
+        raise _missing(parts)
 
     def find(self, parts: Parts, parent: int) -> os.stat_result | None:
         """Give the state of a plain file in `parent`, or None if nothing has that name.
@@ -77,7 +78,12 @@ class FileTree:
         Raises:
             PathEscapeError: something else has it, such as a link, a device, a directory or another user's file.
         """
-        found = look(parts[-1], parent)
+        try:
+            found = examine(parts[-1], parent)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                self._refuse(parts, "it is a mount point")
+            raise
         if found is not None:
             problem = self._problem(found)
             if problem is not None:
@@ -91,10 +97,10 @@ class FileTree:
             PathEscapeError: a plain file cannot be written there.
         """
         try:
-            with self.parents(parts, judge=True) as parents:
-                if self.find(parts, parents[-1]) is not None:
+            with self.parent(parts, judge=True) as parent:
+                if self.find(parts, parent) is not None:
                     return False
-                self.check_collision(parts, parts[-1], parents[-1])
+                self.check_collision(parts, parts[-1], parent)
         except FileNotFoundError:
             pass
         return True
@@ -111,29 +117,67 @@ class FileTree:
                 self._refuse(parts, f"it differs from the existing {other!a} only in case or in form")
 
     def files(self) -> Iterator[tuple[Parts, os.stat_result]]:
-        """Give everything but directories, with its state and in no order; mount points too, unentered."""
+        """Give everything but directories, with its state and in no order; other file systems too, unentered."""
         yield from _files_below(self._directory, self._device, ())
+
+    def remove_if_empty(self, directory: Parts) -> None:
+        """Remove a directory, and those above it, as far as they are empty."""
+        # Innermost first. Kept, empty directories would be something that no quota counts.
+        with suppress(OSError, PathEscapeError):
+            for length in range(len(directory), 0, -1):
+                with suppress(FileNotFoundError), self.parent(directory[:length]) as parent:
+                    os.rmdir(directory[length - 1], dir_fd=parent)
 
     def is_plain(self, found: os.stat_result) -> bool:
         """Tell whether `open_file` would give a file in this state."""
         return self._problem(found) is None
 
-    def _enter(self, parts: Parts, part: str, parent: int, create: bool, judge: bool) -> int:
+    def _opened_parent(self, parts: Parts, create: bool, judge: bool) -> int:
         try:
-            descriptor = open_directory(part, parent)
+            return self._entered(parts, "/".join(parts[:-1]), self._directory)
         except FileNotFoundError:
-            if create or judge:
-                self.check_collision(parts, part, parent)
-            if not create:
+            if not create and not judge:
                 # Only the caller's own name goes into an error, never the path of this machine.
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/".join(parts)) from None
-            descriptor = make_directory(part, parent)
-        except NotADirectoryError:
-            self._refuse(parts, f"{part!a} is a link or not a directory")
+                raise _missing(parts) from None
+        above = os.dup(self._directory)
+        for part in parts[:-1]:
+            try:
+                descriptor = self._entered_or_made(parts, part, above, create)
+            finally:
+                os.close(above)
+            above = descriptor
+        return above
+
+    def _entered_or_made(self, parts: Parts, part: str, parent: int, create: bool) -> int:
+        try:
+            return self._entered(parts, part, parent)
+        except FileNotFoundError:
+            self.check_collision(parts, part, parent)
+            if not create:
+                raise _missing(parts) from None
+        try:
+            return self._judged(parts, make_directory(part, parent))
+        except NotADirectoryError as error:
+            # Somebody else put something there at this moment.
+            self._refuse_directory(parts, error)
+
+    def _entered(self, parts: Parts, path: str, parent: int) -> int:
+        try:
+            return self._judged(parts, open_directory(path, parent))
+        except NotADirectoryError as error:
+            self._refuse_directory(parts, error)
+
+    def _judged(self, parts: Parts, descriptor: int) -> int:
+        # A subvolume of btrfs is no mount, and yet another file system to whoever links or renames.
         if os.fstat(descriptor).st_dev != self._device:
             os.close(descriptor)
-            self._refuse(parts, f"{part!a} is another file system")
+            self._refuse(parts, "one of its directories is another file system")
         return descriptor
+
+    def _refuse_directory(self, parts: Parts, error: OSError) -> NoReturn:
+        if error.errno == errno.EXDEV:
+            self._refuse(parts, "one of its directories is a mount point")
+        self._refuse(parts, "one of its directories is a link or not a directory")
 
     def _open_same(self, parts: Parts, parent: int, expected: os.stat_result) -> int | None:
         """Give a descriptor of the very file that `expected` describes, or None if the name changed hands."""
@@ -142,7 +186,7 @@ class FileTree:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO):
+            if error.errno in (errno.ELOOP, errno.ENXIO, errno.EXDEV):
                 self._refuse(parts, "it is not a plain file")
             raise
         # The file seen before the open had one link, this name. A hard link to a foreign file that was
@@ -171,6 +215,10 @@ class FileTree:
         raise PathEscapeError(self._session_id, "/".join(parts), problem)
 
 
+def _missing(parts: Parts) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/".join(parts))
+
+
 def _files_below(directory: int, device: int, above: Parts) -> Iterator[tuple[Parts, os.stat_result]]:
     for name in names_in(directory):
         found = look(name, directory)
@@ -186,7 +234,7 @@ def _files_below_child(parent: int, name: str, device: int, above: Parts) -> Ite
     try:
         directory = open_directory(name, parent)
     except (FileNotFoundError, NotADirectoryError):
-        # Removed or replaced since it was seen.
+        # Removed or replaced since it was seen, or a part of this file system is mounted on it.
         return
     try:
         yield from _files_below(directory, device, (*above, name))

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +12,11 @@ from sessionguard.core.commands import Fence
 from sessionguard.errors import InvalidArgumentError, PathEscapeError
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
 from sessionguard.workspaces.local.bundle import Bundle
+from sessionguard.workspaces.local.copying import Source, copy
+from sessionguard.workspaces.local.deleting import Deletion
 from sessionguard.workspaces.local.leases import Lease
 from sessionguard.workspaces.local.ledger import Ledger
+from sessionguard.workspaces.local.owners import Owners
 from sessionguard.workspaces.local.reaches import FILES, reach
 from sessionguard.workspaces.local.tree import FileTree
 from sessionguard.workspaces.local.writing import FileWriter
@@ -32,12 +35,17 @@ class LocalWorkspace:
     """
 
     def __init__(
-        self, lease: Lease, quota: Quota, after_release: Callable[[str], None], fence: Fence | None = None
+        self,
+        lease: Lease,
+        quota: Quota,
+        owners: Owners,
+        after_release: Callable[[str], None],
+        fence: Fence | None = None,
     ) -> None:
         self._lease = lease
         self._after_release = after_release
         self._tree = FileTree(lease.session_id, lease.files_descriptor)
-        self._ledger = Ledger(lease, self._tree, quota, fence)
+        self._ledger = Ledger(lease, self._tree, quota, owners, fence)
         self._writers: weakref.WeakSet[FileWriter | Bundle] = weakref.WeakSet()
         try:
             # Who reads never asks the ledger, and must not see a part of what was to appear together.
@@ -92,6 +100,8 @@ class LocalWorkspace:
     def write(self, name: str, data: bytes | str | Iterable[bytes]) -> int:
         """Make or replace a file with `data`, text as UTF-8, and give its length in bytes.
 
+        Chunks, and a file that is open for reading in binary, are taken piece by piece.
+
         Raises:
             QuotaExceededError: it does not fit; what was there before is still there.
         """
@@ -102,6 +112,9 @@ class LocalWorkspace:
             with self._writer(name, "wb", size) as writer:
                 return writer.write(data)
         with self._writer(name, "wb", 0) as writer:
+            if isinstance(data, Source):
+                # Not by its lines, which is what iterating over a file gives.
+                return copy(data, writer)
             return sum(writer.write(chunk) for chunk in data)
 
     def write_all(
@@ -165,19 +178,8 @@ class LocalWorkspace:
     def delete(self, name: str) -> bool:
         """Remove a file, and directories left empty by it; False if there was none."""
         parts = parse_name(self.session_id, name)
-        # Under the ledger: else a directory could be removed while a writer is about to publish into it.
-        with self._ledger.opened():
-            try:
-                with self._tree.parents(parts) as parents:
-                    if self._tree.find(parts, parents[-1]) is None:
-                        return False
-                    reach("unlink", FILES, self.session_id, "w")
-                    os.unlink(parts[-1], dir_fd=parents[-1])
-                    os.fsync(parents[-1])
-                    _remove_if_empty(parts[:-1], parents)
-            except FileNotFoundError:
-                return False
-            return True
+        removing = Deletion(self._lease, self._tree, self._ledger, parts)
+        return removing.run()
 
     def export_zip(self, target: str | os.PathLike[str] | IO[bytes]) -> Exported:
         """Write all files as a zip archive to a path, or to a binary file that is only written to.
@@ -239,12 +241,3 @@ class LocalWorkspace:
 
     def __repr__(self) -> str:
         return f"<LocalWorkspace of session {self.session_id}>"
-
-
-def _remove_if_empty(directories: tuple[str, ...], parents: Sequence[int]) -> None:
-    # Innermost first. Kept, empty directories would be something that no quota counts.
-    for part, parent in zip(reversed(directories), reversed(parents[:-1]), strict=True):
-        try:
-            os.rmdir(part, dir_fd=parent)
-        except OSError:
-            return

@@ -1,7 +1,6 @@
 """All workspaces of one deployment on the local disk: lease, remove, find garbage."""
 
 import os
-import shutil
 from datetime import datetime, timedelta
 
 from sessionguard.core.commands import Fence
@@ -11,7 +10,9 @@ from sessionguard.workspaces.identities import checked_session_id
 from sessionguard.workspaces.local import inspection
 from sessionguard.workspaces.local.cleanup import Cleanup
 from sessionguard.workspaces.local.deployment import Deployment
+from sessionguard.workspaces.local.layout import checked_owner_key
 from sessionguard.workspaces.local.leases import take_shared
+from sessionguard.workspaces.local.owners import Owners
 from sessionguard.workspaces.local.workspace import LocalWorkspace
 from sessionguard.workspaces.quota import Quota
 
@@ -26,7 +27,7 @@ class LocalWorkspaces:
         # Absolute now: a later change of the working directory must not open other workspaces.
         self._root = os.path.abspath(os.fspath(root))
         # One value, so that a thread that switches deployments leaves nobody with half of each.
-        self._place: tuple[Deployment, Cleanup] | None = None
+        self._place: tuple[Deployment, Owners, Cleanup] | None = None
 
     @property
     def root(self) -> str:
@@ -44,12 +45,13 @@ class LocalWorkspaces:
         deployment = Deployment(self._root, deployment_id)
         if self._place is not None and self._place[0].folder == deployment.folder:
             return
-        if not shutil.rmtree.avoids_symlink_attacks:
-            remedy = "this system cannot delete a directory safely while links are swapped in; use another one"
+        if os.open not in os.supports_dir_fd or not hasattr(os, "O_PATH"):
+            remedy = "this system cannot open files below a directory safely; run on Linux"
             raise ConfigurationError("workspaces", self._root, remedy)
         with deployment.made():
             pass
-        self._place = deployment, Cleanup(deployment)
+        owners = Owners(deployment)
+        self._place = deployment, owners, Cleanup(deployment, owners)
 
     def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> LocalWorkspace:
         """Give the workspace of a session, made on first use; it is not removed before it is closed.
@@ -63,8 +65,11 @@ class LocalWorkspaces:
             LockLostError: someone with a higher fence has been here.
         """
         checked_session_id(session_id)
-        deployment, cleanup = self._opened()
-        workspace = LocalWorkspace(take_shared(deployment, session_id), quota, cleanup.remove_if_pending, fence)
+        if quota.owner is not None:
+            checked_owner_key(quota.owner.key)
+        deployment, owners, cleanup = self._opened()
+        lease = take_shared(deployment, session_id)
+        workspace = LocalWorkspace(lease, quota, owners, cleanup.remove_if_pending, fence)
         # After taking the lease: the mark of a removal that came first is seen here, and one that
         # comes later sees the lease. Closing also does that removal, if this lease was what it met.
         if cleanup.is_pending(session_id):
@@ -78,7 +83,7 @@ class LocalWorkspaces:
         Nothing of other sessions is touched. Without a directory: no files, no bytes, not deferred.
         """
         checked_session_id(session_id)
-        return self._opened()[1].remove(session_id)
+        return self._opened()[2].remove(session_id)
 
     def quarantine(self, session_id: str) -> bool:
         """Put the workspace of a session that the store has lost out of everyone's reach, kept for a person to look at.
@@ -87,7 +92,7 @@ class LocalWorkspaces:
         ended and not lost. `candidates` removes what was kept after thirty days.
         """
         checked_session_id(session_id)
-        return self._opened()[1].quarantine(session_id)
+        return self._opened()[2].quarantine(session_id)
 
     def is_young(self, session_id: str, age: timedelta, at: datetime | None) -> bool:
         """Tell whether the directory of a session changed within `age` before `at`; None: before now.
@@ -111,11 +116,12 @@ class LocalWorkspaces:
             MisuseError: a `deployment_id` was given, and it is not the one that these workspaces are open for.
         """
         _checked_limit(limit)
-        deployment, cleanup = self._opened()
+        deployment, _, cleanup = self._opened()
         if deployment_id is not None and deployment.folder != Deployment(self._root, deployment_id).folder:
             raise MisuseError("these workspaces are open for another deployment; open them for this one")
         cleanup.empty_trash(limit)
         cleanup.empty_quarantine(limit)
+        cleanup.tidy_accounts(limit)
         # At most half, so that a search for garbage goes on whatever is waiting.
         pending = cleanup.pending((limit + 1) // 2)
         scanned = cleanup.scan(limit - len(pending))
@@ -124,9 +130,9 @@ class LocalWorkspaces:
     def empty_trash(self, limit: int = 1000) -> Removal:
         """Finish up to `limit` removals that a crash interrupted, and give what that freed."""
         _checked_limit(limit)
-        return self._opened()[1].empty_trash(limit)
+        return self._opened()[2].empty_trash(limit)
 
-    def _opened(self) -> tuple[Deployment, Cleanup]:
+    def _opened(self) -> tuple[Deployment, Owners, Cleanup]:
         if self._place is None:
             raise MisuseError("these workspaces are not open; call open(deployment_id) first")
         return self._place

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from sessionguard.errors import MisuseError, WorkspaceError
+from sessionguard.errors import LeaseLostError, MisuseError, WorkspaceError
 from sessionguard.workspaces.local.leases import Lease
 from sessionguard.workspaces.local.ledger import Ledger
+from sessionguard.workspaces.local.pages import Page
 from sessionguard.workspaces.local.reaches import FILES, reach
 from sessionguard.workspaces.local.tree import FileTree, Parts
 from sessionguard.workspaces.quota import Usage
@@ -82,6 +83,30 @@ class FileWriter(io.BufferedIOBase):
             self._size = max(self._size, self._position)
             return done
 
+    def take_from(self, source: int, offset: int, count: int) -> int:
+        """Copy up to `count` bytes at `offset` of the file `source` inside of the kernel; give how many, 0 at its end.
+
+        Raises:
+            QuotaExceededError: they do not fit; the whole file was discarded.
+            OSError: the kernel cannot copy between these two; the file is as it was, unless it is closed.
+        """
+        with self._writing() as descriptor:
+            count = min(count, max(0, os.fstat(source).st_size - offset))
+            if count == 0:
+                return 0
+            self._make_room(self._position + count)
+            try:
+                done = os.copy_file_range(source, descriptor, count, offset, self._position)
+            except OSError as error:
+                refusal = error
+            else:
+                self._position += done
+                self._size = max(self._size, self._position)
+                return done
+        if refusal.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            self.discard()
+        raise refusal
+
     def truncate(self, size: int | None = None, /) -> int:
         """Cut or extend to `size` bytes, the position unless given; the position stays."""
         with self._writing() as descriptor:
@@ -125,17 +150,32 @@ class FileWriter(io.BufferedIOBase):
     def _publish(self, descriptor: int) -> None:
         reach("fsync", FILES, self._lease.session_id, "r")
         os.fsync(descriptor)
-        with self._ledger.opened() as book:
-            # Under the ledger, so that no two writers judge names or count files at the same time.
-            self._lease.check()
-            is_new = self._judge()
-            self._ledger.admit_files(book, self._temporary, 1 if is_new else 0)
-            directory = self._rename()
-            book.settle(self._temporary, Usage(self._size, 1 if is_new else 0))
+        directory: int | None = None
         try:
-            reach("fsync the folder", FILES, self._lease.session_id, "r")
-            # Outside the ledger: this is the slow part, and the order of two publications is decided.
-            os.fsync(directory)
+            with self._ledger.opened() as page:
+                # Under the ledger, so that no two writers judge names or count files at the same time.
+                self._lease.check()
+                is_new = self._judge()
+                self._ledger.admit_files(page, self._temporary, 1 if is_new else 0)
+                with self._tree.parent(self._parts, create=True) as parent:
+                    directory = os.dup(parent)
+                page.announce(self._temporary)
+                self._rename(directory, page)
+                page.book.settle(self._temporary, Usage(self._size, 1 if is_new else 0))
+        except LeaseLostError:
+            # Told after the renaming, it is about the book alone: whoever took the place of this process counts anew.
+            if not self._is_finished:
+                raise
+        finally:
+            if directory is not None:
+                self._flush(directory)
+
+    def _flush(self, directory: int) -> None:
+        try:
+            if self._is_finished:
+                reach("fsync the folder", FILES, self._lease.session_id, "r")
+                # Outside the ledger: this is the slow part, and the order of two publications is decided.
+                os.fsync(directory)
         finally:
             os.close(directory)
 
@@ -146,19 +186,17 @@ class FileWriter(io.BufferedIOBase):
             raise self._exists()
         return is_new
 
-    def _rename(self) -> int:
-        """Give the file its name, and a descriptor of the directory that it is now in; close that."""
-        with self._tree.parents(self._parts, create=True) as parents:
-            directory = os.dup(parents[-1])
+    def _rename(self, directory: int, page: Page) -> None:
+        """Give the file its name in `directory`."""
+        reach("rename", FILES, self._lease.session_id, "w")
         try:
-            reach("rename", FILES, self._lease.session_id, "w")
             # Rename last: a reader sees the old file or the whole new one, never half.
             os.rename(self._temporary, self._parts[-1], src_dir_fd=self._lease.private_descriptor, dst_dir_fd=directory)
-        except BaseException:
-            os.close(directory)
+        except FileNotFoundError:
+            # Removed by whoever took the place of this process.
+            page.check()
             raise
         self._is_finished = True
-        return directory
 
     def _make_room(self, extent: int) -> None:
         if extent > self._reserved:

@@ -1,0 +1,56 @@
+"""Fill a file of a workspace from another file, inside of the kernel where both are plain files."""
+
+import errno
+import io
+import os
+from stat import S_ISREG
+from typing import Final, Protocol, TypeGuard, runtime_checkable
+
+from sessionguard.workspaces.local.writing import FileWriter
+
+CHUNK_BYTES: Final = 1024 * 1024
+_AT_ONCE_BYTES: Final = 8 * CHUNK_BYTES
+
+# copy_file_range(2): what a file system, a kernel or a filter may answer that cannot do it for these two files.
+_CANNOT: Final = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.ETXTBSY, errno.EISDIR}
+)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What can be read in pieces, as a file that was opened "rb"."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes, none at the end."""
+
+
+def copy(source: Source, writer: FileWriter) -> int:
+    """Write all that `source` gives from where it stands to its end, and give the number of bytes."""
+    done = _copied_by_the_kernel(source, writer)
+    while chunk := source.read(CHUNK_BYTES):
+        done += writer.write(chunk)
+    return done
+
+
+def _copied_by_the_kernel(source: Source, writer: FileWriter) -> int:
+    """Copy what the kernel can, and leave `source` where that ends."""
+    if not _is_plain(source):
+        return 0
+    start = source.tell()
+    done = 0
+    try:
+        while count := writer.take_from(source.fileno(), start + done, _AT_ONCE_BYTES):
+            done += count
+    except OSError as error:
+        if error.errno not in _CANNOT or writer.closed:
+            raise
+    source.seek(start + done)
+    return done
+
+
+def _is_plain(source: object) -> TypeGuard[io.BufferedReader]:
+    # These very classes: another may have the descriptor of what it reads from and give something else, as gzip does.
+    if type(source) is not io.BufferedReader or type(source.raw) is not io.FileIO:
+        return False
+    return source.seekable() and S_ISREG(os.fstat(source.fileno()).st_mode)

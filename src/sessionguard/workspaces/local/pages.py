@@ -1,0 +1,58 @@
+"""The book of a workspace while it is kept: what is written into it, and whether it still is the book."""
+
+import os
+from collections.abc import Callable
+
+from sessionguard.errors import LeaseLostError
+from sessionguard.workspaces.local.book import Book
+from sessionguard.workspaces.local.keeping import Pulse
+from sessionguard.workspaces.local.reaches import BOOKS, reach
+
+
+class Page:
+    """The book for changing; what is changed counts once it is written and `check` has returned."""
+
+    def __init__(
+        self, session_id: str, descriptor: int, book: Book, text: bytes, is_current: Callable[[], bool]
+    ) -> None:
+        self.book = book
+        self.told = book.spoken_for()
+        """What the account of the owner has for this workspace, as far as is known here."""
+        self.beat = Pulse(descriptor).beat
+        """A sign of life, for those who wait."""
+        self._session_id = session_id
+        self._descriptor = descriptor
+        self._text = text
+        self._is_current = is_current
+
+    def write(self) -> None:
+        """Write what has changed."""
+        text = self.book.text()
+        if text == self._text:
+            return
+        reach("write the book", BOOKS, self._session_id, "w")
+        # One write, then the cut: whoever is killed between them leaves a whole first line.
+        os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._descriptor, len(text))
+        self._text = text
+
+    def announce(self, doing: str) -> None:
+        """Say what is done next that others see; whoever takes the place of this process makes it impossible then.
+
+        Raises:
+            LeaseLostError: somebody has; nothing may be done.
+        """
+        self.book.doing = doing
+        self.write()
+        # In this order: one who puts the book aside later than this has read what was announced.
+        self.check()
+
+    def check(self) -> None:
+        """Return if this still is the book.
+
+        Raises:
+            LeaseLostError: another has taken the place of this process, which stood still.
+        """
+        if not self._is_current():
+            reason = "this process stood still for so long that another took its place; do it again"
+            raise LeaseLostError(self._session_id, reason)

@@ -1,0 +1,257 @@
+"""Quotas of owners: all their workspaces together, raced, damaged, and given back."""
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from sessionguard import booting
+from sessionguard.errors import InvalidArgumentError, QuotaExceededError
+from sessionguard.testing import ChildProcess
+from sessionguard.workspaces import LocalWorkspaces, OwnerQuota, Quota, Usage
+from sessionguard.workspaces.local.accounts import Account
+from sessionguard.workspaces.local.descriptors import open_directory
+
+ANA, BEA = "a" * 32, "b" * 32
+
+
+def owned(key: str = ANA, bytes: int | None = None, files: int | None = None) -> Quota:
+    """Give a quota that limits the owner alone."""
+    return Quota(owner=OwnerQuota(key, bytes, files))
+
+
+@pytest.fixture
+def new_id() -> Callable[[], str]:
+    """Give session ids never seen before."""
+    return lambda: secrets.token_hex(17)
+
+
+def account(root: Path, key: str = ANA) -> Usage | None:
+    """Give the sum of an owner's account as it is on the disk; None if there is no account."""
+    found = list(root.glob(f"*/.owners/*/{key}"))
+    if not found:
+        return None
+    descriptor = open_directory(str(found[0]))
+    try:
+        read = Account(descriptor)
+        parts = [read.told(session_id) for session_id in read.sessions()]
+    finally:
+        os.close(descriptor)
+    assert read.total == Usage(sum(part.bytes for part in parts), sum(part.files for part in parts))
+    return read.total
+
+
+def write(workspaces: LocalWorkspaces, session_id: str, name: str, size: int, quota: Quota) -> None:
+    """Write one file."""
+    with workspaces.lease(session_id, quota) as workspace:
+        workspace.write(name, b"x" * size)
+
+
+def test_an_owner_s_sessions_share_his_quota_and_nobody_else_s(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """The last byte of the owner fits in any of his workspaces, the next in none, and others are not touched."""
+    one, two, other = new_id(), new_id(), new_id()
+    write(workspaces, one, "a", 60, owned(bytes=100))
+    write(workspaces, two, "a", 40, owned(bytes=100))
+    for session_id in (one, two, new_id()):
+        with pytest.raises(QuotaExceededError) as caught:
+            write(workspaces, session_id, "b", 1, owned(bytes=100))
+        assert (caught.value.limit, caught.value.used, caught.value.unit) == (100, 101, "bytes")
+        assert caught.value.whose == "owner"
+        assert "its owner" in str(caught.value)
+    write(workspaces, other, "a", 100, owned(BEA, bytes=100))
+
+    with pytest.raises(QuotaExceededError) as caught:
+        write(workspaces, one, "b", 1, Quota(bytes=60, owner=OwnerQuota(ANA, 100)))
+    assert caught.value.whose == "session"
+    assert account(root) == Usage(100, 2)
+    with pytest.raises(QuotaExceededError) as caught:
+        write(workspaces, new_id(), "a", 0, owned(files=2))
+    assert (caught.value.unit, caught.value.used, caught.value.whose) == ("files", 3, "owner")
+
+
+def test_what_is_written_counts_while_it_arrives(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """An unfinished file of one session takes room from the others, to the byte, and gives it back."""
+    with workspaces.lease(new_id(), owned(bytes=1000)) as one, workspaces.lease(new_id(), owned(bytes=1000)) as two:
+        file = one.open("a", "wb")
+        file.write(b"x" * 400)
+        with pytest.raises(QuotaExceededError):
+            two.write("a", b"x" * 601)
+        two.write("a", b"x" * 600)
+        with pytest.raises(QuotaExceededError):
+            file.write(b"x")
+        two.write("b", b"x" * 400)
+
+        assert one.list() == []
+        assert account(root) == Usage(1000, 2)
+        two.delete("b")
+        # A deletion is found by a recount, also by that of another session.
+        one.write("a", b"x" * 400)
+        assert account(root) == Usage(1000, 2)
+
+
+def test_replaced_files_of_other_sessions_are_not_held_against_an_owner(
+    workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """Before anybody is refused, the workspaces of the owner that nobody writes are counted."""
+    one = new_id()
+    for _ in range(20):
+        write(workspaces, one, "a", 10, owned(bytes=100))
+    write(workspaces, new_id(), "a", 90, owned(bytes=100))
+
+
+def test_removal_gives_the_share_back_and_leaves_no_account(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """A removed or quarantined session has no share, at once; with the last one the account is gone."""
+    one, two = new_id(), new_id()
+    write(workspaces, one, "a", 60, owned(bytes=100))
+    write(workspaces, two, "a", 40, owned(bytes=100))
+    workspaces.remove(one)
+    assert account(root) == Usage(40, 1)
+    write(workspaces, new_id(), "a", 60, owned(bytes=100))
+    assert workspaces.quarantine(two)
+    assert account(root) == Usage(60, 1)
+    for session_id in workspaces.candidates(10):
+        workspaces.remove(session_id)
+    assert account(root) is None
+
+
+def test_a_session_that_was_given_to_another_owner_counts_there(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """From its next write on, all that it holds is in the account of its new owner, and not in the former's."""
+    session_id = new_id()
+    write(workspaces, session_id, "a", 60, owned(ANA, bytes=100))
+    with pytest.raises(QuotaExceededError):
+        write(workspaces, session_id, "b", 60, owned(BEA, bytes=100))
+    write(workspaces, session_id, "b", 40, owned(BEA, bytes=100))
+
+    assert account(root, ANA) is None
+    assert account(root, BEA) == Usage(100, 2)
+
+
+def test_a_lease_without_a_quota_of_its_owner_is_counted_too(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """What one lease writes without that limit takes room of another that has it."""
+    session_id = new_id()
+    write(workspaces, session_id, "a", 10, owned(bytes=100))
+    write(workspaces, session_id, "b", 90, Quota())
+
+    assert account(root) == Usage(100, 2)
+    with pytest.raises(QuotaExceededError):
+        write(workspaces, new_id(), "a", 1, owned(bytes=100))
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"{", b'{"bytes":0,"files":0,"epoch":"another"}\n'])
+def test_a_damaged_account_is_counted_from_the_books_of_the_sessions(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str], damage: bytes | None
+) -> None:
+    """Whatever happened to the sum, or to the entry of a session, the owner gets no byte more than his quota."""
+    ids = [new_id() for _ in range(3)]
+    for session_id in ids:
+        write(workspaces, session_id, "a", 30, owned(bytes=100))
+    (folder,) = root.glob(f"*/.owners/*/{ANA}")
+    for name in ("total", ids[0]):
+        if damage is None:
+            (folder / "total").unlink(missing_ok=True)
+        else:
+            (folder / name).write_bytes(damage)
+
+    with pytest.raises(QuotaExceededError):
+        write(workspaces, ids[1], "b", 11, owned(bytes=100))
+    write(workspaces, ids[1], "b", 10, owned(bytes=100))
+    assert account(root) == Usage(100, 4)
+
+
+def test_an_account_from_before_a_restart_is_counted_anew(
+    workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """After the machine restarted neither the account nor the books are believed."""
+    one = new_id()
+    write(workspaces, one, "a", 90, owned(bytes=100))
+    with (
+        mock.patch.object(booting, "this_boot", return_value=b"another boot id."),
+        pytest.raises(QuotaExceededError) as caught,
+    ):
+        write(workspaces, new_id(), "a", 11, owned(bytes=100))
+    assert caught.value.used == 101
+
+
+def test_what_a_crash_left_in_an_account_is_given_back(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """A session whose directory went without its share is found by the next pass, and by who would be refused."""
+    one, two = new_id(), new_id()
+    for session_id in (one, two):
+        write(workspaces, session_id, "a", 50, owned(bytes=100))
+    with mock.patch("sessionguard.workspaces.local.owners.Owners.leave_for_good"):
+        workspaces.remove(one)
+    assert account(root) == Usage(100, 2)
+    write(workspaces, two, "b", 50, owned(bytes=100))
+    with mock.patch("sessionguard.workspaces.local.owners.Owners.leave_for_good"):
+        workspaces.remove(two)
+    workspaces.candidates(10)
+    assert account(root) is None
+
+
+def fill(line: Connection, workspaces: LocalWorkspaces, session_ids: list[str]) -> None:
+    """Write to several sessions of one owner until all is full, and say how much was taken."""
+    line.recv()
+    taken = 0
+    with ExitStack() as stack:
+        leases = [stack.enter_context(workspaces.lease(each, owned(bytes=50_000, files=45))) for each in session_ids]
+        try:
+            for number in range(1000):
+                with leases[number % len(leases)].open(f"{os.getpid()}-{number}", "wb") as file:
+                    for _ in range(4):
+                        file.write(b"x" * 250)
+                taken += 1
+        except QuotaExceededError:
+            line.send(taken)
+
+
+@pytest.mark.processes
+def test_processes_and_sessions_of_one_owner_race(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """Writers of one owner fill his quota and never exceed it; one who is killed leaves nothing that heals not."""
+    shared = new_id()
+    with ExitStack() as stack:
+        starts = [ChildProcess(fill, workspaces, [shared, new_id()], start="fork") for _ in range(4)]
+        children = [stack.enter_context(child) for child in starts]
+        for child in children:
+            child.tell()
+        children[0].kill()
+        taken = sum(child.hear() for child in children[1:])
+    on_disk = [path for path in root.glob("*/??/*/files/*") if path.is_file()]
+    assert taken <= len(on_disk) <= 45
+    # Each may stop the others short of the last files, as each counts what it is just writing.
+    for number in range(45 - len(on_disk)):
+        write(workspaces, shared, f"rest-{number}", 1000, owned(bytes=50_000, files=45))
+    with pytest.raises(QuotaExceededError):
+        write(workspaces, new_id(), "more", 0, owned(files=45))
+
+
+@pytest.mark.parametrize("key", ["", "../x", "A" * 32, "a" * 31, "a" * 65, "a" * 32 + "\n", None])
+def test_a_key_is_a_hash(workspaces: LocalWorkspaces, session_id: str, key: object) -> None:
+    """What could name another folder is refused before anything is made of it."""
+    with pytest.raises(InvalidArgumentError, match=r"OwnerQuota\.key"):
+        workspaces.lease(session_id, Quota(owner=OwnerQuota(key)))  # type: ignore[arg-type]
+
+
+def test_the_book_says_whose_it_is(root: Path, workspaces: LocalWorkspaces, session_id: str) -> None:
+    """The ledger names the owner by the key only."""
+    write(workspaces, session_id, "a", 1, owned())
+    (ledger,) = root.glob("*/??/*/private/ledger")
+    assert json.loads(ledger.read_text())["owner"] == ANA

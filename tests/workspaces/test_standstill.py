@@ -1,0 +1,244 @@
+"""Writers that are stopped while they keep the ledger: others pass them by, and once woken they change nothing."""
+
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessionguard.core.commands import Fence
+from sessionguard.core.locking import LEASE_SECONDS
+from sessionguard.errors import LeaseLostError, LockLostError, QuotaExceededError, WorkspaceError
+from sessionguard.testing import ChildProcess
+from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, OwnerQuota, Quota, Usage
+from sessionguard.workspaces.local import keeping
+from sessionguard.workspaces.local.accounts import Account
+from sessionguard.workspaces.local.pages import Page
+from tests.workspaces.conftest import UNLIMITED
+
+OLD, MINE, THEIRS = b"old", b"mine", b"theirs" * 1000
+OWNED = Quota(bytes=20_000, files=10, owner=OwnerQuota("a" * 32, bytes=20_000))
+
+Step = tuple[type[Any] | Any, str]
+RENAME, UNLINK, OPEN = (os, "rename"), (os, "unlink"), (os, "mkdir")
+ANNOUNCE, CHECK, WRITE = (Page, "announce"), (Page, "check"), (Page, "write")
+
+
+@pytest.fixture(autouse=True)
+def short_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gives no sign of life for a tenth of a second is passed by."""
+    monkeypatch.setattr(keeping, "_QUIET_SECONDS", 0.1)
+
+
+def stopped_at(step: Step, when: int, line: Connection, *, after: bool = False) -> None:
+    """Have this process stop itself at the `when`th call of something."""
+    owner, name = step
+    real = getattr(owner, name)
+    left = [when]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0 and not after:
+            line.send("stopping")
+            os.kill(os.getpid(), signal.SIGSTOP)
+        result = real(*args, **kwargs)
+        if left[0] == 0 and after:
+            line.send("stopping")
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return result
+
+    setattr(owner, name, call)
+
+
+def outcome_of(
+    line: Connection, workspaces: LocalWorkspaces, session_id: str, step: Step, when: int, after: bool, action: str
+) -> str:
+    """Write or delete "a" and be stopped at a step of it; say how that ended."""
+    with workspaces.lease(session_id, OWNED) as workspace:
+        stopped_at(step, when, line, after=after)
+        try:
+            if action == "write":
+                workspace.write("a", THEIRS)
+            else:
+                workspace.delete("a")
+        except LeaseLostError:
+            return "refused"
+        return "done"
+
+
+def wait_until_stopped(child: ChildProcess) -> None:
+    """Return when the child stands still."""
+    assert child.hear() == "stopping"
+    while Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+        time.sleep(0.001)
+
+
+CASES = [
+    ("write", WRITE, 1, False, "refused"),
+    ("write", WRITE, 1, True, "refused"),
+    ("write", ANNOUNCE, 1, False, "refused"),
+    ("write", CHECK, 2, True, "refused"),
+    ("write", RENAME, 1, False, "refused"),
+    ("write", RENAME, 1, True, "done"),
+    ("delete", OPEN, 1, False, "refused"),
+    ("delete", ANNOUNCE, 1, True, "refused"),
+    ("delete", RENAME, 1, False, "refused"),
+    ("delete", RENAME, 1, True, "done"),
+    ("delete", UNLINK, 1, False, "done"),
+]
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("action, step, when, after, expected", CASES)
+def test_who_was_stopped_in_the_ledger_keeps_nobody_waiting_and_overwrites_nothing(
+    workspaces: LocalWorkspaces, session_id: str, action: str, step: Step, when: int, after: bool, expected: str
+) -> None:
+    """Others write at once; what the stopped one then tries is refused, or came before what they wrote."""
+    with workspaces.lease(session_id, OWNED) as workspace:
+        workspace.write("a", OLD)
+        arguments = (workspaces, session_id, step, when, after, action)
+        with ChildProcess(outcome_of, *arguments, start="fork") as child:
+            wait_until_stopped(child)
+            began = time.monotonic()
+            workspace.write("a", MINE)
+            assert time.monotonic() - began < 3
+            child.thaw()
+            assert child.finish() == expected
+
+        assert workspace.read("a") == MINE
+        workspace.write("b", b"")
+        assert os.listdir(workspace.path.parent / "private") == ["ledger"]
+        assert workspace.usage() == Usage(len(MINE), 2)
+
+
+@pytest.mark.processes
+def test_what_was_promised_to_the_living_is_kept_when_one_is_passed_by(
+    workspaces: LocalWorkspaces, session_id: str
+) -> None:
+    """Claims of others, the account of the owner and fences are those of before; the stopped one's claim is gone."""
+    with (
+        workspaces.lease(session_id, OWNED, Fence("work", 7)) as workspace,
+        ChildProcess(outcome_of, workspaces, session_id, RENAME, 1, False, "write", start="fork") as child,
+    ):
+        wait_until_stopped(child)
+        file = workspace.open("mine", "wb")
+        file.write(b"x" * 15_000)
+        with pytest.raises(QuotaExceededError):
+            workspace.write("b", b"x" * 5_001)
+        with pytest.raises(LockLostError):
+            workspaces.lease(session_id, OWNED, Fence("work", 6))
+        child.thaw()
+        assert child.finish() == "refused"
+        file.close()
+        assert workspace.list() == ["mine"]
+        workspace.write("b", b"x" * 5_000)
+
+
+@pytest.mark.processes
+def test_who_was_stopped_in_the_account_of_an_owner_is_passed_by(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """The other sessions of the owner go on, with the quota that he has."""
+    other = "0" * 34
+    with workspaces.lease(other, OWNED) as workspace:
+        workspace.write("b", b"x" * 10_000)
+        arguments = (workspaces, session_id, (Account, "tell"), 1, False, "write")
+        with ChildProcess(outcome_of, *arguments, start="fork") as child:
+            wait_until_stopped(child)
+            workspace.write("c", b"x" * 9_000)
+            child.thaw()
+            assert child.finish() == "refused"
+        with pytest.raises(QuotaExceededError) as caught:
+            workspace.write("d", b"x" * 1_001)
+        assert caught.value.used == 20_001
+    with workspaces.lease(session_id, OWNED) as workspace:
+        workspace.write("d", b"x" * 1_000)
+
+
+def keep_alive(line: Connection, ledger: Path) -> None:
+    """Keep the ledger as one who counts for long: with signs of life."""
+    descriptor = os.open(ledger, os.O_RDWR)
+    assert keeping.lock(descriptor)
+    line.send("kept")
+    while not line.poll(0.02):
+        os.utime(descriptor)
+
+
+def test_who_is_alive_is_waited_for_in_bounded_time(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who keeps the ledger and shows that he lives is not passed by; who waits is told which process it is."""
+    monkeypatch.setattr(keeping, "_QUIET_SECONDS", 0.7)
+    monkeypatch.setattr(keeping, "_PATIENCE_SECONDS", 1.5)
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("a", OLD)
+        private = workspace.path.parent / "private"
+        with ChildProcess(keep_alive, private / "ledger", start="fork") as keeper:
+            keeper.hear()
+            with pytest.raises(WorkspaceError, match=f"process {keeper.pid} .* ledger"):
+                workspace.write("a", MINE)
+            assert workspace.read("a") == OLD
+            keeper.tell("stop")
+            keeper.wait_for_end()
+        workspace.write("a", MINE)
+        assert os.listdir(private) == ["ledger"]
+
+
+def test_a_wait_is_shorter_than_a_lease() -> None:
+    """Whoever waits for a book and then for an account still has the lock under which he came, which lasts 15 s."""
+    assert 2 * keeping._PATIENCE_SECONDS < LEASE_SECONDS
+
+
+def put_aside_and_die(workspace: LocalWorkspace) -> None:
+    """Leave what somebody leaves who passed another by and was killed before he had counted."""
+    ledger = workspace.path.parent / "private" / "ledger"
+    ledger.rename(ledger.with_name("ledger.aside-0011"))
+
+
+def test_who_was_killed_while_he_passed_another_by_leaves_nothing_undone(
+    workspaces: LocalWorkspaces, session_id: str
+) -> None:
+    """The next one finds the book that was put aside: claims, fences and owner are taken from it."""
+    with workspaces.lease(session_id, OWNED, Fence("work", 7)) as workspace:
+        file = workspace.open("a", "wb")
+        file.write(b"x" * 15_000)
+        put_aside_and_die(workspace)
+        with pytest.raises(LockLostError):
+            workspaces.lease(session_id, OWNED, Fence("work", 6))
+        with pytest.raises(QuotaExceededError):
+            workspace.write("b", b"x" * 5_001)
+        file.close()
+        assert os.listdir(workspace.path.parent / "private") == ["ledger"]
+        assert workspace.usage() == Usage(15_000, 1)
+
+
+def write_many_and_stop(line: Connection, workspaces: LocalWorkspaces, session_id: str, step: Step, when: int) -> str:
+    """Let three files appear together, and be stopped at a step of it; say how that ended."""
+    with workspaces.lease(session_id, OWNED) as workspace:
+        stopped_at(step, when, line)
+        try:
+            workspace.write_all([("a", THEIRS), ("d/b", THEIRS), ("c", THEIRS)])
+        except LeaseLostError:
+            return "refused"
+        return "done"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("when, expected", [(1, "refused"), (2, "done"), (3, "done"), (4, "done")])
+def test_files_that_appear_together_do_so_when_their_writer_is_stopped_half_way(
+    workspaces: LocalWorkspaces, session_id: str, when: int, expected: str
+) -> None:
+    """Whoever passes him by gives all of them their names, or none if that was not decided; later nothing changes."""
+    with workspaces.lease(session_id, OWNED) as workspace:
+        workspace.write("a", OLD)
+        with ChildProcess(write_many_and_stop, workspaces, session_id, RENAME, when, start="fork") as child:
+            wait_until_stopped(child)
+            for name in ("a", "c", "d/b"):
+                workspace.write(name, MINE)
+            child.thaw()
+            assert child.finish() == expected
+
+        assert [workspace.read(name) for name in workspace.list()] == [MINE] * 3
+        assert os.listdir(workspace.path.parent / "private") == ["ledger"]
+        assert workspace.usage() == Usage(3 * len(MINE), 3)
