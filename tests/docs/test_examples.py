@@ -25,6 +25,13 @@ RUN = [block for block in CONSOLES if block.remark == "run"]
 END_OF_COMMAND = "--- end of command ---"
 
 
+def write_files(page: Path, folder: Path) -> None:
+    """Put the files that a page shows into `folder`."""
+    for block in blocks_of(page):
+        if block.file_name:
+            (folder / block.file_name).write_text(block.text + "\n", encoding="utf-8")
+
+
 def run_chain(chain: Chain, folder: Path) -> str:
     """Run a program of a page in `folder` and give what it printed."""
     program = folder / "example.py"
@@ -43,7 +50,8 @@ def run_chain(chain: Chain, folder: Path) -> str:
 
 @pytest.mark.parametrize("chain", CHAINS, ids=str)
 def test_python_example_runs(chain: Chain, tmp_path: Path) -> None:
-    """The example runs by itself, and again in the same folder, and prints what the page shows each time."""
+    """The example runs beside the files of its page, and again there, and prints what the page shows each time."""
+    write_files(chain.blocks[0].page, tmp_path)
     for printed in (run_chain(chain, tmp_path), run_chain(chain, tmp_path)):
         if chain.printed:
             shown = "\n".join(block.text for block in chain.printed)
@@ -86,9 +94,7 @@ def test_console_example_keeps_its_shape(block: Block, tmp_path: Path) -> None:
     commands = commands_of(block)
     if any("curl" in command for command, _ in commands) and not shutil.which("curl"):
         pytest.skip("curl is not installed")
-    for file in blocks_of(block.page):
-        if file.file_name:
-            (tmp_path / file.file_name).write_text(file.text + "\n", encoding="utf-8")
+    write_files(block.page, tmp_path)
     done = subprocess.run(
         ["bash", "-c", script_of([command for command, _ in commands])],
         cwd=tmp_path,
