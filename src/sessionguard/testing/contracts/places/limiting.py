@@ -114,7 +114,7 @@ def what_an_owner_may_hold_is_counted_over_all_his_sessions(site: Site) -> None:
         "this release has no quotas of owners; declare PlaceCapabilities(owner_quotas=False)"
     )
     limited: Any = Quota
-    mine, yours = (limited(owner=owner_quota(key=key, bytes=1000, files=3)) for key in ("mine", "yours"))
+    mine, yours = (limited(owner=owner_quota(key=key, bytes=1000, files=3)) for key in ("a" * 40, "b" * 40))
     first = new_session()
     with site.workspaces.lease(first, mine) as workspace:
         workspace.write("a", b"x" * 600)
