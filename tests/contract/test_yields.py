@@ -38,7 +38,8 @@ def judged(make_store: Callable[[], Any], mode: str = "interleaved", **more: Any
 def test_a_store_without_any_lock_is_found_out(name: str) -> None:
     """It declares no points, and nobody named its modules: its lines are watched, and the id repeats it."""
     candidate = Candidate(undeclared.Unlocked, PER_PROCESS)
-    outcome = ENCOUNTERS[name].search("interleaved", candidate, CI)
+    # It ends with the first one found: the time limit of a push would judge the machine.
+    outcome = ENCOUNTERS[name].search("interleaved", candidate, evolve(CI, encounter_seconds=20.0))
     assert outcome.failure is not None, outcome.describe()
     assert outcome.failure.replayed == (2, 2)
 

@@ -1,6 +1,7 @@
 """Cases about the awaitable twin of a place: its calls come from other threads."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from sessionguard.testing.contracts.places.cases import case
 from sessionguard.testing.contracts.places.site import UNLIMITED, Site, new_session
@@ -14,6 +15,8 @@ def every_call_can_be_awaited(site: Site) -> None:
     async def use() -> None:
         workspaces, session_id = OffloadedWorkspaces(site.another()), new_session()
         async with await workspaces.lease(session_id, UNLIMITED) as workspace:
+            # Surely in another thread than the one that leased it; else luck decides.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
             assert await workspace.write("a/b", b"12") == 2
             assert await workspace.write_all([("c", b"3")]) == ["c"]
             async with await workspace.open("t", "w") as file:
