@@ -95,10 +95,10 @@ def test_lines_are_points_where_none_are_declared() -> None:
     assert outcome.failure is None, outcome.failure.render()
 
 
-@pytest.mark.parametrize("text", ["", "line:x", "lines:", "lines: ,", "io", "opcodes"])
+@pytest.mark.parametrize("text", ["", "line:x", "lines:", "lines: ,", "io:x", "opcodes"])
 def test_other_words_for_where_a_store_yields_are_refused(text: str) -> None:
     """A word that is misspelt would search nothing; the error names those there are."""
-    with pytest.raises(ValueError, match=r'"declared", "ops", or "lines:"'):
+    with pytest.raises(ValueError, match=r'"declared", "io", "ops", or "lines:"'):
         Yields.parse(text)
 
 

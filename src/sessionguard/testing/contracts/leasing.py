@@ -240,7 +240,7 @@ class HoldersMeetAnEnd(_OnOneSession):
     def callers(self, m: Meeting, subject: Any) -> Mapping[str, Sequence[Part]]:
         one, two = m.s.operation(), m.s.operation()
         return {
-            "holds": [asks(m.s.hold(subject, one)), asks(m.s.hold(subject, one)), asks(m.s.let_go(subject, one))],
+            "holds": [asks(m.s.hold(subject, one)), asks(m.s.let_go(subject, one))],
             "holds late": [asks(m.s.hold(subject, two))],
             "removes": [asks(m.s.end(subject)), asks(m.s.leased(subject))],
         }
@@ -274,4 +274,5 @@ class StaleHoldersMeetASave(_OnOneSession):
         return {
             "stopped": [asks(save), asks(m.s.hold(opened, "0123456789abcdef", at=SECOND))],
             "comes": [asks(m.s.hold(opened, m.s.operation(), at=SECOND))],
+            "reads": [asks(m.s.get(opened, at=SECOND))],
         }
