@@ -31,7 +31,7 @@ INDEXES = {
     "give_owner": {"sqlite_autoindex_sg_session_1"},
     "end": {"sqlite_autoindex_sg_session_1"},
     "end_expired": {"sqlite_autoindex_sg_session_1"},
-    "sweep": {"sqlite_autoindex_sg_session_1", "sg_due"},
+    "sweep": {"INTEGER PRIMARY KEY", "sg_due"},
     "is_due": {"sg_due"},
     "answer": {"PRIMARY KEY"},
     "has_old_answers_or_this": {"sg_answer_age", "PRIMARY KEY"},

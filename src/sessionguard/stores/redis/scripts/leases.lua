@@ -1,6 +1,6 @@
 -- Follows the prelude in the scripts about leases. ARGV: 3 id, 4 holder, 5 lease.
--- They stand in the hash of the session's locks: 'c' the highest fence that was given out, 'l' the holders with fence and
--- end of lease each, and 'f', as of a lock without a name, the lowest fence with which a save under a lease is done.
+-- They stand in the hash of the session's locks: 'c' the highest fence that was given out, 'l' the holders with fence
+-- and end of lease each, and 'f', as of a lock without a name, the lowest fence that a save under a lease may have.
 local ID, HOLDER = ARGV[3], ARGV[4]
 local LOCKS = P .. 'k:' .. ID
 local known = call('HMGET', LOCKS, 'c', 'l')
@@ -31,8 +31,8 @@ local function mine()
   end
 end
 
--- Taken out first: a full server refuses a script that begins with what may grow, and nobody must be kept from holding on
--- or letting go.
+-- Taken out first: a full server refuses a script that begins with what may grow, and nobody must be kept from holding
+-- on or letting go.
 local function store_leases()
   call('HDEL', LOCKS, 'l')
   call('HSET', LOCKS, 'c', text(count), 'f', text((span())))
