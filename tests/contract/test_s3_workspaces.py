@@ -1,5 +1,6 @@
 """The contract of places for files, on object storage."""
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import ClassVar
@@ -19,6 +20,12 @@ def s3_server() -> Iterator[S3Server]:
         yield server
 
 
+def connected(credentials: Mapping[str, str], endpoint: str) -> S3Workspaces:
+    """Connect to the bucket, in a child process as well: its parent may be older than what this test has set."""
+    os.environ.update(credentials)
+    return open_s3("s3://sessions/kit", {"endpoint": endpoint})
+
+
 class TestS3Workspaces(WorkspaceContract):
     """Everything that a place for files promises, in a bucket."""
 
@@ -33,4 +40,4 @@ class TestS3Workspaces(WorkspaceContract):
         for name, value in s3_server.credentials.items():
             monkeypatch.setenv(name, value)
         s3_server.flush()
-        return partial(open_s3, "s3://sessions/kit", {"endpoint": s3_server.endpoint})
+        return partial(connected, s3_server.credentials, s3_server.endpoint)

@@ -11,6 +11,7 @@ which nothing is used here.
 """
 
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -37,6 +38,16 @@ class Small:
 
     data: bytes
     etag: str
+
+
+@frozen
+class Swap:
+    """What came of storing an object on a condition."""
+
+    etag: str | None
+    """Its own; None: the one that is there is another one."""
+    is_certain: bool = True
+    """False: that other one may be this very one, stored by a request whose reply was lost."""
 
 
 @frozen
@@ -108,6 +119,8 @@ class Bucket:
         with self._guard:
             if self._made is None:
                 self._made = _made_client(self.settings)
+                # botocore leaves its connections to the collector of garbage, which complains of each.
+                weakref.finalize(self, self._made.close)
             return self._made
 
     # Small objects
@@ -131,20 +144,17 @@ class Bucket:
         with _at("put", key, "w"):
             self._client.put_object(Bucket=self._name, Key=key, Body=data)
 
-    def swap(self, key: str, data: bytes, etag: str | None) -> str | None:
-        """Store an object if the one that is there has `etag`, or none is there if that is None; give its own etag.
-
-        None: it is another one. That may be this very one, stored by a request whose reply was lost.
-        """
+    def swap(self, key: str, data: bytes, etag: str | None) -> Swap:
+        """Store an object if the one that is there has `etag`, or none is there if that is None."""
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         with _at("swap", key, "w"):
             try:
                 reply = self._client.put_object(Bucket=self._name, Key=key, Body=data, **condition)
             except Exception as error:
                 if code_of(error) in LOST:
-                    return None
+                    return Swap(None, is_certain=not _was_repeated(error))
                 raise
-            return str(reply["ETag"])
+            return Swap(str(reply["ETag"]))
 
     def size_of(self, key: str) -> int | None:
         """Give the length of an object, or None if there is none."""
@@ -273,6 +283,12 @@ def _at(operation: str, key: str, mode: Mode) -> Iterator[None]:
     point(operation, key, mode)
     with translated(operation, key):
         yield
+
+
+def _was_repeated(error: Any) -> bool:
+    """Tell whether the driver had sent the request before; if that is not known, it may have."""
+    attempts = error.response.get("ResponseMetadata", {}).get("RetryAttempts")
+    return bool(attempts != 0)
 
 
 def _made_client(settings: Settings) -> Any:

@@ -32,18 +32,18 @@ def require_conditions(bucket: Bucket, layout: Layout) -> None:
 
 
 def _broken_promise(bucket: Bucket, key: str) -> str | None:
-    etag = bucket.swap(key, b"1", None)
+    etag = bucket.swap(key, b"1", None).etag
     if etag is None:
         return "If-None-Match refuses a new object"
-    if bucket.swap(key, b"2", None) is not None:
+    if bucket.swap(key, b"2", None).etag is not None:
         return "If-None-Match overwrites an object"
-    newer = bucket.swap(key, b"3", etag)
+    newer = bucket.swap(key, b"3", etag).etag
     if newer is None:
         return "If-Match refuses the right etag"
-    if bucket.swap(key, b"4", etag) is not None:
+    if bucket.swap(key, b"4", etag).etag is not None:
         return "If-Match takes an old etag"
     bucket.delete([key])
-    if bucket.swap(key, b"5", newer) is not None:
+    if bucket.swap(key, b"5", newer).etag is not None:
         return "If-Match makes an object that is gone"
     return None
 

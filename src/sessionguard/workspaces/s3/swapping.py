@@ -118,9 +118,15 @@ class _Change(Generic[Kept]):
         kept.stamp(self._mark)
         self._tried, self._result = kept.revision, result
         data = swapped._text(kept)
-        etag = swapped._bucket.swap(swapped._key, data, None if known is None else known.etag)
-        swapped._known = None if etag is None else Small(data, etag)
-        return etag is not None, result
+        swap = swapped._bucket.swap(swapped._key, data, None if known is None else known.etag)
+        if swap.etag is None:
+            if swap.is_certain:
+                # Else this attempt would be looked for among marks, which many others soon push out.
+                self._tried = None
+            swapped._known = None
+            return False, result
+        swapped._known = Small(data, swap.etag)
+        return True, result
 
     def _is_done(self, kept: Kept) -> bool:
         """Tell whether an attempt whose reply was lost, or came from a repetition, did what it was to do."""
