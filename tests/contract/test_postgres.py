@@ -93,8 +93,9 @@ class TestNewest(PostgresContract):
 
 
 @pytest.mark.skipif(len({found.version[0] for found in by_age()}) < 2, reason="only one release is installed")
+@pytest.mark.variant
 class TestOldest(PostgresContract):
-    """Every case on the oldest release that is installed."""
+    """Every case on the oldest release that is installed; in short runs all but the races."""
 
     @pytest.fixture
     def server(self, start: Start) -> PostgresServer:
@@ -102,8 +103,9 @@ class TestOldest(PostgresContract):
         return start(by_age()[0])
 
 
+@pytest.mark.variant
 class TestWithoutPrepare(PostgresContract):
-    """Every case with all that is needed in one message, as behind a proxy; processes would meet nothing new."""
+    """Every case with all that is needed in one message, as behind a proxy; in short runs all but the races."""
 
     capabilities = Capabilities(processes=False)
     prepare = False

@@ -42,8 +42,9 @@ def valkey_server() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.mark.variant
 class TestOnValkey(RedisContract):
-    """On Valkey."""
+    """On Valkey; in short runs all but the races."""
 
     @pytest.fixture
     def server(self, valkey_server: RedisServer) -> RedisServer:

@@ -34,7 +34,9 @@ def judged(make_store: Callable[[], Any], mode: str = "interleaved", **more: Any
     return verdict
 
 
-@pytest.mark.parametrize("name", ENCOUNTERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.deep if n % 4 else ()) for n, name in enumerate(ENCOUNTERS)]
+)
 def test_a_store_without_any_lock_is_found_out(name: str) -> None:
     """It declares no points, and nobody named its modules: its lines are watched, and the id repeats it."""
     candidate = Candidate(undeclared.Unlocked, PER_PROCESS)
