@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sessionguard.cli.__main__ import COMMANDS
+from sessionguard.testing import CI, Profile
 from tests.architecture.source_tree import REPOSITORY
 from tests.docs.markdown import PAGES, Block, Chain, blocks_of, chains_of, shape_of
 
@@ -49,10 +50,11 @@ def run_chain(chain: Chain, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=str)
-def test_python_example_runs(chain: Chain, tmp_path: Path) -> None:
-    """The example runs beside the files of its page, and again there, and prints what the page shows each time."""
+def test_python_example_runs(chain: Chain, tmp_path: Path, sg_profile: Profile) -> None:
+    """The example runs beside the files of its page, in long runs again there, and prints what the page shows."""
     write_files(chain.blocks[0].page, tmp_path)
-    for printed in (run_chain(chain, tmp_path), run_chain(chain, tmp_path)):
+    for _ in range(1 if sg_profile is CI else 2):
+        printed = run_chain(chain, tmp_path)
         if chain.printed:
             shown = "\n".join(block.text for block in chain.printed)
             assert shape_of(printed) == shape_of(shown)
