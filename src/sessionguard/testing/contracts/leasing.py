@@ -7,10 +7,11 @@ from sessionguard.core.commands import Fence
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.leases import LEASE, LeaseReply
 from sessionguard.core.lifecycle import Outcome
-from sessionguard.testing.contracts.arena import Race, race
+from sessionguard.testing.contracts.arena import Counts, Race, race
 from sessionguard.testing.contracts.cases import Steps, case
 from sessionguard.testing.contracts.encounters import Encounter, Meeting, Part, asks, encounter
 from sessionguard.testing.contracts.stage import ABSOLUTE, IDLE, RETENTION, SECOND, START, TICK, TOUCH, Stage
+from sessionguard.testing.profile import Profile
 
 
 @case(needs="leases")
@@ -206,6 +207,10 @@ class HoldersAtOnceAllHold(Race):
     """Callers who hold one session at once all do, with different fences, and those who let go end no other's lease."""
 
     needs = "leases"
+
+    def counts(self, profile: Profile) -> Counts:
+        """Few enough for a verdict: all are about one session, and orders are many."""
+        return Counts(profile.rounds, min(profile.callers, 6), min(profile.processes, 2))
 
     def prepare(self, s: Stage, callers: int) -> Flow[Any]:
         owner = yield from super().prepare(s, callers)
