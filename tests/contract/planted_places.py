@@ -95,6 +95,23 @@ class CountsCharacters(ModelWorkspace):
         return len(data) if isinstance(data, str) else length
 
 
+@caught_by("an_open_file_is_taken_in_pieces")
+class TakesLines(ModelWorkspace):
+    """Takes a file by its lines, one of which may be all of it."""
+
+    def write(self, name: str, data: bytes | str | Iterable[bytes]) -> int:
+        return super().write(name, data if isinstance(data, str | bytes) else iter(data))
+
+
+@caught_by("an_open_file_is_taken_in_pieces")
+class TakesAllAtOnce(ModelWorkspace):
+    """Takes a file whole."""
+
+    def write_all(self, files: Any, **options: Any) -> list[str]:
+        whole = [(name, data.read(2**30) if hasattr(data, "read") else data) for name, data in files]
+        return super().write_all(whole, **options)
+
+
 @caught_by("a_file_of_megabytes_streams_through")
 class KeepsTheFirstMegabyte(ModelWorkspace):
     """Cuts what is long."""

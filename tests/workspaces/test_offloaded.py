@@ -12,6 +12,7 @@ from sessionguard.core.commands import Fence
 from sessionguard.errors import LeaseLostError, QuotaExceededError
 from sessionguard.offloading import in_thread
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Removal, Usage
+from sessionguard.workspaces.contract import Workspace
 from sessionguard.workspaces.offloaded import AsyncWorkspace, OffloadedWorkspaces
 from tests.workspaces.conftest import UNLIMITED
 
@@ -59,12 +60,12 @@ def test_all_workspaces_have_an_awaitable_twin(root: Path, session_id: str) -> N
 
 def test_the_two_workspaces_have_the_same_names(workspaces: LocalWorkspaces) -> None:
     """Names and parameters of the awaitable workspace are those of the blocking one."""
-    names = [name for name in vars(LocalWorkspace) if not name.startswith("_")]
+    names = [name for name in vars(Workspace) if not name.startswith("_")]
     # Links are given by object storage only, and there is one way to lease.
     others = {"lease", "download_url"}
     assert [name for name in vars(AsyncWorkspace) if not name.startswith("_") and name not in others] == names
     for name in names:
-        blocking, awaitable = getattr(LocalWorkspace, name), getattr(AsyncWorkspace, name)
+        blocking, awaitable = getattr(Workspace, name), getattr(AsyncWorkspace, name)
         if callable(blocking):
             ours, theirs = inspect.signature(blocking).parameters, inspect.signature(awaitable).parameters
             assert [str(parameter) for parameter in ours.values()] == [str(parameter) for parameter in theirs.values()]

@@ -69,6 +69,8 @@ class Workspace(Protocol):
     def write(self, name: str, data: bytes | str | Iterable[bytes]) -> int:
         """Make or replace a file with `data`, text as UTF-8, and give its length in bytes.
 
+        Chunks, and a file that is open for reading in binary, are taken piece by piece.
+
         Raises:
             QuotaExceededError: it does not fit; what was there before is still there.
         """

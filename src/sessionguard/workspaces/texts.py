@@ -2,17 +2,28 @@
 
 import io
 from types import TracebackType
-from typing import IO, Protocol, cast
+from typing import IO, Any, Protocol, Self, cast
 
 
 class UnfinishedFile(Protocol):
-    """A binary file that appears under its name when it is closed, and not before."""
+    """A binary file that appears under its name when it is closed; an exception in its block discards it."""
+
+    def write(self, data: Any, /) -> int:
+        """Take all of `data`, and give its length in bytes."""
 
     def discard(self) -> None:
         """Close without publishing; what was written is gone. A finished file is left alone."""
 
     def abandon(self) -> None:
         """Close without publishing and without waiting for anything."""
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Publish, or discard after an exception."""
 
 
 class TextWriter(io.TextIOWrapper):

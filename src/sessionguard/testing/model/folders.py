@@ -344,4 +344,7 @@ def chunks_of(data: bytes | str | Iterable[bytes]) -> Iterable[bytes]:
     """Give what is to be written as bytes, piece by piece."""
     if isinstance(data, str):
         return (data.encode("utf-8"),)
-    return (bytes(data),) if isinstance(data, bytes | bytearray | memoryview) else data
+    if isinstance(data, bytes | bytearray | memoryview):
+        return (bytes(data),)
+    read = getattr(data, "read", None)
+    return data if read is None else iter(lambda: read(65_536), b"")

@@ -40,11 +40,8 @@ class Bundle:
         lease.adopt(folder)
         self._claimed_files = expected.files
 
-    def add(self, parts: Parts, data: bytes | str | Iterable[bytes]) -> None:
+    def add(self, parts: Parts, chunks: Iterable[Any]) -> None:
         """Take one more file, whole when this returns, and still unseen."""
-        if isinstance(data, str):
-            data = data.encode("utf-8")
-        chunks: Iterable[Any] = (data,) if isinstance(data, bytes | bytearray | memoryview) else data
         with self._working() as folder:
             self._names.add(parts)
             if self._is_new(parts):

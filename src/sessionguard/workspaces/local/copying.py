@@ -1,15 +1,14 @@
-"""Fill a file of a workspace from another file, inside of the kernel where both are plain files."""
+"""Fill a file of a workspace from another file inside of the kernel, where both are plain files."""
 
 import errno
 import io
 import os
 from stat import S_ISREG
-from typing import Final, Protocol, TypeGuard, runtime_checkable
+from typing import Final, TypeGuard
 
 from sessionguard.workspaces.local.writing import FileWriter
 
-CHUNK_BYTES: Final = 1024 * 1024
-_AT_ONCE_BYTES: Final = 8 * CHUNK_BYTES
+_AT_ONCE_BYTES: Final = 8 * 1024 * 1024
 
 # copy_file_range(2): what a file system, a kernel or a filter may answer that cannot do it for these two files.
 _CANNOT: Final = frozenset(
@@ -17,24 +16,8 @@ _CANNOT: Final = frozenset(
 )
 
 
-@runtime_checkable
-class Source(Protocol):
-    """What can be read in pieces, as a file that was opened "rb"."""
-
-    def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes, none at the end."""
-
-
-def copy(source: Source, writer: FileWriter) -> int:
-    """Write all that `source` gives from where it stands to its end, and give the number of bytes."""
-    done = _copied_by_the_kernel(source, writer)
-    while chunk := source.read(CHUNK_BYTES):
-        done += writer.write(chunk)
-    return done
-
-
-def _copied_by_the_kernel(source: Source, writer: FileWriter) -> int:
-    """Copy what the kernel can, and leave `source` where that ends."""
+def copy_by_the_kernel(source: object, writer: FileWriter) -> int:
+    """Copy what the kernel can from where `source` stands, leave it where that ends, and give the number of bytes."""
     if not _is_plain(source):
         return 0
     start = source.tell()

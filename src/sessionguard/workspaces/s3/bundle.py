@@ -35,11 +35,8 @@ class Bundle:
         self._there = ledger.look().files.keys()
         self._is_finished = False
 
-    def add(self, parts: tuple[str, ...], data: bytes | str | Iterable[bytes]) -> None:
+    def add(self, parts: tuple[str, ...], chunks: Iterable[Any]) -> None:
         """Take one more file, whole when this returns, and still unseen."""
-        if isinstance(data, str):
-            data = data.encode("utf-8")
-        chunks: Iterable[Any] = (data,) if isinstance(data, bytes | bytearray | memoryview) else data
         name, content = "/".join(parts), part_of(self._claim, len(self._files))
         with self._working():
             self._names.add(parts)

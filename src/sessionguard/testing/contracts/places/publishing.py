@@ -4,11 +4,14 @@ import gc
 import threading
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 from sessionguard.errors import InvalidArgumentError, MisuseError
 from sessionguard.testing.contracts.places.cases import case
 from sessionguard.testing.contracts.places.site import UNLIMITED, Site, new_session, refused
 from sessionguard.workspaces.quota import Usage
+
+MOST_AT_ONCE: Final = 16 * 1024 * 1024
 
 
 @case
@@ -22,6 +25,31 @@ def what_is_written_is_read(site: Site) -> None:
         assert workspace.write("view", memoryview(bytearray(b"xyz"))) == 3
         read = {name: workspace.read(name) for name in workspace.list()}
         assert read == {"bytes": b"\0\xff", "text": "é".encode(), "empty": b"", "chunks": b"abcde", "view": b"xyz"}
+
+
+class _Tape:
+    """A binary file without a newline, that gives what it is asked for and cannot be asked for all."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def read(self, size: int, /) -> bytes:
+        assert 0 < size <= MOST_AT_ONCE, f"{size} bytes were asked for at once"
+        given = min(size, self._left)
+        self._left -= given
+        return bytes(given)
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise AssertionError("it was read by lines, and a line may be as long as the file")
+
+
+@case
+def an_open_file_is_taken_in_pieces(site: Site) -> None:
+    """What a file open for reading gives is asked for in pieces of 16 MiB at most, never by lines."""
+    with site.leased() as workspace:
+        assert workspace.write("a", _Tape(3_000_001)) == 3_000_001
+        workspace.write_all([("b", _Tape(3_000_002)), ("c", _Tape(0))])
+        assert [len(workspace.read(name)) for name in workspace.list()] == [3_000_001, 3_000_002, 0]
 
 
 @case
