@@ -305,6 +305,14 @@ class CountsAtOpening(ModelWorkspace):
         super().admit(file, name, 0)
 
 
+@caught_by("what_an_owner_may_hold_is_counted_over_all_his_sessions")
+class CountsEachSessionAlone(ModelWorkspace):
+    """Lets an owner have his quota once for each session."""
+
+    def of_same_owner(self) -> list[Folder]:
+        return []
+
+
 # Leases
 
 
@@ -462,6 +470,26 @@ class KnowsNoFences(ModelWorkspace):
 
     def pass_fence(self) -> None:
         pass
+
+
+@caught_by("who_hold_it_together_are_not_in_each_others_way")
+class LetsOneWrite(ModelWorkspace):
+    """Takes whoever came last for the only one."""
+
+    def pass_fence(self) -> None:
+        if self.fence is not None:
+            self.fence = Fence(self.fence.name, self.fence.number)
+        super().pass_fence()
+
+
+@caught_by("who_hold_it_together_are_not_in_each_others_way")
+class LetsAllWrite(ModelWorkspace):
+    """Takes whoever ever held it for one who does."""
+
+    def pass_fence(self) -> None:
+        if self.fence is not None and self.fence.floor is not None:
+            self.fence = Fence(self.fence.name, self.fence.number, 0)
+        super().pass_fence()
 
 
 @caught_by("other_locks_and_no_lock_are_not_in_the_way")

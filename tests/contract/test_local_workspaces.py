@@ -5,15 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard.testing import PlaceCapabilities, WorkspaceContract
+from sessionguard.testing import WorkspaceContract
 from sessionguard.testing.contracts.places.site import MakeWorkspaces
-from sessionguard.workspaces import LocalWorkspaces, quota
+from sessionguard.workspaces import LocalWorkspaces
 
 
 class TestLocalWorkspaces(WorkspaceContract):
     """Every case, in threads, forks and processes."""
-
-    capabilities = PlaceCapabilities(owner_quotas=hasattr(quota, "OwnerQuota"))
 
     @pytest.fixture
     def make_workspaces(self, tmp_path: Path) -> MakeWorkspaces:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import ClassVar
 
 import pytest
 
@@ -29,10 +28,7 @@ def connected(credentials: Mapping[str, str], endpoint: str) -> S3Workspaces:
 class TestS3Workspaces(WorkspaceContract):
     """Everything that a place for files promises, in a bucket."""
 
-    capabilities = PlaceCapabilities(paths=False, leases=False, owner_quotas=False)
-    xfail: ClassVar[Mapping[str, str]] = {
-        "a_quarantined_workspace_is_out_of_reach": "its contents stay where they are, so it is refused, not begun anew",
-    }
+    capabilities = PlaceCapabilities(paths=False, leases=False)
 
     @pytest.fixture
     def make_workspaces(self, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> "partial[S3Workspaces]":

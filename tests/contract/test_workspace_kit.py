@@ -11,9 +11,8 @@ from sessionguard.testing.contracts.places.catalogue import PLACE_CASES, PLACE_S
 from sessionguard.testing.contracts.places.site import MakeWorkspaces, Site
 from tests.contract.planted_places import PLANTED, PLANTED_ON_DISK, Planted
 
-IN_MEMORY = PlaceCapabilities(shared=False, processes=False, paths=False, owner_quotas=False)
+IN_MEMORY = PlaceCapabilities(shared=False, processes=False, paths=False)
 WHAT_IS_CAUGHT = (AssertionError, OSError, ValueError, SessionGuardError)
-UNPROVEN = {"what_an_owner_may_hold_is_counted_over_all_his_sessions"}
 
 
 class TestModelWorkspaces(WorkspaceContract):
@@ -49,7 +48,7 @@ def test_a_bug_planted_on_the_disk_is_caught(planted: Planted, tmp_path: Path) -
 def test_every_case_can_fail() -> None:
     """Each case is named for a broken place, and each subject has cases."""
     proven = {name for planted in [*PLANTED.values(), *PLANTED_ON_DISK.values()] for name in planted.caught_by}
-    assert set(PLACE_CASES) - proven == UNPROVEN
+    assert set(PLACE_CASES) - proven == set()
     assert {case.subject for case in PLACE_CASES.values()} == set(PLACE_SUBJECTS)
 
 
@@ -60,7 +59,7 @@ from sessionguard.errors import SessionGuardError
 from sessionguard.testing import ModelWorkspaces, PlaceCapabilities, WorkspaceContract
 
 class TestMine(WorkspaceContract):
-    capabilities = PlaceCapabilities(shared=False, processes=False, paths=False, owner_quotas=False, leases=False)
+    capabilities = PlaceCapabilities(shared=False, processes=False, paths=False, leases=False)
     xfail = {"deleting_makes_room": "issue 7"}
     test_a_quota_is_exact = None
 

@@ -1,4 +1,4 @@
-"""Which session and which deployment files belong to, as text that may become part of a path or key: no I/O."""
+"""Which session, owner and deployment files belong to, as text that may become part of a path or key: no I/O."""
 
 import hashlib
 import re
@@ -6,6 +6,7 @@ import re
 from sessionguard.errors import InvalidArgumentError
 
 _SESSION_ID = re.compile(r"[0-9a-f]{34}", re.ASCII)
+_OWNER_KEY = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
 
 
 def is_session_id(value: object) -> bool:
@@ -22,6 +23,22 @@ def checked_session_id(value: object) -> str:
     """
     if not is_session_id(value):
         raise InvalidArgumentError("session_id", value, "give the id of a Session, 34 hexadecimal characters")
+    return str(value)
+
+
+def is_owner_key(value: object) -> bool:
+    """Tell whether `value` is the key of an owner."""
+    return isinstance(value, str) and _OWNER_KEY.fullmatch(value) is not None
+
+
+def checked_owner_key(value: object) -> str:
+    """Give `value` back if it may become part of a path.
+
+    Raises:
+        InvalidArgumentError: it is not 32 to 64 lower-case hexadecimal characters; no path was made from it.
+    """
+    if not is_owner_key(value):
+        raise InvalidArgumentError("OwnerQuota.key", value, "give a hash of the owner, 32 to 64 hexadecimal characters")
     return str(value)
 
 

@@ -166,25 +166,52 @@ def test_the_next_change_removes_what_is_due(place: Place, session_id: str, cont
 def test_a_lost_session_is_kept_out_of_reach_for_thirty_days(
     workspaces: S3Workspaces, session_id: str, contents: Contents, later: Later
 ) -> None:
-    """Nobody leases it, no removal takes it, its contents stay; after thirty days a search for garbage removes it."""
+    """It begins anew, no removal takes what was kept; after thirty days a search for garbage removes it."""
     with workspaces.lease(session_id, UNLIMITED) as workspace:
         workspace.write("a", b"1")
         file = workspace.open("b", "wb")
         assert not workspaces.quarantine(session_id)
         file.close()
+        assert workspaces.quarantine(session_id)
+        with pytest.raises(LeaseLostError, match="quarantine"):
+            workspace.read("a")
+        assert not workspaces.quarantine(session_id)
+        assert workspaces.candidates(10) == []
+        kept = set(contents.keys(session_id))
+        assert len(kept) == 4
+        with workspaces.lease(session_id, UNLIMITED) as anew:
+            assert anew.list() == []
+            anew.write("a", b"123")
+            with pytest.raises(LeaseLostError, match="made anew"):
+                workspace.list()
 
-    assert workspaces.quarantine(session_id)
-
-    assert not workspaces.quarantine(session_id)
-    with pytest.raises(LeaseLostError, match="quarantine"):
-        workspaces.lease(session_id, UNLIMITED)
+    assert workspaces.candidates(10) == [session_id]
+    assert workspaces.remove(session_id) == Removal(files=1, bytes=3, deferred=False)
     assert workspaces.remove(session_id) == NOTHING
     later(timedelta(days=29))
     assert workspaces.candidates(10) == []
-    assert len(contents.keys(session_id)) == 3
+    assert set(contents.keys(session_id)) == kept
     later(timedelta(days=31))
     assert workspaces.candidates(10) == []
     assert contents.keys(session_id) == []
+
+
+def test_quarantine_ends_beside_one_who_began_anew(
+    workspaces: S3Workspaces, session_id: str, contents: Contents, later: Later
+) -> None:
+    """What was kept goes after thirty days, and the files that came since stay."""
+    for data in (b"1", b"22"):
+        with workspaces.lease(session_id, UNLIMITED) as workspace:
+            workspace.write("a", data)
+        assert workspaces.quarantine(session_id)
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("a", b"333")
+        assert len(contents.keys(session_id)) == 5
+        later(timedelta(days=31))
+        for _ in range(2):
+            assert workspaces.candidates(10) == [session_id]
+        assert len(contents.keys(session_id)) == 3
+        assert workspace.read("a") == b"333"
 
 
 def test_there_is_nothing_to_keep_of_a_workspace_without_files(

@@ -22,7 +22,7 @@ def clock() -> Clock:
 @pytest.fixture
 def guards(place: Place, clock: Clock, tmp_path: Path) -> Iterator[tuple[SessionGuard, SessionGuard]]:
     """Two machines with one store and one bucket."""
-    url = f"sqlite://{tmp_path}/sessions.db"
+    url = f"sqlite:///{tmp_path}/sessions.db"
     with (
         SessionGuard.open(url, workspaces=place(), clock=clock, sweep_interval=None) as one,
         SessionGuard.open(url, workspaces=place(), clock=clock, sweep_interval=None) as two,

@@ -15,13 +15,14 @@ from typing import IO, Any, Self, cast
 from attrs import define, field
 
 from sessionguard.core.commands import Fence
-from sessionguard.errors import InvalidArgumentError, LeaseLostError, LockLostError, MisuseError, QuotaExceededError
+from sessionguard.core.leases import lost
+from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError, QuotaExceededError
 from sessionguard.testing.model.unfinished import UnfinishedFile, exists, missing
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.identities import checked_session_id
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
 from sessionguard.workspaces.names import NamesTogether, parse_name
-from sessionguard.workspaces.quota import NOTHING, Quota, Usage
+from sessionguard.workspaces.quota import NOTHING, OwnerQuota, Quota, Usage
 from sessionguard.workspaces.texts import TextWriter
 
 _MODES = ("r", "rb", "w", "wb", "x", "xb")
@@ -36,12 +37,23 @@ class Folder:
     leases: "set[ModelWorkspace]" = field(factory=set)
     unfinished: "weakref.WeakSet[UnfinishedFile]" = field(factory=weakref.WeakSet)
     fences: dict[str, int] = field(factory=dict)
+    owner: str | None = None
+    """The key of whom it belongs to, if that limits it."""
     is_pending: bool = False
     """Whether it is removed when its last lease ends."""
 
     def usage(self) -> Usage:
         """Count what is finished."""
         return Usage(sum(map(len, self.files.values())), len(self.files))
+
+    def new_names(self, but: UnfinishedFile | None = None) -> set[str]:
+        """Give the names that only unfinished files have, other than `but`."""
+        return {file.name for file in self.unfinished if file is not but} - self.files.keys()
+
+    def spoken_for(self, but: UnfinishedFile | None = None) -> Usage:
+        """Count what is finished and what is not, other than `but`."""
+        size = sum(file.size for file in self.unfinished if file is not but)
+        return Usage(self.usage().bytes + size, len(self.files) + len(self.new_names(but)))
 
 
 class ModelWorkspaces:
@@ -77,6 +89,7 @@ class ModelWorkspaces:
                 raise LeaseLostError(session_id, "it is to be removed; its session has ended")
             workspace = self.workspace(self, session_id, folder, quota, fence)
             workspace.pass_fence()
+            folder.owner = quota.owner.key if quota.owner is not None else folder.owner
             folder.leases.add(workspace)
             return workspace
 
@@ -170,12 +183,12 @@ class ModelWorkspace:
             raise MisuseError("this workspace is closed; open it again with guard.workspace(session)")
 
     def pass_fence(self) -> None:
-        """Return if nobody with a higher fence has been here; nobody with a lower one passes from now on."""
+        """Return if nobody has been here whom it must not follow; from now on nobody below its lowest passes."""
         if self.fence is not None:
-            highest = max(self.fence.number, self.folder.fences.get(self.fence.name, 0))
-            self.folder.fences[self.fence.name] = highest
-            if highest > self.fence.number:
-                raise LockLostError(self.session_id, self.fence.name, self.fence.number)
+            least = max(self.fence.lowest, self.folder.fences.get(self.fence.name, 0))
+            self.folder.fences[self.fence.name] = least
+            if least > self.fence.number:
+                raise lost(self.session_id, self.fence)
 
     def open(self, name: str, mode: str = "rb", *, encoding: str = "utf-8", newline: str | None = None) -> IO[Any]:
         """Open a file."""
@@ -214,15 +227,29 @@ class ModelWorkspace:
 
     def admit(self, file: UnfinishedFile, name: str, size: int) -> None:
         """Return if a file of this size fits beside all others, unfinished ones too."""
-        others = [other for other in self.folder.unfinished if other is not file]
-        used = self.folder.usage()
-        total = used.bytes + sum(other.size for other in others) + size
-        new = {other.name for other in others if other.name not in self.folder.files}
-        count = used.files + len(new | ({name} - self.folder.files.keys()))
-        if self.quota.bytes is not None and size and total > self.quota.bytes:
-            raise QuotaExceededError(self.session_id, self.quota.bytes, total, "bytes")
-        if self.quota.files is not None and name not in self.folder.files and count > self.quota.files:
-            raise QuotaExceededError(self.session_id, self.quota.files, count, "files")
+        others = self.folder.spoken_for(file)
+        more = Usage(size, int(name not in self.folder.files and name not in self.folder.new_names(file)))
+        self.refuse_excess(self.quota, others, more, "session")
+        if self.quota.owner is not None:
+            for folder in self.of_same_owner():
+                theirs = folder.spoken_for()
+                others = Usage(others.bytes + theirs.bytes, others.files + theirs.files)
+            self.refuse_excess(self.quota.owner, others, more, "owner")
+
+    def of_same_owner(self) -> list[Folder]:
+        """Give the other folders that the quota of the owner limits."""
+        mine = self.quota.owner
+        folders = self.place.folders.values()
+        return [each for each in folders if each is not self.folder and mine is not None and each.owner == mine.key]
+
+    def refuse_excess(self, quota: Quota | OwnerQuota, used: Usage, more: Usage, whose: str) -> None:
+        """Return if so much more fits beside what is used."""
+        for unit, limit, held, need in (
+            ("bytes", quota.bytes, used.bytes, more.bytes),
+            ("files", quota.files, used.files, more.files),
+        ):
+            if limit is not None and need and held + need > limit:
+                raise QuotaExceededError(self.session_id, limit, held + need, unit, whose)
 
     def publish(self, files: dict[str, bytes]) -> None:
         """Let files appear."""
@@ -272,11 +299,7 @@ class ModelWorkspace:
 
     def expect(self, expected: Usage) -> None:
         """Return if so much more would fit now."""
-        used = self.folder.usage()
-        if self.quota.bytes is not None and used.bytes + expected.bytes > self.quota.bytes:
-            raise QuotaExceededError(self.session_id, self.quota.bytes, used.bytes + expected.bytes, "bytes")
-        if self.quota.files is not None and used.files + expected.files > self.quota.files:
-            raise QuotaExceededError(self.session_id, self.quota.files, used.files + expected.files, "files")
+        self.refuse_excess(self.quota, self.folder.usage(), expected, "session")
 
     def import_zip(
         self,

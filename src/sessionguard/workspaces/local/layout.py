@@ -9,10 +9,6 @@
 - `<root>/<deployment>/.trash/<session_id>.<random>`: out of reach, being deleted
 """
 
-import re
-
-from sessionguard.errors import InvalidArgumentError
-
 FILES = "files"
 PRIVATE = "private"
 LEDGER = "ledger"
@@ -28,24 +24,6 @@ MANY_PREFIX = "write-many-"
 """A folder of unfinished files that are to appear together."""
 PUBLISHING_PREFIX = "publish-"
 """Such a folder, finished: whoever finds it gives its files their names."""
-
-_OWNER_KEY = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
-
-
-def checked_owner_key(value: object) -> str:
-    """Give `value` back if it may become part of a path.
-
-    Raises:
-        InvalidArgumentError: it is not 32 to 64 lower-case hexadecimal characters; no path was made from it.
-    """
-    if not is_owner_key(value):
-        raise InvalidArgumentError("OwnerQuota.key", value, "give a hash of the owner, 32 to 64 hexadecimal characters")
-    return str(value)
-
-
-def is_owner_key(value: object) -> bool:
-    """Tell whether `value` is the key of an owner."""
-    return isinstance(value, str) and _OWNER_KEY.fullmatch(value) is not None
 
 
 def shard_of(session_id: str) -> str:

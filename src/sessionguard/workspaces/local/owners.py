@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 from sessionguard import booting
 from sessionguard.errors import LeaseLostError, QuotaExceededError, WorkspaceError
-from sessionguard.workspaces.identities import is_session_id
+from sessionguard.workspaces.identities import checked_owner_key, is_owner_key, is_session_id
 from sessionguard.workspaces.local.accounts import Account
 from sessionguard.workspaces.local.book import Book, spare_of
 from sessionguard.workspaces.local.deployment import Deployment
@@ -32,8 +32,6 @@ from sessionguard.workspaces.local.layout import (
     LEDGER,
     OWNERS,
     PRIVATE,
-    checked_owner_key,
-    is_owner_key,
     shard_of,
     shard_of_owner,
 )

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from sessionguard.core.commands import Fence
 from sessionguard.errors import ConfigurationError, InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.workspaces.contract import Removal
-from sessionguard.workspaces.identities import checked_session_id
+from sessionguard.workspaces.identities import checked_owner_key, checked_session_id
 from sessionguard.workspaces.local import inspection
 from sessionguard.workspaces.local.cleanup import Cleanup
 from sessionguard.workspaces.local.deployment import Deployment
-from sessionguard.workspaces.local.layout import checked_owner_key
 from sessionguard.workspaces.local.leases import take_shared
 from sessionguard.workspaces.local.owners import Owners
 from sessionguard.workspaces.local.workspace import LocalWorkspace

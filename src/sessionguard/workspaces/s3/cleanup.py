@@ -4,6 +4,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,9 +14,10 @@ from sessionguard.errors import LeaseLostError, MisuseError, WorkspaceError, Wor
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.quota import Quota
 from sessionguard.workspaces.s3.bucket import MOST_KEYS, Bucket, Listed, Page, Upload
-from sessionguard.workspaces.s3.layout import MANIFEST, Layout, claim_of, is_content
+from sessionguard.workspaces.s3.layout import APART, MANIFEST, Layout, claim_of, is_content
 from sessionguard.workspaces.s3.ledger import Ledger
 from sessionguard.workspaces.s3.manifest import KEEP_SECONDS, OPEN, QUARANTINED, REMOVED, Manifest
+from sessionguard.workspaces.s3.owners import OwnerShares
 from sessionguard.workspaces.s3.swapping import Swapped
 
 _log = logging.getLogger("sessionguard.workspaces")
@@ -37,6 +39,8 @@ class _Seen:
 
     manifest: Listed | None = None
     contents: list[Listed] = field(factory=list)
+    has_apart: bool = False
+    """Whether something of it is in quarantine."""
 
 
 class Cleanup:
@@ -72,21 +76,23 @@ class Cleanup:
             manifest.forget_the_dead(now)
             if manifest.state != OPEN or manifest.claims or not manifest.files:
                 return False
-            manifest.enter(QUARANTINED, now)
+            manifest.put_apart(now)
             return True
 
         swapped = self._swapped(session_id)
         try:
-            if swapped.change(put_apart):
-                return True
-            left = swapped.look()
+            is_apart, left = swapped.change(put_apart), swapped.look()
         except _AbsentError:
             self._clear(session_id)
             return False
-        if left.state == REMOVED or (left.state == OPEN and not left.files and not left.claims):
+        if is_apart:
+            # Else a search for garbage, which reads no manifest that was just changed, would name it.
+            self._bucket.put(self._layout.session(session_id) + APART, b"")
+            self._give_back(session_id, left)
+        elif left.state == REMOVED or (left.state == OPEN and not left.files and not left.claims):
             # Removal was asked for; or a lease made it for a session that was gone, and nobody will ever ask again.
             self.remove(session_id)
-        return False
+        return is_apart
 
     def _buried(self, manifest: Manifest) -> Removal | None:
         if manifest.state == QUARANTINED:
@@ -95,12 +101,21 @@ class Cleanup:
             # By someone who counted it, and did not come to the end.
             return _NOTHING
         held = manifest.usage()
-        manifest.enter(REMOVED, self._clock())
+        manifest.enter(REMOVED)
         return Removal(files=held.files, bytes=held.bytes, deferred=False)
 
     def _clear(self, session_id: str) -> None:
-        """Remove every object of a session, its manifest last: while that is there, a crash is found and healed."""
+        """Remove every object of a session but what is in quarantine, its manifest last.
+
+        While that is there, a crash is found and healed.
+        """
         prefix = self._layout.session(session_id)
+        try:
+            manifest = self._swapped(session_id, must_be_whole=False).look()
+        except _AbsentError:
+            manifest = Manifest()
+        kept = manifest.kept()
+        staying = {prefix + name for name in (MANIFEST, *kept, *([APART] if kept else []))}
         more = True
         while more:
             uploads, _, more = self._bucket.uploads(prefix, None, MOST_KEYS)
@@ -111,11 +126,26 @@ class Cleanup:
         after: str | None = None
         while True:
             page = self._bucket.page(prefix, after)
-            self._bucket.delete([found.key for found in page.objects if found.key != prefix + MANIFEST])
+            self._bucket.delete([found.key for found in page.objects if found.key not in staying])
             after = page.after
             if after is None:
                 break
-        self._bucket.delete([prefix + MANIFEST])
+        # While the manifest still says whose it was.
+        self._give_back(session_id, manifest)
+        if manifest.apart:
+            with suppress(_AbsentError):
+                self._swapped(session_id).change(self._emptied)
+        else:
+            self._bucket.delete([prefix + MANIFEST])
+
+    def _emptied(self, manifest: Manifest) -> None:
+        if manifest.state == REMOVED:
+            manifest.files, manifest.discards = {}, {}
+            manifest.enter(QUARANTINED)
+
+    def _give_back(self, session_id: str, manifest: Manifest) -> None:
+        if manifest.owner is not None:
+            OwnerShares(self._bucket, self._layout, manifest.owner, self._clock).recount(session_id)
 
     # Garbage
 
@@ -164,6 +194,8 @@ class Cleanup:
                 of_session = seen.setdefault(session_id, _Seen())
                 if name == MANIFEST:
                     of_session.manifest = found
+                elif name == APART:
+                    of_session.has_apart = True
                 elif is_content(name):
                     of_session.contents.append(found)
             self._after = found.key
@@ -173,7 +205,7 @@ class Cleanup:
         """Remove what is due in one session; False if all of it is out of reach, so that nobody need be asked."""
         old = [found for found in seen.contents if at - found.changed_at > _KEPT]
         is_still = seen.manifest is not None and at - seen.manifest.changed_at > _KEPT
-        if not old and not is_still:
+        if not old and not is_still and not seen.has_apart:
             return True
         try:
             manifest = self._swapped(session_id).look()
@@ -188,22 +220,34 @@ class Cleanup:
         if manifest.state == REMOVED:
             self._clear(session_id)
             return False
-        if manifest.state == QUARANTINED:
-            if at.timestamp() - manifest.since > _QUARANTINE.total_seconds():
-                self._swapped(session_id).change(lambda manifest: manifest.enter(REMOVED, at.timestamp()))
-                self._clear(session_id)
+        if self._released(session_id, manifest, at):
             return False
         safe = at - self._bucket.settings.safety_age
-        named = {entry.content for entry in manifest.files.values()} | manifest.discards.keys()
+        named = manifest.named() | manifest.discards.keys()
         contents = [found.key.rpartition("/")[2] for found in old if found.changed_at < safe]
         unnamed = [content for content in contents if content not in named]
         if unnamed or manifest.due(at.timestamp()):
             ledger = Ledger(self._bucket, self._layout, session_id, Quota(), None, at.timestamp)
-            try:
+            with suppress(LeaseLostError):
                 ledger.condemn(unnamed, at.timestamp())
-            except LeaseLostError:
-                return True
-        return True
+        return manifest.state != QUARANTINED
+
+    def _released(self, session_id: str, manifest: Manifest, at: datetime) -> bool:
+        """End quarantine that was long enough; True if nothing of the session is left."""
+        before = (at - _QUARANTINE).timestamp()
+        if all(apart.since >= before for apart in manifest.apart):
+            return False
+
+        def release(manifest: Manifest) -> bool:
+            manifest.release(before)
+            if manifest.state == QUARANTINED and not manifest.apart:
+                manifest.enter(REMOVED)
+            return manifest.state == REMOVED
+
+        is_over = self._swapped(session_id).change(release)
+        if is_over:
+            self._clear(session_id)
+        return is_over
 
     def _is_claimed(self, upload: Upload, at: datetime) -> bool:
         place = self._layout.split(upload.key)

@@ -2,6 +2,7 @@
 
 - `<prefix><deployment>/<session_id>/manifest`: which files there are, and where their contents lie
 - `<prefix><deployment>/<session_id>/<random>`: the content of one file, named by the manifest or by nobody
+- `<prefix><deployment>/<session_id>/quarantine`: empty; its manifest names contents that are in quarantine
 - `<prefix><deployment>/.owners/<hash>`: what the sessions of one owner hold together
 - `<prefix><deployment>/.probe/<random>`: for a moment, to see whether the place keeps its promises
 
@@ -17,6 +18,7 @@ from attrs import frozen
 from sessionguard.workspaces.identities import deployment_folder, is_session_id
 
 MANIFEST = "manifest"
+APART = "quarantine"
 _CONTENT = re.compile(r"([0-9a-f]{32})(?:\.[0-9]+)?", re.ASCII)
 _OF_SESSION = re.compile(r".*/([0-9a-f]{34})/[^/]*", re.ASCII | re.DOTALL)
 _BEFORE_SESSIONS = "/"

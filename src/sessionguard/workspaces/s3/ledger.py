@@ -5,11 +5,18 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 from sessionguard.core.commands import Fence
-from sessionguard.errors import LeaseLostError, QuotaExceededError, WorkspaceError, WorkspaceUnavailableError
-from sessionguard.workspaces.quota import Quota, Usage
+from sessionguard.errors import (
+    LeaseLostError,
+    QuotaExceededError,
+    SessionGuardError,
+    WorkspaceError,
+    WorkspaceUnavailableError,
+)
+from sessionguard.workspaces.quota import OwnerQuota, Quota, Usage
 from sessionguard.workspaces.s3.bucket import MOST_KEYS, Bucket
 from sessionguard.workspaces.s3.layout import Layout, new_content
-from sessionguard.workspaces.s3.manifest import Claim, Entry, Manifest
+from sessionguard.workspaces.s3.manifest import Claim, Entry, Manifest, Share
+from sessionguard.workspaces.s3.owners import OwnerShares
 from sessionguard.workspaces.s3.swapping import Swapped
 
 Result = TypeVar("Result")
@@ -19,7 +26,12 @@ _GIVEN_UP: Final = "an unfinished file was given up after too long; write it aga
 
 
 class _ClaimLapsedError(Exception):
-    """The writer was taken for dead meanwhile."""
+    """The writer was taken for dead meanwhile, or a name that it was to replace has gone."""
+
+    def __init__(self, new: int) -> None:
+        super().__init__()
+        self.new = new
+        """How many of its names are new."""
 
 
 class Ledger:
@@ -42,6 +54,7 @@ class Ledger:
         self._clock = clock
         self._incarnation: str | None = None
         self._forgotten: set[str] = set()
+        self._book: OwnerShares | None = None
         key = layout.manifest(session_id)
         self._swapped = Swapped(bucket, key, self._read, lambda manifest: manifest.text(session_id))
 
@@ -56,7 +69,14 @@ class Ledger:
             LeaseLostError: the workspace is being removed.
             LockLostError: someone with a higher fence has been here.
         """
-        self._incarnation = self._change(lambda manifest, now: manifest.incarnation)
+
+        def show(manifest: Manifest, now: float) -> str:
+            manifest.begin_anew()
+            if self._quota.owner is not None:
+                manifest.owner = self._quota.owner.key
+            return manifest.incarnation
+
+        self._incarnation = self._change(show)
 
     def look(self) -> Manifest:
         """Give the manifest as it is now.
@@ -76,13 +96,22 @@ class Ledger:
         """
         claim = new_content()
 
-        def enter(manifest: Manifest, now: float) -> None:
+        def enter(manifest: Manifest, now: float) -> Share:
             new = manifest.count_new(self.session_id, names, replace=replace)
             more = Usage(expected.bytes, max(expected.files, new))
             self._admit(manifest, more, now)
             manifest.enter_claim(claim, more, now)
+            return manifest.share(now)
 
-        self._change(enter)
+        share = self._change(enter)
+        try:
+            self._cover(share)
+        except QuotaExceededError:
+            self.drop(claim)
+            raise
+        except SessionGuardError:
+            self.forget(claim)
+            raise
         return claim
 
     def reserve(self, claim: str, extent: Usage) -> Usage:
@@ -92,18 +121,30 @@ class Ledger:
             QuotaExceededError: it does not fit.
             WorkspaceError: the writer was taken for dead, and what it had stored was removed.
         """
+        try:
+            return self._reserve(claim, extent, may_step=True)
+        except QuotaExceededError as error:
+            if error.whose != "owner":
+                raise
+        # What was claimed beyond what is needed may be what his other sessions left no room for.
+        return self._reserve(claim, extent, may_step=False)
 
-        def enter(manifest: Manifest, now: float) -> Usage:
+    def _reserve(self, claim: str, extent: Usage, *, may_step: bool) -> Usage:
+        def enter(manifest: Manifest, now: float) -> tuple[Usage, Share]:
             if manifest.is_given_up(claim):
                 raise WorkspaceError(self.session_id, _GIVEN_UP)
             held = manifest.claims.get(claim, Claim(0, 0, 0))
             need = Usage(max(0, extent.bytes - held.bytes), max(0, extent.files - held.files))
             self._admit(manifest, need, now)
-            granted = manifest.step(self._quota, need.bytes, now) if need.bytes else 0
+            granted = manifest.step(self._quota, need.bytes, now) if need.bytes and may_step else need.bytes
             manifest.enter_claim(claim, Usage(granted, need.files), now)
-            return Usage(held.bytes + granted, held.files + need.files)
+            if not may_step:
+                manifest.narrow_claim(claim, extent)
+            return manifest.extent_of(claim), manifest.share(now)
 
-        return self._change(enter)
+        covered, share = self._change(enter)
+        self._cover(share)
+        return covered
 
     def publish(self, claim: str, files: Mapping[str, Entry], *, replace: bool) -> None:
         """Give names the contents that were stored, all in one step; what they had before is kept a while for readers.
@@ -120,10 +161,9 @@ class Ledger:
                 manifest.claims.pop(claim, None)
                 return
             held = manifest.claims.get(claim)
-            if held is None or held.bytes < size:
-                raise _ClaimLapsedError
             new = manifest.count_new(self.session_id, files, replace=replace)
-            self._admit(manifest, Usage(0, max(0, new - held.files)), now)
+            if held is None or held.bytes < size or held.files < new:
+                raise _ClaimLapsedError(new)
             del manifest.claims[claim]
             for name, entry in files.items():
                 manifest.publish(name, entry.content, entry.bytes, now)
@@ -131,8 +171,8 @@ class Ledger:
         for _ in range(_ATTEMPTS):
             try:
                 return self._change(show)
-            except _ClaimLapsedError:
-                self._revive(claim, files, size)
+            except _ClaimLapsedError as lapsed:
+                self._revive(claim, files, Usage(size, lapsed.new))
         raise WorkspaceUnavailableError(self.session_id, "publish", "its claim lapsed again and again")
 
     def drop(self, claim: str) -> None:
@@ -159,12 +199,21 @@ class Ledger:
         for _ in range(2):
             self._change(lambda manifest, _now: [manifest.condemn(content, now) for content in contents], now=now)
 
-    def _revive(self, claim: str, files: Mapping[str, Entry], size: int) -> None:
+    def _revive(self, claim: str, files: Mapping[str, Entry], extent: Usage) -> None:
         """Claim again, after which nobody removes the contents, and only then look whether they are still there."""
-        self.reserve(claim, Usage(size, 0))
+        self.reserve(claim, extent)
         for entry in files.values():
             if self.bucket.size_of(self.key_of(entry.content)) != entry.bytes:
                 raise WorkspaceError(self.session_id, _GIVEN_UP)
+
+    def _cover(self, share: Share) -> None:
+        """Have the book of the owner cover what the manifest speaks for; before that, no byte of it is stored."""
+        if share.owner is None:
+            return
+        if self._book is None or self._book.key != share.owner:
+            self._book = OwnerShares(self.bucket, self.layout, share.owner, self._clock)
+        limits = self._quota.owner or OwnerQuota(share.owner)
+        self._book.cover(self.session_id, share.usage, limits)
 
     def _admit(self, manifest: Manifest, more: Usage, now: float) -> None:
         excess = manifest.excess(self._quota, more, now)

@@ -51,6 +51,23 @@ class Claim:
     until: float
 
 
+@frozen
+class Share:
+    """What a session takes of what its owner may hold."""
+
+    usage: Usage
+    owner: str | None
+    """The key of the owner's book; None: nothing limits the owner."""
+
+
+@frozen
+class Apart:
+    """What was put into quarantine: files that nobody is given, kept for a person to look at."""
+
+    since: float
+    files: dict[str, Entry]
+
+
 @define
 class Stamped:
     """Something that many replace in turn, each by the next revision, under a mark that tells whose it is.
@@ -80,8 +97,6 @@ class Manifest(Stamped):
     incarnation: str = field(factory=lambda: secrets.token_hex(8))
     """Of this workspace; one made anew after a removal has another."""
     state: str = OPEN
-    since: float = 0.0
-    """When the state was entered."""
     files: dict[str, Entry] = field(factory=dict)
     claims: dict[str, Claim] = field(factory=dict)
     """By the name of the content, or of the contents, that are being written."""
@@ -90,6 +105,8 @@ class Manifest(Stamped):
     fences: dict[str, int] = field(factory=dict)
     owner: str | None = None
     """The key of the owner's book."""
+    apart: list[Apart] = field(factory=list)
+    """What is in quarantine; the workspace may have been begun anew since."""
 
     @classmethod
     def read(cls, session_id: str, text: bytes) -> Self:
@@ -107,8 +124,7 @@ class Manifest(Stamped):
                 marks=[str(mark) for mark in kept["marks"]],
                 incarnation=str(kept["incarnation"]),
                 state=str(kept["state"]),
-                since=float(kept["since"]),
-                files={str(name): Entry(str(content), int(size)) for name, (content, size) in kept["files"].items()},
+                files=_entries(kept["files"]),
                 claims={
                     str(name): Claim(int(size), int(count), float(until))
                     for name, (size, count, until) in kept["claims"].items()
@@ -116,6 +132,7 @@ class Manifest(Stamped):
                 discards={str(name): float(at) for name, at in kept["discards"].items()},
                 fences={str(name): int(number) for name, number in kept["fences"].items()},
                 owner=kept["owner"],
+                apart=[Apart(float(since), _entries(files)) for since, files in kept["apart"]],
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorkspaceError(session_id, "its manifest cannot be read; restore it or end the session") from error
@@ -132,12 +149,12 @@ class Manifest(Stamped):
             "marks": self.marks,
             "incarnation": self.incarnation,
             "state": self.state,
-            "since": self.since,
-            "files": {name: [entry.content, entry.bytes] for name, entry in self.files.items()},
+            "files": _told(self.files),
             "claims": {name: [claim.bytes, claim.files, claim.until] for name, claim in self.claims.items()},
             "discards": self.discards,
             "fences": self.fences,
             "owner": self.owner,
+            "apart": [[apart.since, _told(apart.files)] for apart in self.apart],
         }
         text = json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()
         if len(text) > _LARGEST_BYTES:
@@ -154,10 +171,10 @@ class Manifest(Stamped):
         """
         if self.state == REMOVED:
             raise LeaseLostError(session_id, "it is being removed; its session has ended")
-        if self.state == QUARANTINED:
+        if incarnation is not None and self.state == QUARANTINED:
             raise LeaseLostError(session_id, "it is in quarantine; its session was lost")
         if incarnation is not None and incarnation != self.incarnation:
-            raise LeaseLostError(session_id, "it was removed, and made anew since")
+            raise LeaseLostError(session_id, "it was removed or put into quarantine, and made anew since")
 
     def pass_fence(self, session_id: str, fence: Fence | None) -> None:
         """Return if nobody has been here whom it must not follow; from now on nobody below its lowest passes.
@@ -204,6 +221,10 @@ class Manifest(Stamped):
         alive = [claim for claim in self.claims.values() if claim.until > now]
         return Usage(held.bytes + sum(claim.bytes for claim in alive), held.files + sum(claim.files for claim in alive))
 
+    def share(self, now: float) -> Share:
+        """Give what is spoken for, and in whose book."""
+        return Share(self.spoken_for(now), self.owner)
+
     def excess(self, quota: Quota, more: Usage, now: float) -> tuple[int, int, str] | None:
         """Give the limit that `more` would break, what there would be, and the unit; None if none."""
         total = self.spoken_for(now)
@@ -215,16 +236,26 @@ class Manifest(Stamped):
 
     def step(self, quota: Quota, need_bytes: int, now: float) -> int:
         """Give how many bytes to claim when `need_bytes` are needed and fit: more, so that streaming asks rarely."""
-        if quota.bytes is None:
-            return max(need_bytes, _STEP_BYTES)
+        most = _STEP_BYTES if quota.bytes is None else (quota.bytes - self.spoken_for(now).bytes) // _SHARE_OF_ROOM
+        if quota.owner is not None and quota.owner.bytes is not None:
+            most = min(most, quota.owner.bytes // _SHARE_OF_ROOM)
         # Never more than a small share of the room: else one idle writer's spare claim
         # would make another writer's bytes be refused although they fit.
-        return max(need_bytes, min(_STEP_BYTES, (quota.bytes - self.spoken_for(now).bytes) // _SHARE_OF_ROOM))
+        return max(need_bytes, min(_STEP_BYTES, most))
 
     def enter_claim(self, claim: str, more: Usage, now: float) -> None:
         """Enter `more` for a writer, and take it for alive from now on."""
         held = self.claims.get(claim, Claim(0, 0, 0))
         self.claims[claim] = Claim(held.bytes + more.bytes, held.files + more.files, now + CLAIM_SECONDS)
+
+    def narrow_claim(self, claim: str, extent: Usage) -> None:
+        """Have a claim cover no more than `extent`."""
+        held = self.claims[claim]
+        self.claims[claim] = Claim(min(held.bytes, extent.bytes), held.files, held.until)
+
+    def extent_of(self, claim: str) -> Usage:
+        """Give what a claim covers."""
+        return Usage(self.claims[claim].bytes, self.claims[claim].files)
 
     def forget_the_dead(self, now: float) -> None:
         """Drop the claims of writers that are taken for dead."""
@@ -247,11 +278,18 @@ class Manifest(Stamped):
     def condemn(self, content: str, now: float) -> bool:
         """Let an unnamed content go, so that its writer, if it lives after all, cannot publish it; False: not so."""
         claim = self.claims.get(claim_of(content))
-        is_named = any(entry.content == content for entry in self.files.values())
-        if is_named or (claim is not None and claim.until > now):
+        if content in self.named() or (claim is not None and claim.until > now):
             return False
         self.discards.setdefault(content, now)
         return True
+
+    def named(self) -> set[str]:
+        """Give the contents of all files, and of those in quarantine."""
+        return {entry.content for entry in self.files.values()} | self.kept()
+
+    def kept(self) -> set[str]:
+        """Give the contents of the files in quarantine, which no removal takes."""
+        return {entry.content for apart in self.apart for entry in apart.files.values()}
 
     def is_given_up(self, claim: str) -> bool:
         """Tell whether something that was written under this claim was condemned."""
@@ -261,6 +299,35 @@ class Manifest(Stamped):
         """Give the contents that may go now."""
         return [content for content, at in self.discards.items() if at <= now]
 
-    def enter(self, state: str, now: float) -> None:
+    # States
+
+    def enter(self, state: str) -> None:
         """Change the state; nobody who leased it before can publish any more."""
-        self.state, self.since, self.claims = state, now, {}
+        self.state, self.claims = state, {}
+
+    def begin_anew(self) -> None:
+        """Open what is in quarantine to its next user, who finds nothing in it."""
+        if self.state == QUARANTINED:
+            self.enter(OPEN)
+            self.incarnation = secrets.token_hex(8)
+
+    def put_apart(self, now: float) -> None:
+        """Put the files into quarantine."""
+        self.apart.append(Apart(now, self.files))
+        self.files = {}
+        self.enter(QUARANTINED)
+
+    def release(self, before: float) -> None:
+        """Let the contents of files go that were put into quarantine earlier than that."""
+        over = [apart for apart in self.apart if apart.since < before]
+        self.apart = [apart for apart in self.apart if apart.since >= before]
+        for apart in over:
+            self.discards.update((entry.content, apart.since) for entry in apart.files.values())
+
+
+def _entries(kept: dict[str, Any]) -> dict[str, Entry]:
+    return {str(name): Entry(str(content), int(size)) for name, (content, size) in kept.items()}
+
+
+def _told(files: dict[str, Entry]) -> dict[str, list[object]]:
+    return {name: [entry.content, entry.bytes] for name, entry in files.items()}

@@ -7,7 +7,7 @@ from sessionguard.core.commands import Fence
 from sessionguard.core.findings import Finding
 from sessionguard.errors import InvalidArgumentError, MisuseError
 from sessionguard.workspaces.contract import Removal
-from sessionguard.workspaces.identities import checked_session_id
+from sessionguard.workspaces.identities import checked_owner_key, checked_session_id
 from sessionguard.workspaces.quota import Quota
 from sessionguard.workspaces.s3.bucket import Bucket
 from sessionguard.workspaces.s3.cleanup import Cleanup
@@ -60,6 +60,8 @@ class S3Workspaces:
             LockLostError: someone with a higher fence has been here.
         """
         checked_session_id(session_id)
+        if quota.owner is not None:
+            checked_owner_key(quota.owner.key)
         ledger = Ledger(self._bucket, self._opened()[0], session_id, quota, fence, self._clock)
         ledger.enter()
         return S3Workspace(ledger)

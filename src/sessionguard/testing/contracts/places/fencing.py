@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from sessionguard.core.commands import Fence
-from sessionguard.errors import LockLostError
+from sessionguard.core.leases import LEASE
+from sessionguard.errors import LeaseLostError, LockLostError
 from sessionguard.testing.contracts.places.cases import case
 from sessionguard.testing.contracts.places.site import UNLIMITED, Site, new_session, refused
 
@@ -38,6 +39,25 @@ def whoever_comes_with_a_lower_fence_is_not_let_in(site: Site) -> None:
     assert (error.name, error.fence) == ("door", 6)
     site.workspaces.lease(session_id, UNLIMITED, Fence("door", 7)).close()
     assert not site.workspaces.remove(session_id).deferred
+
+
+@case(needs="fences")
+def who_hold_it_together_are_not_in_each_others_way(site: Site) -> None:
+    """With a fence, those from its lowest on go on and come in, and only those below that are refused."""
+    session_id, workspaces = new_session(), site.workspaces
+    with (
+        workspaces.lease(session_id, UNLIMITED, Fence(LEASE, 2)) as lapsed,
+        workspaces.lease(session_id, UNLIMITED, Fence(LEASE, 4, 2)) as elder,
+    ):
+        lapsed.write("a", b"still")
+        with site.another().lease(session_id, UNLIMITED, Fence(LEASE, 7, 4)) as latest:
+            elder.write("b", b"beside")
+            latest.write("c", b"x")
+            site.another().lease(session_id, UNLIMITED, Fence(LEASE, 5, 4)).close()
+            elder.write("d", b"x")
+            refused(LeaseLostError, lambda: lapsed.write("a", b"stale"))
+        refused(LeaseLostError, lambda: site.another().lease(session_id, UNLIMITED, Fence(LEASE, 3, 1)))
+        assert elder.read("a") == b"still"
 
 
 @case(needs="fences")

@@ -3,13 +3,11 @@
 import gc
 import threading
 from functools import partial
-from typing import Any
 
 from sessionguard.errors import QuotaExceededError
 from sessionguard.testing.contracts.places.cases import case
 from sessionguard.testing.contracts.places.site import UNLIMITED, Site, new_session, refused
-from sessionguard.workspaces import quota as quotas
-from sessionguard.workspaces.quota import Quota, Usage
+from sessionguard.workspaces.quota import OwnerQuota, Quota, Usage
 
 
 @case
@@ -109,18 +107,17 @@ def writers_at_once_keep_the_quota(site: Site) -> None:
 @case(needs="owner_quotas")
 def what_an_owner_may_hold_is_counted_over_all_his_sessions(site: Site) -> None:
     """Files of one session take room from the others of the same owner, and from nobody else; removal gives it back."""
-    owner_quota: Any = getattr(quotas, "OwnerQuota", None)
-    assert owner_quota is not None, (
-        "this release has no quotas of owners; declare PlaceCapabilities(owner_quotas=False)"
-    )
-    limited: Any = Quota
-    mine, yours = (limited(owner=owner_quota(key=key, bytes=1000, files=3)) for key in ("a" * 40, "b" * 40))
+    mine, yours = (Quota(owner=OwnerQuota(key, bytes=1000, files=3)) for key in ("a" * 40, "b" * 40))
     first = new_session()
     with site.workspaces.lease(first, mine) as workspace:
         workspace.write("a", b"x" * 600)
     with site.leased(mine) as second, site.leased(yours) as foreign:
-        refused(QuotaExceededError, lambda: second.write("b", b"x" * 401))
+        error = refused(QuotaExceededError, lambda: second.write("b", b"x" * 401))
+        assert (error.limit, error.unit, error.whose) == (1000, "bytes", "owner")
         foreign.write("b", b"x" * 1000)
         second.write("b", b"x" * 400)
         site.workspaces.remove(first)
         second.write("c", b"x" * 600)
+        second.write("d", b"")
+        error = refused(QuotaExceededError, lambda: second.write("e", b""))
+        assert (error.limit, error.unit, error.whose) == (3, "files", "owner")
