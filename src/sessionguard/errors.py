@@ -313,8 +313,8 @@ class ArchiveRefusedError(WorkspaceError, ValueError):
     def __init__(self, session_id: str, entry: str | None, problem: str) -> None:
         self.entry = None if entry is None else _shown(entry)
         self.problem = problem
-        which = "the archive" if entry is None else f"the archive at {self.entry}"
-        super().__init__(session_id, f"{which} refused: {problem}")
+        which = "" if entry is None else f" at its entry {self.entry}"
+        super().__init__(session_id, f"the archive is refused{which}: {problem}")
 
 
 class LeaseLostError(WorkspaceError):

@@ -74,6 +74,11 @@ HOSTILE_ENTRIES = {
         "may not start with a dot",
     ),
     "behind the end": (Member(offset=10_000), "not where the directory says"),
+    "further behind than a file can be sought": (
+        Member(offset=0xFFFFFFFF, extra=struct.pack("<HHQ", 1, 8, 2**64 - 1)),
+        "not where the directory says",
+    ),
+    "extra fields that take long to be read": (Member(extra=b"\x99\x99\0\0" * 4000), "16000 bytes of extra fields"),
     "in the directory": (Member(packed_size=60, size=60, method=STORE), "into the directory"),
     "wrong crc": (Member(crc=1), "Bad CRC-32"),
     "more than it says": (Member(data=b"x" * 100, size=99), "more than the 99"),

@@ -30,6 +30,8 @@ _LONGEST_COMMENT: Final = 0xFFFF
 _DIRECTORY_BYTES_PER_ENTRY: Final = 1024
 # Below this a file is not judged by its own ratio: a short table of zeros is no bomb, and many are judged together.
 _SMALL_BYTES: Final = 1024 * 1024
+# Times, owners, sizes and a name in another coding take a few hundred. zipfile takes time by the square of them.
+_EXTRA_BYTES: Final = 4096
 
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
 _PATCH: Final = 0x20
@@ -73,9 +75,12 @@ class Judge:
         if size > (self._limits.files + 1) * _DIRECTORY_BYTES_PER_ENTRY:
             raise self.refused(f"its directory takes {size} bytes, more than {self._limits.files} entries need")
         file.seek(start)
-        directory = file.read(size)
-        if _entries_in(directory) != count:
+        lengths = list(_extra_lengths(file.read(size)))
+        if len(lengths) != count or None in lengths:
             raise self.refused(f"its directory does not hold the {count} entries that its end tells")
+        longest = max((length for length in lengths if length), default=0)
+        if longest > _EXTRA_BYTES:
+            raise self.refused(f"an entry has {longest} bytes of extra fields, at most {_EXTRA_BYTES} are allowed")
 
     def entries(self, archive: ZipFile, file: IO[bytes]) -> list[Entry]:
         """Give the files of an archive, in its order.
@@ -86,9 +91,10 @@ class Judge:
         infos = archive.infolist()
         names, found = NamesTogether(self._session_id), []
         for info in infos:
-            self._check_kind(info)
-            parts = self._parts(info, names)
-            if not _is_directory(info):
+            shown = _name_of(info)
+            self._check_kind(info, is_directory=_is_directory(shown))
+            parts = self._parts(shown, names)
+            if not _is_directory(shown):
                 found.append(Entry(parts, info))
         self._check_amount(infos)
         self._check_places(infos, file, archive.start_dir)
@@ -130,7 +136,7 @@ class Judge:
             raise self.refused("its directory does not lie between its files and its end")
         return count, start, length
 
-    def _check_kind(self, info: ZipInfo) -> None:
+    def _check_kind(self, info: ZipInfo, *, is_directory: bool) -> None:
         name = info.orig_filename
         if info.flag_bits & _ENCRYPTED:
             raise self.refused("it is encrypted", name)
@@ -145,21 +151,20 @@ class Judge:
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise self.refused("it is a device, a pipe or a socket", name)
         says_directory = stat.S_ISDIR(kind) or (not kind and info.external_attr & _WINDOWS_DIRECTORY)
-        if _is_directory(info) and (stat.S_ISREG(kind) or info.file_size):
+        if is_directory and (stat.S_ISREG(kind) or info.file_size):
             raise self.refused("its name is that of a directory, but it is a file", name)
-        if says_directory and not _is_directory(info):
+        if says_directory and not is_directory:
             raise self.refused("its name is that of a file, but it is a directory", name)
         if info.compress_type == ZIP_STORED and info.compress_size != info.file_size:
             raise self.refused("it is stored, but packed and unpacked it has two sizes", name)
 
-    def _parts(self, info: ZipInfo, names: NamesTogether) -> tuple[str, ...]:
-        shown = _name_of(info)
+    def _parts(self, shown: str, names: NamesTogether) -> tuple[str, ...]:
         try:
             parts = parse_name(self._session_id, shown.removesuffix("/"))
             if len(parts) > self._limits.depth:
                 raise self.refused(f"it lies deeper than {self._limits.depth} directories", shown)
             parts = parse_name(self._session_id, "/".join((*self._into, *parts)))
-            names.add(parts, is_directory=_is_directory(info))
+            names.add(parts, is_directory=_is_directory(shown))
         except PathEscapeError as error:
             raise self.refused(error.problem, shown) from error
         return parts
@@ -184,8 +189,10 @@ class Judge:
         for info in sorted(infos, key=lambda info: info.header_offset):
             if info.header_offset < free:
                 raise self.refused("it shares bytes with another entry, as bombs do", info.orig_filename)
-            file.seek(info.header_offset)
-            header = file.read(_LOCAL.size)
+            header = b""
+            if info.header_offset < end:  # zip64 has room for an offset that no file can be sought to
+                file.seek(info.header_offset)
+                header = file.read(_LOCAL.size)
             if len(header) < _LOCAL.size or not header.startswith(b"PK\3\4"):
                 raise self.refused("it is not where the directory says", info.orig_filename)
             _, _, flags, method, _, _, _, _, _, name_length, extra_length = _LOCAL.unpack(header)
@@ -200,20 +207,20 @@ class Judge:
                 raise self.refused("it reaches into the directory", info.orig_filename)
 
 
-def _entries_in(directory: bytes) -> int | None:
-    """Give how many whole records follow one another, or None if something else does."""
-    at = count = 0
+def _extra_lengths(directory: bytes) -> Iterator[int | None]:
+    """Give how long the extra fields of each record are, and None if anything but whole records follows."""
+    at = 0
     while at < len(directory):
         if len(directory) - at < _CENTRAL.size or directory[at : at + 4] != b"PK\1\2":
-            return None
-        fields = _CENTRAL.unpack_from(directory, at)
-        at += _CENTRAL.size + sum(fields[10:13])
-        count += 1
-    return count if at == len(directory) else None
+            yield None
+            return
+        name, extra, comment = _CENTRAL.unpack_from(directory, at)[10:13]
+        at += _CENTRAL.size + name + extra + comment
+        yield extra if at <= len(directory) else None
 
 
-def _is_directory(info: ZipInfo) -> bool:
-    return _name_of(info).endswith("/")
+def _is_directory(name: str) -> bool:
+    return name.endswith("/")
 
 
 def _raw_name(info: ZipInfo) -> bytes:
@@ -235,7 +242,8 @@ def _name_of(info: ZipInfo) -> str:
 
 
 def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(extra) >= 4:
-        kind, length = struct.unpack_from("<HH", extra)
-        yield kind, extra[4 : 4 + length]
-        extra = extra[4 + length :]
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        yield kind, extra[at + 4 : at + 4 + length]
+        at += 4 + length

@@ -15,10 +15,10 @@ _CATEGORIES = frozenset("LMN")
 # Letters and marks that draw nothing: two names could look alike and differ (Unicode Default_Ignorable_Code_Point).
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
-# Windows opens the device whatever follows the first dot, so "con.csv" is the console there.
+# Windows opens the device whatever follows the first dot, so "con.csv" is the console there. Those with a dollar
+# sign, such as CONIN$, are not on the allow-list anyway.
 _DEVICES = frozenset(
-    ["con", "prn", "aux", "nul", "conin", "conout", "clock"]
-    + [f"{port}{number}" for port in ("com", "lpt") for number in range(10)]
+    ["con", "prn", "aux", "nul"] + [f"{port}{number}" for port in ("com", "lpt") for number in range(10)]
 )
 
 
