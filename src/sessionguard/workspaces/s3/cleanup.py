@@ -3,17 +3,17 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
 
 from attrs import define, field
 
-from sessionguard.errors import LeaseLostError, MisuseError, WorkspaceError, WorkspaceUnavailableError
+from sessionguard.errors import LeaseLostError, SessionGuardError, WorkspaceError
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.quota import Quota
-from sessionguard.workspaces.s3.bucket import MOST_KEYS, Bucket, Listed, Page, Upload
+from sessionguard.workspaces.s3.bucket import MOST_KEYS, Bucket, Listed, Page
 from sessionguard.workspaces.s3.layout import APART, MANIFEST, Layout, claim_of, is_content
 from sessionguard.workspaces.s3.ledger import Ledger
 from sessionguard.workspaces.s3.manifest import KEEP_SECONDS, OPEN, QUARANTINED, REMOVED, Manifest
@@ -41,6 +41,30 @@ class _Seen:
     contents: list[Listed] = field(factory=list)
     has_apart: bool = False
     """Whether something of it is in quarantine."""
+
+
+@define
+class _Setbacks:
+    """What went wrong with single sessions, none of which may stop the search for the garbage of all others."""
+
+    _patience_seconds: float = field(alias="patience_seconds")
+
+    @contextmanager
+    def passed_by(self) -> Iterator[None]:
+        """Have what goes wrong in the block told and left to a later pass.
+
+        Raises:
+            SessionGuardError: what went wrong so far has cost all the patience: a place that is out of reach must not
+                be waited for once more for each session.
+        """
+        began = time.monotonic()
+        try:
+            yield
+        except SessionGuardError as error:
+            self._patience_seconds -= time.monotonic() - began
+            if self._patience_seconds <= 0:
+                raise
+            _log.warning("a search for garbage went on without what failed: %s", error)
 
 
 class Cleanup:
@@ -173,15 +197,29 @@ class Cleanup:
                 self._after, has_wrapped = self._layout.before(""), True
             if has_wrapped and self._after >= start:
                 break
-        return [session_id for session_id, found in seen.items() if at is None or self._tidied(session_id, found, at)]
+        return [] if at is None else self._tidied_up(seen, at)
 
     def abort_uploads(self, limit: int) -> None:
-        """Give up to `limit` uploads up that are older than the safety age and that no living writer claims."""
+        """Give up to `limit` uploads up that are older than the safety age and that no living writer claims.
+
+        What fails is told and left to a later pass; what has no key of ours is left alone.
+        """
+        try:
+            self._abort_uploads(limit, _Setbacks(self._bucket.settings.patience_seconds))
+        except SessionGuardError as error:
+            # A vendor or a right that shows no uploads does not end the search for other garbage either.
+            _log.warning("unfinished uploads were not looked for: %s", error)
+
+    def _abort_uploads(self, limit: int, setbacks: _Setbacks) -> None:
         uploads, at, has_more = self._bucket.uploads(self._layout.folder, self._after_upload, limit)
         self._after_upload = (uploads[-1].key, uploads[-1].upload_id) if has_more and uploads else None
         for upload in uploads:
-            if at - upload.begun_at > self._bucket.settings.safety_age and not self._is_claimed(upload, at):
-                self._bucket.abort_parts(upload.key, upload.upload_id)
+            place = self._layout.split(upload.key)
+            is_old = at - upload.begun_at > self._bucket.settings.safety_age
+            if place is not None and is_content(place[1]) and is_old:
+                with setbacks.passed_by():
+                    if not self._is_claimed(*place, at):
+                        self._bucket.abort_parts(upload.key, upload.upload_id)
 
     def _note(self, page: Page, seen: dict[str, _Seen], limit: int) -> bool:
         """Enter what a page shows; True if it shows more sessions than the limit."""
@@ -201,6 +239,15 @@ class Cleanup:
             self._after = found.key
         return False
 
+    def _tidied_up(self, seen: dict[str, _Seen], at: datetime) -> list[str]:
+        """Remove what is due in each; give those that are to be asked about, also where that failed."""
+        setbacks = _Setbacks(self._bucket.settings.patience_seconds)
+        asked = dict.fromkeys(seen, True)
+        for session_id, found in seen.items():
+            with setbacks.passed_by():
+                asked[session_id] = self._tidied(session_id, found, at)
+        return [session_id for session_id, is_asked in asked.items() if is_asked]
+
     def _tidied(self, session_id: str, seen: _Seen, at: datetime) -> bool:
         """Remove what is due in one session; False if all of it is out of reach, so that nobody need be asked."""
         old = [found for found in seen.contents if at - found.changed_at > _KEPT]
@@ -210,12 +257,6 @@ class Cleanup:
         try:
             manifest = self._swapped(session_id).look()
         except _AbsentError:
-            return True
-        except WorkspaceUnavailableError:
-            raise
-        except WorkspaceError as error:
-            # Damaged. One session must not stop the search for the garbage of all others.
-            _log.warning("%s", error)
             return True
         if manifest.state == REMOVED:
             self._clear(session_id)
@@ -249,12 +290,9 @@ class Cleanup:
             self._clear(session_id)
         return is_over
 
-    def _is_claimed(self, upload: Upload, at: datetime) -> bool:
-        place = self._layout.split(upload.key)
-        if place is None:
-            raise MisuseError(f"{upload.key!r} is no key of this deployment")
+    def _is_claimed(self, session_id: str, content: str, at: datetime) -> bool:
         try:
-            claim = self._swapped(place[0]).look().claims.get(claim_of(place[1]))
+            claim = self._swapped(session_id).look().claims.get(claim_of(content))
         except _AbsentError:
             return False
         return claim is not None and claim.until > at.timestamp()

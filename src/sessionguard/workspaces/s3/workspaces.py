@@ -100,8 +100,9 @@ class S3Workspaces:
         layout, cleanup = self._opened()
         if deployment_id is not None and layout != Layout.of(self.settings.prefix, deployment_id):
             raise MisuseError("these workspaces are open for another deployment; open them for this one")
+        found = cleanup.scan(limit)
         cleanup.abort_uploads(limit)
-        return cleanup.scan(limit)
+        return found
 
     def examine(self) -> list[Finding]:
         """Say what is wrong with the bucket, if anything, and what to do about it."""
