@@ -15,6 +15,7 @@ from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import PostgresServer, RedisServer
 
 Fill = Callable[[int, int], None]
+Expire = Callable[[int], None]
 
 HOUR_US: Final = 3_600_000_000
 WEEK_US: Final = 7 * 24 * HOUR_US
@@ -36,6 +37,18 @@ SELECT substr(md5(random()::text || n) || md5(n::text), 1, 34), 'default', 'owne
        {begin} - n, {begin} - n + {life}, {begin} - n + {week},
        decode(md5(random()::text || n) || md5(n::text) || '00', 'hex'), {life}, 60000000, {week}, '{data}'
   FROM generate_series(1, {count}) AS n
+"""
+
+# As if their users had left among all others: each is where it was when it lived, for a day after its last touch.
+_SQLITE_EXPIRED: Final = """
+UPDATE sg_session SET last_seen_us = last_seen_us - :past, expires_us = expires_us - :past - abs(random() % :hour)
+ WHERE rowid IN (SELECT rowid FROM sg_session WHERE active = 1 ORDER BY random() LIMIT :count)
+"""
+
+_POSTGRES_EXPIRED: Final = """
+UPDATE {schema}.sg_session
+   SET last_seen_us = last_seen_us - {past}, expires_us = expires_us - {past} - (random() * {hour})::bigint
+ WHERE id IN (SELECT id FROM {schema}.sg_session WHERE active ORDER BY random() LIMIT {count})
 """
 
 # As `create` leaves a session; one call makes those of one shard.
@@ -82,6 +95,29 @@ def fill_sqlite(path: Path) -> Fill:
             connection.execute("ANALYZE") if living else None
 
     return fill
+
+
+def expire_sqlite(path: Path) -> Expire:
+    """Let some of the living rows expire, anywhere in the file."""
+
+    def expire(count: int) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(_SQLITE_EXPIRED, {"past": 25 * HOUR_US, "hour": HOUR_US, "count": count})
+            connection.commit()
+
+    return expire
+
+
+def expire_postgres(server: PostgresServer, schema: str) -> Expire:
+    """Let some of the living rows expire, anywhere in the table; all pages have been written since."""
+
+    def expire(count: int) -> None:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            text = _POSTGRES_EXPIRED.format(schema=schema, past=25 * HOUR_US, hour=HOUR_US, count=count)
+            connection.execute(text.encode())
+            connection.execute("CHECKPOINT")
+
+    return expire
 
 
 def fill_postgres(server: PostgresServer, schema: str) -> Fill:
