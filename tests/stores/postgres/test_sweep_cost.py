@@ -24,7 +24,7 @@ Asked = tuple[questions.Question[Any, Any], Callable[[Stage], c.Command[Any]]]
 PASS: list[Asked] = [
     (questions.TAKE_TURN, lambda s: f.TakeTurn("sweep", "one", s.instant(AT), 60_000_000)),
     (questions.CENSUS, lambda s: s.census(0.3, 10, at=AT)),
-    (questions.FIND_DUE, lambda s: s.find_due(DUE, at=AT)),
+    (questions.FIND_DUE, lambda s: s.find_due(DUE + 1, at=AT)),
     (questions.SWEEP, lambda s: s.sweep(DUE // 2, at=AT)),
     (questions.SWEEP, lambda s: s.sweep(DUE, at=AT)),
     (questions.SWEEP, lambda s: s.sweep(DUE, at=AT)),
@@ -54,7 +54,8 @@ class Watched:
     def fill(self, living: int) -> None:
         """Have this many, and some that are due scattered among them; the planner is told how many there are."""
         every, due_us = living // DUE + 1, Stage("0" * 32).us(AT)
-        self.line.execute(f"""
+        self.line.execute(
+            f"""
             TRUNCATE {self.schema}.sg_session;
             INSERT INTO {self.schema}.sg_session (id, scope, owner, created_us, last_seen_us, expires_us, absolute_us,
                                                   token_hash, idle_us, touch_us, retention_us)
@@ -62,7 +63,8 @@ class Watched:
                    {due_us} + CASE WHEN n % {every} = 0 THEN -n ELSE n END, {due_us} * 2,
                    decode(md5(n::text), 'hex'), 1000000, 0, {due_us}
               FROM generate_series(1, {living + DUE}) AS n;
-            ANALYZE {self.schema}.sg_session""".encode())
+            ANALYZE {self.schema}.sg_session""".encode()
+        )
 
     def answer(self, question: questions.Question[Any, Any], command: c.Command[Any]) -> Read:
         """Ask one question, and give what was read for it."""

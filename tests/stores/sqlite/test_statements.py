@@ -33,6 +33,11 @@ INDEXES = {
     "end_expired": {"sqlite_autoindex_sg_session_1"},
     "sweep": {"INTEGER PRIMARY KEY", "sg_due"},
     "is_due": {"sg_due"},
+    "count_due": {"sg_due"},
+    "count_living": {"sg_due"},
+    "find_due": {"sg_due"},
+    "give_turn": {"PRIMARY KEY"},
+    "has_turn": {"PRIMARY KEY"},
     "answer": {"PRIMARY KEY"},
     "has_old_answers_or_this": {"sg_answer_age", "PRIMARY KEY"},
     "is_due_or_answered": {"sg_due", "PRIMARY KEY"},
@@ -91,7 +96,8 @@ def test_every_statement_is_used() -> None:
 def test_a_frequent_statement_reads_an_index_and_sorts_nothing(connection: sqlite3.Connection, statement: str) -> None:
     """No table is scanned and nothing is sorted on the way, however many sessions there are."""
     plan = plan_of(connection, statement)
-    assert [step for step in plan if step.startswith("SCAN") and step != "SCAN CONSTANT ROW"] == []
+    # What a statement found by itself is counted by going through it.
+    assert [step for step in plan if step.startswith("SCAN") and not re.match(r"SCAN (CONSTANT|\(sub)", step)] == []
     assert [step for step in plan if "TEMP B-TREE" in step] == []
     named = re.findall(r"USING (?:COVERING )?(?:INDEX (\w+)|(INTEGER PRIMARY KEY|PRIMARY KEY))", "\n".join(plan))
     assert named

@@ -4,10 +4,12 @@ import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sessionguard.core import commands as c
+from sessionguard.core import fleet as f
 from sessionguard.core.records import Lifetime
 from sessionguard.errors import StoreTimeoutError
 from sessionguard.stores.sqlite import SQLiteStore
@@ -43,8 +45,8 @@ def _row(session_id: str, created_us: int, expires_us: int, lifetime: Lifetime) 
     )  # fmt: skip
 
 
-def steps_of(store: SQLiteStore, work: Callable[[], object]) -> int:
-    """Count the steps of SQLite's virtual machine, in hundreds, that `work` takes on the one connection."""
+def steps_of(store: SQLiteStore, work: Callable[[], object], *, unit: int = 100) -> int:
+    """Count the steps of SQLite's virtual machine, in units, that `work` takes on the one connection."""
     steps = 0
 
     def count() -> None:
@@ -53,10 +55,10 @@ def steps_of(store: SQLiteStore, work: Callable[[], object]) -> int:
 
     lent = store._connections.take()
     connection = lent.sqlite
-    connection.set_progress_handler(count, 100)
+    connection.set_progress_handler(count, unit)
     store._connections.give_back(lent)
     work()
-    connection.set_progress_handler(None, 100)
+    connection.set_progress_handler(None, unit)
     return steps
 
 
@@ -75,6 +77,28 @@ def test_a_sweep_costs_what_it_ends(tmp_path: Path, sg_profile: Profile) -> None
     assert costs[0] > DUE / 10
     few.close()
     many.close()
+
+
+def test_a_pass_takes_the_same_steps_among_few_and_many(tmp_path: Path) -> None:
+    """Turn, census, dry run, batches, and the look that finds nothing: among a hundred and among ten thousand."""
+    stage, costs = Stage("0" * 32), []
+    for live in (100, 10_000):
+        store = filled(tmp_path / f"{live}.db", live)
+        asked: list[c.Command[Any]] = [
+            f.TakeTurn("sweep", "one", stage.instant(MINUTE), 1_000_000),
+            stage.census(0.6, 10, at=MINUTE),
+            stage.find_due(DUE + 1, at=MINUTE),
+            stage.sweep(DUE - 10, at=MINUTE),
+            stage.sweep(DUE, at=MINUTE),
+            stage.sweep(DUE, at=MINUTE),
+            stage.census(0.6, 10, at=MINUTE),
+            stage.purge(at=MINUTE),
+            f.GiveTurn("sweep", "one", stage.instant(MINUTE)),
+        ]
+        costs.append([steps_of(store, lambda one=one, store=store: one.apply(store), unit=1) for one in asked])  # type: ignore[misc]
+        store.close()
+    assert costs[0] == costs[1]
+    assert sum(costs[0]) > 10 * DUE
 
 
 def test_the_count_sees_a_scan(tmp_path: Path, sg_profile: Profile) -> None:
