@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sessionguard.errors import LeaseLostError, WorkspaceError
+from sessionguard.errors import LeaseLostError, MisuseError, WorkspaceError
 from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces, Quota, Removal
 from sessionguard.workspaces.local import cleanup, leases
@@ -319,6 +319,24 @@ def test_candidates_finish_what_a_crash_left(workspaces: LocalWorkspaces, sessio
     assert workspaces.empty_trash(limit=1) == Removal(files=1, bytes=3, deferred=False)
     assert workspaces.candidates(10) == []
     assert list(trash.iterdir()) == []
+
+
+def test_looking_for_leftovers_changes_nothing(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """It names what comes next, again and again, and finishes no removal; of another deployment it names nothing."""
+    place = fill(workspaces, session_id, a=b"123")
+    trash = place.parent.parent / ".trash"
+    trash.mkdir(mode=0o700)
+    place.rename(trash / f"{session_id}.0011")
+    for _ in range(5):
+        fill(workspaces, secrets.token_hex(17), a=b"1")
+    for _ in range(4):
+        named = workspaces.leftovers(2)
+        assert workspaces.leftovers(2) == named
+        assert len(list(trash.iterdir())) == 1
+        assert named == workspaces.candidates(2)
+        (trash / f"{session_id}.0011").mkdir(mode=0o700)
+    with pytest.raises(MisuseError):
+        workspaces.leftovers(2, "another")
 
 
 def test_trash_that_somebody_is_emptying_is_left_to_him(workspaces: LocalWorkspaces, session_id: str) -> None:

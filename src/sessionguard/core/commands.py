@@ -10,7 +10,7 @@ holds the connection; the drivers call it in any case, so that no caller is ever
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal
 
 from attrs import field, frozen
@@ -440,36 +440,6 @@ class FindGarbage(FileCommand[list[str]]):
 
     def apply(self, store: Any) -> Any:
         return store.candidates(self.limit, self.deployment_id)
-
-
-@frozen
-class IsWorkspaceYoung(FileCommand[bool]):
-    """Tell whether the files of a session changed within `age` before `at`; None: before now, by the clock of the host.
-
-    False where removal was asked for, and of a place that looks at ages by itself.
-    """
-
-    verb: ClassVar[str] = "is_young"
-    session_id: str
-    age: timedelta
-    at: datetime | None
-
-    def apply(self, store: Any) -> Any:
-        # A place may look at ages by itself; the awaitable twins have the method in any case.
-        is_young = getattr(store, "is_young", None)
-        return is_young is not None and is_young(self.session_id, self.age, self.at)
-
-
-@frozen
-class MeasureWorkspace(FileCommand[Any]):
-    """Tell what removing the workspace would remove, and remove nothing."""
-
-    verb: ClassVar[str] = "measure"
-    session_id: str
-
-    def apply(self, store: Any) -> Any:
-        measure = getattr(store, "measure", None)
-        return None if measure is None else measure(self.session_id)
 
 
 @frozen

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from sessionguard.core import commands as c
 from sessionguard.core import events as e
 from sessionguard.core.driving import Flow, perform
+from sessionguard.core.inspecting import FindLeftovers, IsWorkspaceYoung, MeasureWorkspace
 from sessionguard.core.instants import from_us
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.removing import quarantine_lost, remove_workspace
 from sessionguard.core.reports import Tally
+from sessionguard.core.session import Removed
 from sessionguard.core.setting import Setting
 
 
@@ -42,6 +44,21 @@ def collect_garbage(setting: Setting, open_workspaces: Callable[[], Flow[str]], 
         yield from quarantine_lost(setting, session_id)
 
 
+def foresee_garbage(setting: Setting, deployment_id: str, limit: int, tally: Tally) -> Flow[None]:
+    """Count what `collect_garbage` would remove now, and remove nothing."""
+    found = yield from perform(FindLeftovers(limit, deployment_id))
+    garbage, _ = yield from _sorted_out(setting, found)
+    for session_id in garbage:
+        yield from foresee(session_id, tally)
+
+
+def foresee(session_id: str, tally: Tally) -> Flow[None]:
+    """Count what would be removed with one session, if its place can tell."""
+    measured = yield from perform(MeasureWorkspace(session_id))
+    if measured is not None:
+        tally.count(session_id, Removed(measured.files, measured.bytes, measured.deferred))
+
+
 def _sorted_out(setting: Setting, found: list[str]) -> Flow[tuple[list[str], list[str]]]:
     """Give those to be removed, and those to be kept apart."""
     garbage, lost = [], []
@@ -62,4 +79,4 @@ def _sorted_out(setting: Setting, found: list[str]) -> Flow[tuple[list[str], lis
 def _is_young(setting: Setting, session_id: str) -> Flow[bool]:
     if not setting.orphan_age:
         return False
-    return (yield from perform(c.IsWorkspaceYoung(session_id, setting.orphan_age, setting.at())))
+    return (yield from perform(IsWorkspaceYoung(session_id, setting.orphan_age, setting.at())))

@@ -15,11 +15,10 @@ from sessionguard.core import fleet as f
 from sessionguard.core.arguments import positive
 from sessionguard.core.braking import Alarm, SweepBrake
 from sessionguard.core.driving import Flow, perform
-from sessionguard.core.garbage import collect_garbage
+from sessionguard.core.garbage import collect_garbage, foresee, foresee_garbage
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.removing import clear_up_after
 from sessionguard.core.reports import SweepReport, Tally
-from sessionguard.core.session import Removed
 from sessionguard.core.setting import Setting
 
 BATCH: Final = 200
@@ -90,18 +89,17 @@ class SweepFlows:
                 yield from self._give(name)
 
     def preview(self, limit: int, *, force: bool) -> Flow[SweepReport]:
-        """Tell what a sweep would do, and change nothing; what earlier passes left is not looked for."""
+        """Tell what a sweep would do, and change nothing."""
         limit, tally = positive("limit", limit), Tally()
         if not force and (yield from self._exceeding()) is not None:
             return SweepReport(braked=True)
         found = yield from perform(f.FindDue(limit + 1, self._setting.at()))
         due = found[:limit]
         if self._setting.has_files:
-            yield from self._open_workspaces()
+            deployment_id = yield from self._open_workspaces()
             for record in due:
-                measured = yield from perform(c.MeasureWorkspace(record.id))
-                if measured is not None:
-                    tally.count(record.id, Removed(measured.files, measured.bytes, measured.deferred))
+                yield from foresee(record.id, tally)
+            yield from foresee_garbage(self._setting, deployment_id, min(limit, AT_ONCE), tally)
         return tally.into(SweepReport(len(due), has_more=len(found) > limit))
 
     def _in_turn(self, part: "_Part") -> Flow[SweepReport]:

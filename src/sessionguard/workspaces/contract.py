@@ -169,6 +169,13 @@ class InspectedWorkspaces(Protocol):
     def measure(self, session_id: str) -> Removal:
         """Tell what `remove` would do now, and remove nothing."""
 
+    def leftovers(self, limit: int, deployment_id: str | None = None) -> list[str]:
+        """Give the sessions that `candidates` would give now, and change nothing: the next call begins there as well.
+
+        Raises:
+            MisuseError: as `candidates`.
+        """
+
 
 @runtime_checkable
 class Workspaces(Protocol):

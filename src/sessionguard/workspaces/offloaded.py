@@ -200,6 +200,11 @@ class OffloadedWorkspaces:
         measure = getattr(self._blocking, "measure", None)
         return None if measure is None else await in_thread(partial(measure, session_id))
 
+    async def leftovers(self, limit: int, deployment_id: str | None = None) -> list[str]:
+        """Give the sessions that `candidates` would give now, and change nothing; none: that cannot be told."""
+        leftovers = getattr(self._blocking, "leftovers", None)
+        return [] if leftovers is None else await in_thread(partial(leftovers, limit, deployment_id))
+
     async def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage."""
         return await in_thread(partial(self._blocking.candidates, limit, deployment_id))

@@ -72,15 +72,20 @@ class Cleanup:
         with self._deployment.opened(PENDING) as pending:
             return pending is not None and look(session_id, pending) is not None
 
-    def pending(self, limit: int) -> list[str]:
-        """Give up to `limit` sessions whose removal is waiting, chosen by chance."""
+    def next_to_judge(self, limit: int) -> list[str]:
+        """Give up to `limit` sessions whose directories may be garbage, those that wait for removal first."""
+        # At most half, so that a search for garbage goes on whatever is waiting.
+        pending = self._pending((limit + 1) // 2)
+        return list(dict.fromkeys([*pending, *self._scan(limit - len(pending))]))
+
+    def _pending(self, limit: int) -> list[str]:
         with self._deployment.opened(PENDING) as pending:
             found = [] if pending is None else _session_ids(pending)
         # By chance: the first few may be in use for long and must not hide the others.
         return random.sample(found, min(limit, len(found)))
 
-    def scan(self, limit: int) -> list[str]:
-        """Give up to `limit` sessions that have a directory, going on where the last call stopped."""
+    def _scan(self, limit: int) -> list[str]:
+        # Going on where the last call stopped.
         return list(islice(self._rotating(), limit))
 
     def empty_trash(self, limit: int) -> Removal:

@@ -1,6 +1,7 @@
 """All workspaces of one deployment on the local disk: lease, remove, find garbage."""
 
 import os
+from copy import copy
 from datetime import datetime, timedelta
 
 from sessionguard.core.commands import Fence
@@ -114,22 +115,32 @@ class LocalWorkspaces:
         Raises:
             MisuseError: a `deployment_id` was given, and it is not the one that these workspaces are open for.
         """
-        _checked_limit(limit)
-        deployment, _, cleanup = self._opened()
-        if deployment_id is not None and deployment.folder != Deployment(self._root, deployment_id).folder:
-            raise MisuseError("these workspaces are open for another deployment; open them for this one")
+        cleanup = self._opened_for(deployment_id, limit)
         cleanup.empty_trash(limit)
         cleanup.empty_quarantine(limit)
         cleanup.tidy_accounts(limit)
-        # At most half, so that a search for garbage goes on whatever is waiting.
-        pending = cleanup.pending((limit + 1) // 2)
-        scanned = cleanup.scan(limit - len(pending))
-        return list(dict.fromkeys([*pending, *scanned]))
+        return cleanup.next_to_judge(limit)
+
+    def leftovers(self, limit: int, deployment_id: str | None = None) -> list[str]:
+        """Give the sessions that `candidates` would give now, and change nothing: the next call begins there as well.
+
+        Raises:
+            MisuseError: as `candidates`.
+        """
+        # A copy, because looking moves on.
+        return copy(self._opened_for(deployment_id, limit)).next_to_judge(limit)
 
     def empty_trash(self, limit: int = 1000) -> Removal:
         """Finish up to `limit` removals that a crash interrupted, and give what that freed."""
         _checked_limit(limit)
         return self._opened()[2].empty_trash(limit)
+
+    def _opened_for(self, deployment_id: str | None, limit: int) -> Cleanup:
+        _checked_limit(limit)
+        deployment, _, cleanup = self._opened()
+        if deployment_id is not None and deployment.folder != Deployment(self._root, deployment_id).folder:
+            raise MisuseError("these workspaces are open for another deployment; open them for this one")
+        return cleanup
 
     def _opened(self) -> tuple[Deployment, Owners, Cleanup]:
         if self._place is None:

@@ -1,0 +1,54 @@
+"""What is asked about workspaces before anything is removed: an optional ability of the place that holds them."""
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from attrs import frozen
+
+from sessionguard.core.commands import FileCommand
+
+
+@frozen
+class IsWorkspaceYoung(FileCommand[bool]):
+    """Tell whether the files of a session changed within `age` before `at`; None: before now, by the clock of the host.
+
+    False where removal was asked for, and of a place that looks at ages by itself.
+    """
+
+    verb: ClassVar[str] = "is_young"
+    session_id: str
+    age: timedelta
+    at: datetime | None
+
+    def apply(self, store: Any) -> Any:
+        # A place may look at ages by itself; the awaitable twins have the method in any case.
+        is_young = getattr(store, "is_young", None)
+        return is_young is not None and is_young(self.session_id, self.age, self.at)
+
+
+@frozen
+class MeasureWorkspace(FileCommand[Any]):
+    """Tell what removing the workspace would remove, and remove nothing."""
+
+    verb: ClassVar[str] = "measure"
+    session_id: str
+
+    def apply(self, store: Any) -> Any:
+        measure = getattr(store, "measure", None)
+        return None if measure is None else measure(self.session_id)
+
+
+@frozen
+class FindLeftovers(FileCommand[list[str]]):
+    """Name the sessions that `FindGarbage` would name now, and finish, remove and forget nothing.
+
+    None of a place that cannot tell.
+    """
+
+    verb: ClassVar[str] = "leftovers"
+    limit: int
+    deployment_id: str
+
+    def apply(self, store: Any) -> Any:
+        leftovers = getattr(store, "leftovers", None)
+        return [] if leftovers is None else leftovers(self.limit, self.deployment_id)
