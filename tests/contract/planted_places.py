@@ -112,6 +112,22 @@ class TakesAllAtOnce(ModelWorkspace):
         return super().write_all(whole, **options)
 
 
+@caught_by("what_is_no_data_is_refused")
+class TakesAnything(ModelWorkspace):
+    """Writes what it is given as text."""
+
+    def write(self, name: str, data: Any) -> int:
+        return super().write(name, data if isinstance(data, str | bytes) or hasattr(data, "read") else str(data))
+
+
+@caught_by("a_link_is_given_or_refused_with_the_reason")
+class GivesPaths(ModelWorkspace):
+    """Gives what no browser can follow."""
+
+    def download_url(self, name: str, **options: Any) -> str:
+        return f"/srv/{name}"
+
+
 @caught_by("a_file_of_megabytes_streams_through")
 class KeepsTheFirstMegabyte(ModelWorkspace):
     """Cuts what is long."""

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,10 @@ def test_every_call_has_an_awaitable_twin(workspaces: LocalWorkspaces, session_i
             assert workspace.session_id == session_id
             assert await workspace.write("a/b", b"12") == 2
             assert await workspace.read("a/b") == b"12"
-            async with await workspace.open("t", "w") as file:
+            async with workspace.open("t", "w") as file:
                 await file.write("é")
                 assert await workspace.list() == ["a/b"]
-            async with await workspace.open("t", "r") as file:
+            async with workspace.open("t", "r") as file:
                 assert await file.read(10) == "é"
             assert await workspace.list() == ["a/b", "t"]
             assert await workspace.usage() == Usage(4, 2)
@@ -61,19 +61,54 @@ def test_all_workspaces_have_an_awaitable_twin(root: Path, session_id: str) -> N
 def test_the_two_workspaces_have_the_same_names(workspaces: LocalWorkspaces) -> None:
     """Names and parameters of the awaitable workspace are those of the blocking one."""
     names = [name for name in vars(Workspace) if not name.startswith("_")]
-    # Links are given by object storage only, and there is one way to lease.
-    others = {"lease", "download_url"}
-    assert [name for name in vars(AsyncWorkspace) if not name.startswith("_") and name not in others] == names
+    assert [name for name in vars(AsyncWorkspace) if not name.startswith("_") and name != "lease"] == names
     for name in names:
         blocking, awaitable = getattr(Workspace, name), getattr(AsyncWorkspace, name)
         if callable(blocking):
             ours, theirs = inspect.signature(blocking).parameters, inspect.signature(awaitable).parameters
-            assert [str(parameter) for parameter in ours.values()] == [str(parameter) for parameter in theirs.values()]
+            # What arrives awaited can be written, too.
+            both = [[p.replace(annotation=p.empty) for p in side.values()] for side in (ours, theirs)]
+            assert both[0] == both[1]
+
+
+class Upload:
+    """An upload as ASGI frameworks give it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = data
+
+    async def read(self, size: int = -1) -> bytes:
+        """Give the next bytes."""
+        piece, self._left = self._left[:size], self._left[size:]
+        return piece
+
+
+def test_what_arrives_awaited_is_written_in_pieces(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """The stream of a request and an upload; one that breaks off leaves what was there."""
+
+    async def stream(*pieces: bytes, breaks: bool = False) -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+        if breaks:
+            raise ConnectionResetError
+
+    async def use() -> None:
+        async with await AsyncWorkspace.lease(workspaces, session_id, UNLIMITED) as workspace:
+            assert await workspace.write("a", stream(b"12", b"", b"345")) == 5
+            with pytest.raises(ConnectionResetError):
+                await workspace.write("a", stream(b"6", breaks=True))
+            assert await workspace.write("b", Upload(b"x" * 2_000_001)) == 2_000_001
+            async with workspace.open("b") as file:
+                sizes = [len(piece) async for piece in file.pieces(1_000_000)]
+            assert sizes == [1_000_000, 1_000_000, 1]
+            assert await workspace.read("a") == b"12345"
+
+    asyncio.run(use())
 
 
 async def fail_half_way(workspace: AsyncWorkspace) -> None:
     """Write a part of a file and raise."""
-    async with await workspace.open("a", "wb") as file:
+    async with workspace.open("a", "wb") as file:
         await file.write(b"1")
         raise KeyError
 

@@ -71,7 +71,9 @@ class Judge:
         """
         count, start, size = self._find_directory(file)
         if count > self._limits.files:
-            raise self.refused(f"it has {count} entries, at most {self._limits.files} are allowed")
+            raise self.refused(
+                f"it has {count} entries, at most {self._limits.files} are allowed (ArchiveLimits.files)"
+            )
         if size > (self._limits.files + 1) * _DIRECTORY_BYTES_PER_ENTRY:
             raise self.refused(f"its directory takes {size} bytes, more than {self._limits.files} entries need")
         file.seek(start)
@@ -162,7 +164,7 @@ class Judge:
         try:
             parts = parse_name(self._session_id, shown.removesuffix("/"))
             if len(parts) > self._limits.depth:
-                raise self.refused(f"it lies deeper than {self._limits.depth} directories", shown)
+                raise self.refused(f"it lies deeper than {self._limits.depth} directories (ArchiveLimits.depth)", shown)
             parts = parse_name(self._session_id, "/".join((*self._into, *parts)))
             names.add(parts, is_directory=_is_directory(shown))
         except PathEscapeError as error:
@@ -172,16 +174,20 @@ class Judge:
     def _check_amount(self, infos: Sequence[ZipInfo]) -> None:
         unpacked, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
         if unpacked > self._limits.bytes:
-            raise self.refused(f"it unpacks to {unpacked} bytes, at most {self._limits.bytes} are allowed")
+            raise self.refused(
+                f"it unpacks to {unpacked} bytes, at most {self._limits.bytes} are allowed (ArchiveLimits.bytes)"
+            )
+        remedy = "; if you trust it, pass limits=ArchiveLimits(ratio=1100)"
         for info in infos:
             if info.file_size > _SMALL_BYTES and info.file_size > self._limits.ratio * info.compress_size:
                 raise self.refused(
                     f"{info.compress_size} bytes unpack to {info.file_size}, "
-                    f"more than {self._limits.ratio:g} times as much",
+                    f"more than {self._limits.ratio:g} times as much{remedy}",
                     info.orig_filename,
                 )
         if unpacked > _SMALL_BYTES and unpacked > self._limits.ratio * packed:
-            raise self.refused(f"{packed} bytes unpack to {unpacked}, more than {self._limits.ratio:g} times as much")
+            problem = f"{packed} bytes unpack to {unpacked}, more than {self._limits.ratio:g} times as much"
+            raise self.refused(problem + remedy)
 
     def _check_places(self, infos: Sequence[ZipInfo], file: IO[bytes], end: int) -> None:
         """Return if no two entries share a byte, and each is where the directory says."""

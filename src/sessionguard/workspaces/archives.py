@@ -118,7 +118,8 @@ class _Stream:
         return len(data)
 
     def flush(self) -> None:
-        if not self.is_broken_off:
+        # A file that is only written to, such as the body of a response, may have nothing to flush.
+        if not self.is_broken_off and hasattr(self._file, "flush"):
             self._file.flush()
 
 
@@ -160,6 +161,8 @@ def _opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
         with open(source, "rb") as file:
             yield file
         return
+    if not hasattr(source, "seekable"):
+        raise InvalidArgumentError("source", type(source), "give a path or an open file; put bytes into an io.BytesIO")
     if not source.seekable():
         raise InvalidArgumentError("source", source, "give a file that can be sought; write a stream to a file first")
     yield source

@@ -7,12 +7,16 @@ import io
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from types import TracebackType
 from typing import IO, Any, Final, Protocol, Self, cast, runtime_checkable
 
-from sessionguard.errors import InvalidArgumentError
+from typing_extensions import Buffer
+
+from sessionguard.errors import InvalidArgumentError, MisuseError
 from sessionguard.workspaces.contract import Workspace
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
+from sessionguard.workspaces.links import DEFAULT_LINK
 from sessionguard.workspaces.names import parse_name
 from sessionguard.workspaces.quota import NOTHING, Usage
 from sessionguard.workspaces.texts import TextWriter, UnfinishedFile
@@ -105,7 +109,7 @@ class WorkspaceCalls(Workspace):
         replace: bool = True,
     ) -> list[str]:
         with self._begun_together(expected, replace=replace) as bundle:
-            for name, data in files:
+            for name, data in _pairs(files):
                 bundle.add(parse_name(self.session_id, name), _chunks(data))
             return bundle.publish()
 
@@ -128,6 +132,19 @@ class WorkspaceCalls(Workspace):
 
         return export_zip(self, target)
 
+    def download_url(
+        self,
+        name: str,
+        *,
+        expires: timedelta = DEFAULT_LINK,
+        filename: str | None = None,
+        content_type: str = "application/octet-stream",
+    ) -> str:
+        raise MisuseError(
+            "only files in object storage have links; send this one yourself, as a body that is read piece by piece "
+            "from workspace.open(name): that works with every place"
+        )
+
     def __enter__(self) -> Self:
         return self
 
@@ -137,15 +154,32 @@ class WorkspaceCalls(Workspace):
         self.close()
 
 
+def _pairs(files: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    for pair in files:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise InvalidArgumentError("files", pair, "give pairs of a name and its data; of a dict, its items()")
+        yield pair
+
+
 def _chunks(data: bytes | str | Iterable[bytes]) -> Iterable[Any]:
     if isinstance(data, str):
         data = data.encode("utf-8")
     if isinstance(data, bytes | bytearray | memoryview):
         return (data,)
-    return _chunks_of(data) if isinstance(data, Source) else data
+    if isinstance(data, Source):
+        return _chunks_of(data)
+    if not isinstance(data, Iterable):
+        raise InvalidArgumentError("data", data, "give bytes, text, chunks of bytes, or a file that is open in binary")
+    return map(_octets, data)
 
 
-def _chunks_of(source: Source) -> Iterator[bytes]:
+def _chunks_of(source: Source) -> Iterator[Any]:
     # Not by its lines, which is what iterating over a file gives: one may be as long as the file.
     while chunk := source.read(CHUNK_BYTES):
-        yield chunk
+        yield _octets(chunk)
+
+
+def _octets(chunk: Any) -> Any:
+    if isinstance(chunk, Buffer):
+        return chunk
+    raise InvalidArgumentError("data", type(chunk), "it gives no bytes; open a file in binary, and encode text")

@@ -15,6 +15,7 @@ from attrs import frozen
 from sessionguard.core.commands import Fence
 from sessionguard.core.findings import Finding
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
+from sessionguard.workspaces.links import DEFAULT_LINK
 from sessionguard.workspaces.quota import NOTHING, Quota, Usage
 
 
@@ -133,6 +134,25 @@ class Workspace(Protocol):
 
         Raises:
             OSError: it cannot be written, or a file cannot be read.
+        """
+
+    def download_url(
+        self,
+        name: str,
+        *,
+        expires: timedelta = DEFAULT_LINK,
+        filename: str | None = None,
+        content_type: str = "application/octet-stream",
+    ) -> str:
+        """Give a link by which whoever has it may fetch this file, as it is now, until it expires.
+
+        A browser saves it under `filename`, the last component of its name unless given. Nothing takes a link back: it
+        outlives a logout, and only the end of the session removes the file from under it.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            InvalidArgumentError: `expires` is above `MAX_LINK`, or a header could not be sent.
+            MisuseError: the files are where no link leads to.
         """
 
     def close(self) -> None:

@@ -7,46 +7,15 @@ from functools import partial
 from operator import methodcaller
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self, cast
 
 from sessionguard.core.commands import Fence
-from sessionguard.errors import MisuseError
 from sessionguard.offloading import in_thread
+from sessionguard.workspaces.async_files import AsyncData, Opening, awaited_pieces
 from sessionguard.workspaces.contract import Removal, Workspace, Workspaces
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
 from sessionguard.workspaces.links import DEFAULT_LINK
 from sessionguard.workspaces.quota import NOTHING, Quota, Usage
-
-
-class AsyncFile:
-    """A file of a workspace with awaitable calls; the same rules as the blocking one."""
-
-    def __init__(self, file: IO[Any]) -> None:
-        self._file = file
-
-    async def read(self, size: int = -1) -> Any:
-        """Give up to `size` bytes or characters, all of them unless given; empty at the end."""
-        return await in_thread(partial(self._file.read, size))
-
-    async def write(self, data: Any) -> int:
-        """Take all of `data` and give its length.
-
-        Raises:
-            QuotaExceededError: it does not fit; the whole file was discarded.
-        """
-        return await in_thread(partial(self._file.write, data))
-
-    async def close(self) -> None:
-        """Close it; a written file is published, durably, when this returns."""
-        await in_thread(self._file.close)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await in_thread(partial(self._file.__exit__, kind, error, trace))
 
 
 class AsyncWorkspace:
@@ -76,20 +45,31 @@ class AsyncWorkspace:
         """The directory of the files, for programs that need one; what they put there is outside quota and checks."""
         return self._workspace.path
 
-    async def open(
-        self, name: str, mode: str = "rb", *, encoding: str = "utf-8", newline: str | None = None
-    ) -> AsyncFile:
-        """Open a file: "rb", "r", "wb", "w", "xb" or "x"; text is UTF-8 unless said otherwise."""
-        call = partial(self._workspace.open, name, mode, encoding=encoding, newline=newline)
-        return AsyncFile(await in_thread(call, undo=_abandon))
+    def open(self, name: str, mode: str = "rb", *, encoding: str = "utf-8", newline: str | None = None) -> Opening:
+        """Open a file: "rb", "r", "wb", "w", "xb" or "x"; text is UTF-8 unless said otherwise.
+
+        Use it as `async with workspace.open(name) as file`; awaited alone, it gives the `AsyncFile` for you to close.
+        """
+        return Opening(partial(self._workspace.open, name, mode, encoding=encoding, newline=newline))
 
     async def read(self, name: str) -> bytes:
         """Give all bytes of a file."""
         return await in_thread(partial(self._workspace.read, name))
 
-    async def write(self, name: str, data: bytes | str | Iterable[bytes]) -> int:
-        """Make or replace a file with `data`, text as UTF-8, and give its length in bytes."""
-        return await in_thread(partial(self._workspace.write, name, data))
+    async def write(self, name: str, data: bytes | str | Iterable[bytes] | AsyncData) -> int:
+        """Make or replace a file with `data`, text as UTF-8, and give its length in bytes.
+
+        Chunks that are awaited, such as the stream of a request, and an upload whose `read` is awaited are taken piece
+        by piece, each when it has arrived. What ends early by an exception leaves what was there before.
+        """
+        pieces = awaited_pieces(data)
+        if pieces is None:
+            return await in_thread(partial(self._workspace.write, name, cast("Iterable[bytes]", data)))
+        written = 0
+        async with self.open(name, "wb") as file:
+            async for piece in pieces:
+                written += await file.write(piece)
+        return written
 
     async def write_all(
         self,
@@ -143,12 +123,8 @@ class AsyncWorkspace:
         Raises:
             MisuseError: the files are where no link leads to.
         """
-        give = getattr(self._workspace, "download_url", None)
-        if give is None:
-            raise MisuseError("only files in object storage have links; send this one as the body of your answer")
-        call = partial(give, name, expires=expires, filename=filename, content_type=content_type)
-        link: str = await in_thread(call)
-        return link
+        give = self._workspace.download_url
+        return await in_thread(partial(give, name, expires=expires, filename=filename, content_type=content_type))
 
     async def close(self) -> None:
         """Discard unfinished files and release the lease; a removal that waited for the last lease is done."""
@@ -208,7 +184,3 @@ class OffloadedWorkspaces:
     async def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage."""
         return await in_thread(partial(self._blocking.candidates, limit, deployment_id))
-
-
-def _abandon(file: IO[Any]) -> None:
-    getattr(file, "discard", file.close)()

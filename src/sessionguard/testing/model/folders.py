@@ -7,7 +7,8 @@ made of small parts, so that a planted bug is one part done wrong.
 import os
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -21,6 +22,7 @@ from sessionguard.testing.model.unfinished import UnfinishedFile, exists, missin
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.identities import checked_session_id
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
+from sessionguard.workspaces.links import DEFAULT_LINK
 from sessionguard.workspaces.names import NamesTogether, parse_name
 from sessionguard.workspaces.quota import NOTHING, OwnerQuota, Quota, Usage
 from sessionguard.workspaces.texts import TextWriter
@@ -279,7 +281,12 @@ class ModelWorkspace:
                 self.check()
                 self.pass_fence()
                 self.expect(expected)
-            for name, data in files:
+            for pair in files:
+                if not isinstance(pair, tuple):
+                    raise InvalidArgumentError(
+                        "files", pair, "give pairs of a name and its data; of a dict, its items()"
+                    )
+                name, data = pair
                 names.add(tuple(self.named(name).split("/")))
                 file = cast("UnfinishedFile", self.open(name, "wb" if replace else "xb"))
                 written.append(file)
@@ -340,6 +347,12 @@ class ModelWorkspace:
 
         return export_zip(self, target)
 
+    def download_url(
+        self, name: str, *, expires: timedelta = DEFAULT_LINK, filename: str | None = None, content_type: str = ""
+    ) -> str:
+        """Refused: nothing leads into memory."""
+        raise MisuseError("these files are in memory; read them with workspace.open(name)")
+
     def close(self) -> None:
         """Discard unfinished files and release the lease."""
         if os.getpid() != self._pid:
@@ -370,4 +383,17 @@ def chunks_of(data: bytes | str | Iterable[bytes]) -> Iterable[bytes]:
     if isinstance(data, bytes | bytearray | memoryview):
         return (bytes(data),)
     read = getattr(data, "read", None)
-    return data if read is None else iter(lambda: read(65_536), b"")
+    if read is None and not isinstance(data, Iterable):
+        raise InvalidArgumentError("data", data, "give bytes, text, chunks of bytes, or a file that is open in binary")
+    return map(_bytes_of, data if read is None else _pieces_of(read))
+
+
+def _pieces_of(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    while piece := read(65_536):
+        yield piece
+
+
+def _bytes_of(chunk: object) -> bytes:
+    if not isinstance(chunk, bytes | bytearray | memoryview):
+        raise InvalidArgumentError("data", type(chunk), "it gives no bytes; open a file in binary, and encode text")
+    return bytes(chunk)

@@ -77,15 +77,6 @@ class S3Workspace(WorkspaceCalls):
         filename: str | None = None,
         content_type: str = "application/octet-stream",
     ) -> str:
-        """Give a link by which whoever has it may fetch this file, as it is now, until it expires.
-
-        A browser saves it under `filename`, the last component of its name unless given. Nothing takes a link back: it
-        outlives a logout, and only the end of the session removes the file from under it.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            InvalidArgumentError: `expires` is above `MAX_LINK`, or a header could not be sent.
-        """
         seconds = link_seconds(expires)
         parts = parse_name(self.session_id, name)
         headers = link_headers(parts[-1] if filename is None else filename, content_type)

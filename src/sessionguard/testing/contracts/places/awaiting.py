@@ -19,7 +19,7 @@ def every_call_can_be_awaited(site: Site) -> None:
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
             assert await workspace.write("a/b", b"12") == 2
             assert await workspace.write_all([("c", b"3")]) == ["c"]
-            async with await workspace.open("t", "w") as file:
+            async with workspace.open("t", "w") as file:
                 await file.write("é")
                 assert await workspace.list() == ["a/b", "c"]
             assert await workspace.read("t") == "é".encode()

@@ -1,8 +1,10 @@
 """Cases about files: unseen until they are closed, whole or not at all."""
 
 import gc
+import io
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -50,6 +52,31 @@ def an_open_file_is_taken_in_pieces(site: Site) -> None:
         assert workspace.write("a", _Tape(3_000_001)) == 3_000_001
         workspace.write_all([("b", _Tape(3_000_002)), ("c", _Tape(0))])
         assert [len(workspace.read(name)) for name in workspace.list()] == [3_000_001, 3_000_002, 0]
+
+
+@case
+def what_is_no_data_is_refused(site: Site) -> None:
+    """Numbers, text in pieces, files opened as text and a dict of files raise InvalidArgumentError; nothing is left."""
+    with site.leased() as workspace:
+        workspace.write("a", b"old")
+        for data in (5, None, ["text"], iter([b"1", None]), io.StringIO("text")):
+            refused(InvalidArgumentError, lambda data=data: workspace.write("a", data))  # type: ignore[misc]
+        refused(InvalidArgumentError, lambda: workspace.write_all({"ab": b"1"}))  # type: ignore[dict-item]
+        assert workspace.list() == ["a"]
+        assert workspace.read("a") == b"old"
+
+
+@case
+def a_link_is_given_or_refused_with_the_reason(site: Site) -> None:
+    """`download_url` gives a URL, or MisuseError where no link leads to the files."""
+    with site.leased() as workspace:
+        workspace.write("a", b"1")
+        try:
+            link = workspace.download_url("a", expires=timedelta(minutes=1))
+        except MisuseError:
+            return
+        assert link.startswith(("http://", "https://"))
+        refused(FileNotFoundError, lambda: workspace.download_url("b"))
 
 
 @case
