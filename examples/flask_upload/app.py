@@ -62,7 +62,7 @@ def upload() -> Response:
         with extension.workspace(fresh) as workspace:
             for file in files:
                 # The name comes from the client. One that could lead out of the workspace is refused.
-                workspace.write(file.filename or "", file.read())
+                workspace.write(file.filename or "", file.stream)
     except SessionGuardError as error:
         # All or nothing: no session stays behind that nobody was told of.
         extension.guard.end(fresh)

@@ -112,6 +112,20 @@ class TakesAllAtOnce(ModelWorkspace):
         return super().write_all(whole, **options)
 
 
+@caught_by("what_is_being_read_outlives_the_lease")
+class ClosesWhatIsRead(ModelWorkspace):
+    """Takes the files from under those who still send them."""
+
+    def _reading(self, name: str, kind: str, encoding: str, newline: str | None) -> IO[Any]:
+        self.read_by_others = super()._reading(name, kind, encoding, newline)
+        return self.read_by_others
+
+    def close(self) -> None:
+        super().close()
+        if hasattr(self, "read_by_others"):
+            self.read_by_others.close()
+
+
 @caught_by("what_is_no_data_is_refused")
 class TakesAnything(ModelWorkspace):
     """Writes what it is given as text."""

@@ -98,6 +98,7 @@ def shape_of(output: str) -> list[str]:
         (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4}", "DAY"),
         (r"\d+(\.\d+)*", "N"),
         (r"[ \t]+", " "),
+        (r"\[ ", "["),
     ):
         output = re.sub(pattern, replacement, output)
     return [line.strip() for line in output.strip().splitlines()]

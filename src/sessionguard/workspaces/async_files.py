@@ -4,7 +4,7 @@ import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
 from functools import partial
 from types import TracebackType
-from typing import IO, Any, Final, Protocol, Self, TypeAlias, runtime_checkable
+from typing import IO, Any, Final, Protocol, Self, TypeAlias, cast
 
 from sessionguard.offloading import in_thread
 from sessionguard.workspaces.calls import CHUNK_BYTES
@@ -12,7 +12,6 @@ from sessionguard.workspaces.calls import CHUNK_BYTES
 _PIECE_BYTES: Final = 256 * 1024
 
 
-@runtime_checkable
 class AsyncSource(Protocol):
     """What is read in pieces that are awaited, as the uploads of ASGI frameworks are."""
 
@@ -86,8 +85,8 @@ class Opening:
 
 def awaited_pieces(data: bytes | str | Iterable[bytes] | AsyncData) -> AsyncIterable[bytes] | None:
     """Give the pieces of what has to be awaited: a stream of a request, an upload; None if nothing has to be."""
-    if isinstance(data, AsyncSource) and inspect.iscoroutinefunction(data.read):
-        return _read_in_pieces(data)
+    if inspect.iscoroutinefunction(getattr(data, "read", None)):
+        return _read_in_pieces(cast("AsyncSource", data))
     return data if isinstance(data, AsyncIterable) else None
 
 

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
-from typing import IO, Any, Final, Protocol, Self, cast, runtime_checkable
+from typing import IO, Any, Final, Protocol, Self, TypeGuard, cast
 
 from typing_extensions import Buffer
 
@@ -30,12 +30,18 @@ _MODES: Final = {
 }
 
 
-@runtime_checkable
 class Source(Protocol):
     """What can be read in pieces, as a file that was opened "rb"."""
 
     def read(self, size: int, /) -> bytes:
         """Give up to `size` bytes, none at the end."""
+
+
+def is_source(data: object) -> TypeGuard[Source]:
+    """Tell whether `data` is read rather than iterated over."""
+    # Not by isinstance: from Python 3.12 on that does not see what is passed on by __getattr__, as the uploads of
+    # Werkzeug and named temporary files do.
+    return callable(getattr(data, "read", None))
 
 
 class UnfinishedFiles(Protocol):
@@ -97,7 +103,7 @@ class WorkspaceCalls(Workspace):
         # What is in memory already gets its room at once, or is refused before a byte is written.
         expected = sum(memoryview(chunk).nbytes for chunk in chunks) if isinstance(chunks, tuple) else 0
         with self._begun(name, "wb", expected) as writer:
-            if isinstance(data, Source):
+            if is_source(data):
                 return self._filled(writer, data)
             return sum(writer.write(chunk) for chunk in chunks)
 
@@ -166,7 +172,7 @@ def _chunks(data: bytes | str | Iterable[bytes]) -> Iterable[Any]:
         data = data.encode("utf-8")
     if isinstance(data, bytes | bytearray | memoryview):
         return (data,)
-    if isinstance(data, Source):
+    if is_source(data):
         return _chunks_of(data)
     if not isinstance(data, Iterable):
         raise InvalidArgumentError("data", data, "give bytes, text, chunks of bytes, or a file that is open in binary")

@@ -32,7 +32,7 @@ def build(settings: Settings, *, trusts_form_id: bool = False) -> Flask:
         session = _session_of_anybody(guard) if trusts_form_id else sessions.new_session("upload")
         with sessions.workspace(session) as workspace:
             for part in request.files.values():
-                workspace.write(part.filename or "", part.read())
+                workspace.write(part.filename or "", part.stream)
         return {"session_id": session.id}
 
     def session_of_request() -> Session:

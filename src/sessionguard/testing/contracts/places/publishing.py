@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from sessionguard.errors import InvalidArgumentError, MisuseError
 from sessionguard.testing.contracts.places.cases import case
@@ -45,13 +45,37 @@ class _Tape:
         raise AssertionError("it was read by lines, and a line may be as long as the file")
 
 
+class _Wrapped:
+    """A file that passes on what it is asked for, as uploads and named temporary files do."""
+
+    def __init__(self, file: _Tape) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._file)
+
+
 @case
 def an_open_file_is_taken_in_pieces(site: Site) -> None:
     """What a file open for reading gives is asked for in pieces of 16 MiB at most, never by lines."""
     with site.leased() as workspace:
-        assert workspace.write("a", _Tape(3_000_001)) == 3_000_001
+        assert workspace.write("a", _Wrapped(_Tape(3_000_001))) == 3_000_001
         workspace.write_all([("b", _Tape(3_000_002)), ("c", _Tape(0))])
         assert [len(workspace.read(name)) for name in workspace.list()] == [3_000_001, 3_000_002, 0]
+
+
+@case
+def what_is_being_read_outlives_the_lease(site: Site) -> None:
+    """A file that was opened for reading can be read to its end after the workspace was closed, as a response does."""
+    with site.leased() as workspace:
+        workspace.write("a", b"1" * 300_000)
+        file = workspace.open("a")
+        assert file.read(1) == b"1"
+    with file:
+        assert len(file.read()) == 299_999
 
 
 @case
