@@ -2,11 +2,20 @@
 
 import os
 import secrets
+import shutil
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces
 from tests.workspaces.conftest import UNLIMITED
+
+STEPS = ("rename", "unlink", "rmdir", "fsync")
 
 
 def quarantined(root: Path) -> list[Path]:
@@ -45,3 +54,76 @@ def test_quarantine_is_emptied_after_thirty_days(workspaces: LocalWorkspaces, ro
     workspaces.candidates(1)
     assert quarantined(root) == young
     assert list(root.glob("*/.trash/*")) == []
+
+
+def test_what_lies_deeper_than_any_name_is_kept(workspaces: LocalWorkspaces, session_id: str, root: Path) -> None:
+    """A file of another program is one, however deep; only what is empty is not kept."""
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        deep = workspace.path.joinpath(*["d"] * 70)
+        deep.mkdir(parents=True)
+        (deep / "plan").write_text("the only copy")
+    assert workspaces.quarantine(session_id)
+    workspaces.lease(session_id, UNLIMITED).close()
+    assert not workspaces.quarantine(session_id)
+    (kept,) = quarantined(root)
+    assert kept.joinpath("files", *["d"] * 70, "plan").read_text() == "the only copy"
+
+
+def die_at_step(line: Connection, workspaces: LocalWorkspaces, session_id: str, step: int, after: bool) -> None:
+    """Write two files together and crash before or after the given system call."""
+    left = [step]
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0 and not after:
+                os._exit(9)
+            done = real(*args, **kwargs)
+            if left[0] == 0:
+                os._exit(9)
+            return done
+
+        return call
+
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        for name in STEPS:
+            setattr(os, name, counted(getattr(os, name)))
+        workspace.write_all([("a/b", b"1"), ("c", b"2")])
+        os._exit(0)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("after", [False, True])
+def test_what_a_crash_kept_from_its_name_is_kept_in_quarantine(
+    workspaces: LocalWorkspaces, root: Path, tmp_path: Path, after: bool
+) -> None:
+    """At whatever call the writer dies: what the next lease would have found is in quarantine, and can be put back."""
+    found = []
+    for step in range(1, 60):
+        session_id = secrets.token_hex(17)
+        with ChildProcess(die_at_step, workspaces, session_id, step, after, start="fork") as writer:
+            exit_code = writer.wait_for_end()
+        shutil.copytree(root, tmp_path / "copy")
+        copy = LocalWorkspaces(tmp_path / "copy")
+        copy.open("deployment one")
+        with copy.lease(session_id, UNLIMITED) as workspace:
+            expected = workspace.list()
+        (place,) = root.glob(f"*/*/{session_id}")
+
+        is_kept = workspaces.quarantine(session_id)
+        assert is_kept or not expected
+        if expected:
+            (kept,) = quarantined(root)
+            kept.rename(place)
+            with workspaces.lease(session_id, UNLIMITED) as workspace:
+                assert workspace.list() == expected
+                assert [workspace.read(name) for name in expected] == [b"1", b"2"]
+        found.append(len(expected))
+        shutil.rmtree(root)
+        shutil.rmtree(tmp_path / "copy")
+        if exit_code == 0:
+            break
+
+    assert exit_code == 0, "the writer never came to its end"
+    assert step > 10
+    assert set(found) == {0, 2}

@@ -1,5 +1,6 @@
 """Writers that are stopped while they keep the ledger: others pass them by, and once woken they change nothing."""
 
+import errno
 import os
 import signal
 import time
@@ -14,7 +15,7 @@ from sessionguard.core.locking import LEASE_SECONDS
 from sessionguard.errors import LeaseLostError, LockLostError, QuotaExceededError, WorkspaceError
 from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, OwnerQuota, Quota, Usage
-from sessionguard.workspaces.local import keeping
+from sessionguard.workspaces.local import deleting, keeping
 from sessionguard.workspaces.local.accounts import Account
 from sessionguard.workspaces.local.pages import Page
 from tests.workspaces.conftest import UNLIMITED
@@ -112,6 +113,48 @@ def test_who_was_stopped_in_the_ledger_keeps_nobody_waiting_and_overwrites_nothi
         workspace.write("b", b"")
         assert os.listdir(workspace.path.parent / "private") == ["ledger"]
         assert workspace.usage() == Usage(len(MINE), 2)
+
+
+def delete_on_a_full_disk(line: Connection, workspaces: LocalWorkspaces, session_id: str, step: Step) -> str:
+    """Delete "a" where no directory can be made any more, and be stopped at a step of it; say how that ended."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with workspaces.lease(session_id, OWNED) as workspace:
+        workspace.read("a")
+        os.mkdir = full
+        stopped_at(step, 1, line)
+        try:
+            workspace.delete("a")
+        except LeaseLostError:
+            return "refused"
+        return "done"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("step, expected", [((deleting, "not_passed_by"), "refused"), ((os, "unlink"), "done")])
+def test_a_late_deletion_on_a_full_disk_takes_nothing_newer(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch, step: Step, expected: str
+) -> None:
+    """Where a deletion cannot be made void it is passed by before its last call, or else waited for in vain."""
+    monkeypatch.setattr(keeping, "_PATIENCE_SECONDS", 0.4)
+    with workspaces.lease(session_id, OWNED) as workspace:
+        workspace.write("a", OLD)
+        with ChildProcess(delete_on_a_full_disk, workspaces, session_id, step, start="fork") as child:
+            wait_until_stopped(child)
+            if expected == "refused":
+                workspace.write("a", MINE)
+            else:
+                with pytest.raises(WorkspaceError, match=f"process {child.pid} .* ledger"):
+                    workspace.write("a", MINE)
+                assert workspace.read("a") == OLD
+            child.thaw()
+            assert child.finish() == expected
+
+        assert workspace.list() == (["a"] if expected == "refused" else [])
+        workspace.write("a", MINE)
+        assert os.listdir(workspace.path.parent / "private") == ["ledger"]
 
 
 @pytest.mark.processes

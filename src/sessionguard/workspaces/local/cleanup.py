@@ -19,6 +19,8 @@ from sessionguard.workspaces.local.emptying import Freed, delete_directory
 from sessionguard.workspaces.local.layout import (
     FILES,
     PENDING,
+    PRIVATE,
+    PUBLISHING_PREFIX,
     QUARANTINE,
     SHARDS,
     TRASH,
@@ -27,9 +29,9 @@ from sessionguard.workspaces.local.layout import (
 from sessionguard.workspaces.local.leases import let_go_exclusive, lock_exclusive, take_exclusive
 from sessionguard.workspaces.local.mounts import has_mounts_below
 from sessionguard.workspaces.local.owners import Owners
+from sessionguard.workspaces.local.publishing import PLAN
 from sessionguard.workspaces.local.reaches import FILES as FILES_OF_SESSIONS
 from sessionguard.workspaces.local.reaches import MARKS, reach
-from sessionguard.workspaces.local.tree import FileTree
 
 _log = logging.getLogger("sessionguard.workspaces")
 
@@ -102,7 +104,7 @@ class Cleanup:
     def quarantine(self, session_id: str) -> bool:
         """Move the directory of a session out of reach; False if it is in use, or there is nothing to keep.
 
-        There is nothing to keep without a file, nor where removal was asked for: then the session was ended, not lost.
+        There is nothing to keep in an empty one, nor where removal was asked for: then the session was ended, not lost.
         """
         if self.is_pending(session_id):
             self._remove_unless_in_use(session_id)
@@ -115,7 +117,7 @@ class Cleanup:
             if shard is None or session is None:
                 return False
             try:
-                if not _has_files(session_id, session):
+                if not _has_anything(session):
                     # A lease made it for a session that was gone; nobody would ever ask for it again.
                     name = self._move(session_id, session, shard, TRASH)
                     with self._deployment.made(TRASH) as trash:
@@ -216,15 +218,25 @@ class Cleanup:
                     os.unlink(session_id, dir_fd=pending)
 
 
-def _has_files(session_id: str, session: int) -> bool:
+def _has_anything(session: int) -> bool:
+    """Tell whether the directory of a session holds a file, also one that has yet to get its name after a crash."""
+    # By the names alone: what lies too deep to be walked to, or is mounted, is not to be taken for nothing.
+    if _names_below(FILES, session):
+        return True
+    published = [name for name in _names_below(PRIVATE, session) if name.startswith(PUBLISHING_PREFIX)]
+    # Where the plan is alone, all was moved, and deleted since.
+    return any(set(_names_below(f"{PRIVATE}/{name}", session)) - {PLAN} for name in published)
+
+
+def _names_below(path: str, session: int) -> list[str]:
     try:
-        files = open_directory(FILES, session)
+        directory = open_directory(path, session)
     except FileNotFoundError:
-        return False
+        return []
     try:
-        return any(True for _ in FileTree(session_id, files).files())
+        return names_in(directory)
     finally:
-        os.close(files)
+        os.close(directory)
 
 
 def _older(directory: int, instant: float) -> Iterator[str]:

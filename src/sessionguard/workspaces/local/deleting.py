@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from sessionguard.errors import LeaseLostError
 from sessionguard.workspaces.local.descriptors import DIRECTORY_MODE, open_directory
+from sessionguard.workspaces.local.keeping import not_passed_by
 from sessionguard.workspaces.local.layout import GONE
 from sessionguard.workspaces.local.leases import Lease
 from sessionguard.workspaces.local.ledger import Ledger
@@ -62,11 +63,13 @@ class Deletion:
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            # On a full disk there is no other way to make room.
-            page.check()
-            reach("unlink", FILES, self._lease.session_id, "w")
-            os.unlink(name, dir_fd=parent)
-            self._is_done = True
+            # On a full disk there is no other way to make room. What comes late here would delete what somebody has
+            # written since, so nobody takes the place of this process meanwhile, even if it stands still.
+            with not_passed_by(self._lease.private_descriptor):
+                page.check()
+                reach("unlink", FILES, self._lease.session_id, "w")
+                os.unlink(name, dir_fd=parent)
+                self._is_done = True
             return
         try:
             self._rename(name, parent, gone, page)

@@ -23,6 +23,7 @@ ASIDE: Final = ".aside-"
 _PATIENCE_SECONDS = 7.0
 _QUIET_SECONDS = 5.0
 _BEAT_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 0.002
 
 Open = Callable[[str, int], int]
 
@@ -70,6 +71,25 @@ def kept_if_free(name: str, parent: int, opening: Open) -> Iterator[int | None]:
             unlock(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def not_passed_by(parent: int) -> Iterator[None]:
+    """In the block nothing in `parent` is put aside, however still its keepers stand; others wait for them in vain.
+
+    For what cannot be made void later, and only that: one who is stopped in the block keeps all others out.
+    """
+    folder = open_directory(".", parent)
+    try:
+        # Others have this lock for the length of a rename.
+        while not lock(folder):
+            time.sleep(_PAUSE_SECONDS)
+        try:
+            yield
+        finally:
+            unlock(folder)
+    finally:
+        os.close(folder)
 
 
 def lock(descriptor: int) -> bool:
