@@ -18,7 +18,7 @@ STEPS = ("open", "pwrite", "fsync", "rename", "unlink", "ftruncate", "fchmod", "
 
 
 def die_at_step(line: Connection, workspaces: LocalWorkspaces, session_id: str, step: int, after: bool) -> None:
-    """Replace a file and crash before or after the given system call."""
+    """Replace a file, piece by piece, and crash before or after the given system call."""
     left = [step]
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +36,7 @@ def die_at_step(line: Connection, workspaces: LocalWorkspaces, session_id: str, 
     with workspaces.lease(session_id, UNLIMITED) as workspace:
         for name in STEPS:
             setattr(os, name, counted(getattr(os, name)))
-        workspace.write("a/b", NEW)
+        workspace.write("a/b", iter([NEW[:100], NEW[100:]]))
         os._exit(0)
 
 

@@ -165,6 +165,18 @@ def test_t52_a_linked_parent_is_not_followed(workspace: LocalWorkspace, outside:
     assert {path.read_text() for path in victim.parent.rglob("*") if path.is_file()} == {SECRET}
 
 
+def test_t52_a_link_to_a_place_inside_is_not_followed_either(workspace: LocalWorkspace) -> None:
+    """One name leads to one place: what is linked inside is neither read nor written by the name of the link."""
+    workspace.write("real/b/c", b"1")
+    (workspace.path / "a").symlink_to("real")
+
+    for call in (workspace.read, workspace.delete, lambda name: workspace.write(name, b"x")):
+        with pytest.raises(PathEscapeError):
+            call("a/b/c")
+    assert workspace.list() == ["real/b/c"]
+    assert workspace.read("real/b/c") == b"1"
+
+
 def test_t52_a_file_in_the_place_of_a_directory_is_refused(workspace: LocalWorkspace) -> None:
     """A name that goes through a file is refused and the file stays."""
     workspace.write("a", b"1")
@@ -177,12 +189,15 @@ def test_t52_a_file_in_the_place_of_a_directory_is_refused(workspace: LocalWorks
     assert workspace.read("a") == b"1"
 
 
-@pytest.fixture
-def mounted(workspace: LocalWorkspace) -> Iterator[Path]:
+@pytest.fixture(params=["another file system", "the same file system"])
+def mounted(request: pytest.FixtureRequest, workspace: LocalWorkspace, tmp_path: Path) -> Iterator[Path]:
     """A mount point inside a workspace, where the tests may mount."""
     point = workspace.path / "mounted"
     point.mkdir()
     command = ["mount", "-t", "tmpfs", "none", str(point)]
+    if request.param == "the same file system":
+        (tmp_path / "elsewhere").mkdir()
+        command = ["mount", "--bind", str(tmp_path / "elsewhere"), str(point)]
     try:
         done = subprocess.run(command, capture_output=True, check=False)
     except FileNotFoundError:

@@ -12,11 +12,13 @@ from unittest import mock
 import pytest
 
 from sessionguard import booting
-from sessionguard.errors import InvalidArgumentError, QuotaExceededError
+from sessionguard.errors import InvalidArgumentError, QuotaExceededError, WorkspaceError
 from sessionguard.testing import ChildProcess
-from sessionguard.workspaces import LocalWorkspaces, OwnerQuota, Quota, Usage
+from sessionguard.workspaces import LocalWorkspaces, OwnerQuota, Quota, Removal, Usage
+from sessionguard.workspaces.local import keeping
 from sessionguard.workspaces.local.accounts import Account
 from sessionguard.workspaces.local.descriptors import open_directory
+from sessionguard.workspaces.local.owners import Owners
 
 ANA, BEA = "a" * 32, "b" * 32
 
@@ -100,13 +102,15 @@ def test_what_is_written_counts_while_it_arrives(
 
 
 def test_replaced_files_of_other_sessions_are_not_held_against_an_owner(
-    workspaces: LocalWorkspaces, new_id: Callable[[], str]
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
 ) -> None:
     """Before anybody is refused, the workspaces of the owner that nobody writes are counted."""
     one = new_id()
     for _ in range(20):
         write(workspaces, one, "a", 10, owned(bytes=100))
     write(workspaces, new_id(), "a", 90, owned(bytes=100))
+    (ledger,) = root.glob(f"*/??/{one}/private/ledger")
+    assert json.loads(ledger.read_bytes().split(b"\n")[0])["bytes"] == 10, "what was counted is in its book, too"
 
 
 def test_removal_gives_the_share_back_and_leaves_no_account(
@@ -203,6 +207,181 @@ def test_what_a_crash_left_in_an_account_is_given_back(
         workspaces.remove(two)
     workspaces.candidates(10)
     assert account(root) is None
+
+
+def test_a_session_that_changed_hands_while_its_account_could_not_be_written_counts_once(
+    workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """Whom a book names has its bytes, whoever's account still does."""
+    moved, other = new_id(), new_id()
+    write(workspaces, moved, "a", 60, owned(ANA, bytes=100))
+    with mock.patch.object(Owners, "leave"):
+        write(workspaces, moved, "b", 1, owned(BEA, bytes=100))
+    write(workspaces, other, "a", 100, owned(ANA, bytes=100))
+    with pytest.raises(QuotaExceededError):
+        write(workspaces, new_id(), "a", 40, owned(BEA, bytes=100))
+
+
+@pytest.mark.parametrize("owner", ["../../../escaped", "a" * 31, "A" * 32, 7])
+def test_a_book_that_names_no_owner_is_counted_anew(
+    root: Path, workspaces: LocalWorkspaces, session_id: str, owner: object
+) -> None:
+    """What another program put there becomes no part of a path, and nobody is kept from his files by it."""
+    write(workspaces, session_id, "a", 60, owned(bytes=100))
+    (ledger,) = root.glob("*/??/*/private/ledger")
+    ledger.write_text(json.dumps(json.loads(ledger.read_text()) | {"owner": owner, "bytes": 1}))
+    write(workspaces, session_id, "b", 10, Quota(bytes=70))
+    with pytest.raises(QuotaExceededError):
+        write(workspaces, session_id, "c", 1, Quota(bytes=70))
+    ledger.write_text(json.dumps(json.loads(ledger.read_text()) | {"owner": owner}))
+    assert workspaces.remove(session_id) == Removal(2, 70, deferred=False)
+    assert not list(root.parent.rglob("escaped"))
+    assert not list(root.glob("*/.owners/A*"))
+
+
+@pytest.mark.parametrize("is_directory", [True, False])
+def test_a_session_without_a_book_is_removed(
+    root: Path, workspaces: LocalWorkspaces, session_id: str, is_directory: bool
+) -> None:
+    """Its share is found by the next pass."""
+    write(workspaces, session_id, "a", 60, owned(bytes=100))
+    (ledger,) = root.glob("*/??/*/private/ledger")
+    ledger.unlink()
+    if is_directory:
+        ledger.mkdir()
+    assert workspaces.remove(session_id) == Removal(1, 60, deferred=False)
+    workspaces.candidates(10)
+    assert account(root) is None
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), WorkspaceError("0" * 34, "busy")])
+def test_what_is_done_stays_done_where_the_account_cannot_be_written(
+    root: Path, workspaces: LocalWorkspaces, session_id: str, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that was published or removed is so, the log says what is wrong, and the next count mends it."""
+    write(workspaces, session_id, "a", 60, owned(bytes=100))
+    with mock.patch.object(Account, "tell", side_effect=error), workspaces.lease(session_id, Quota()) as workspace:
+        workspace.write("b", b"x" * 40)
+        assert workspace.list() == ["a", "b"]
+    assert "out of date" in caplog.text
+    with pytest.raises(QuotaExceededError):
+        write(workspaces, session_id, "c", 1, owned(bytes=100))
+    assert account(root) == Usage(100, 2)
+
+    caplog.clear()
+    with mock.patch.object(Account, "drop", side_effect=error):
+        assert workspaces.remove(session_id).files == 2
+    assert "out of date" in caplog.text
+    workspaces.candidates(10)
+    assert account(root) is None
+
+
+def test_an_account_whose_entry_cannot_be_made_refuses(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """What was not entered is not granted."""
+    with (
+        mock.patch.object(Account, "tell", side_effect=FileNotFoundError("gone")),
+        pytest.raises(FileNotFoundError),
+    ):
+        write(workspaces, session_id, "a", 1, owned(bytes=100))
+
+
+def test_a_pass_forgets_the_gone_alone_in_steps_and_waits_for_nobody(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """The living keep their share, an account in use is left for the next pass, and each pass does a bounded part."""
+    keys, living = [f"{number:02x}" * 16 for number in (1, 1, 2, 3)], new_id()
+    keys[1] = "01" * 15 + "ff"
+    write(workspaces, living, "a", 50, owned(keys[0], bytes=100))
+    for key in keys:
+        for _ in range(2):
+            gone = new_id()
+            write(workspaces, gone, "a", 10, owned(key, bytes=100))
+            with mock.patch.object(Owners, "leave_for_good"):
+                workspaces.remove(gone)
+
+    def left() -> int:
+        return len([path for path in root.glob("*/.owners/*/*/*") if path.name not in ("total", living)])
+
+    (busy,) = root.glob(f"*/.owners/*/{keys[3]}")
+    descriptor = os.open(busy, os.O_RDONLY)
+    assert keeping.lock(descriptor)
+    assert left() == 8
+    owners = workspaces._opened()[1]
+    owners.forget_the_gone(3)
+    assert left() in (4, 6)
+    owners.forget_the_gone(100)
+    assert left() == 2
+    os.close(descriptor)
+    owners.forget_the_gone(100)
+    assert left() == 0
+    assert account(root, keys[0]) == Usage(50, 1)
+    assert [path.name for path in root.glob("*/.owners/*/*")] == [keys[0]]
+
+
+def test_what_stands_in_the_way_of_a_count_is_passed_over(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """A session whose directories are no directories, or are gone, keeps the share that it was told to have."""
+    one, two = new_id(), new_id()
+    for session_id in (one, two):
+        write(workspaces, session_id, "a", 30, owned(bytes=100))
+    (folder,) = root.glob(f"*/.owners/*/{ANA}")
+    folder.with_name(f"{ANA}.aside-00").write_text("no folder")
+    (private,) = root.glob(f"*/??/{one}/private")
+    private.rename(private.with_name("away"))
+    private.write_text("no directory")
+    (private,) = root.glob(f"*/??/{two}/private")
+    private.rename(private.with_name("away"))
+    for size, fits in ((41, False), (40, True), (1, False)):
+        if fits:
+            write(workspaces, new_id(), "a", size, owned(bytes=100))
+        else:
+            with pytest.raises(QuotaExceededError):
+                write(workspaces, new_id(), "a", size, owned(bytes=100))
+
+
+def test_the_share_of_one_who_is_just_writing_is_what_he_was_given(
+    root: Path, workspaces: LocalWorkspaces, new_id: Callable[[], str]
+) -> None:
+    """While a ledger is kept, or files have yet to get their names, its book is not believed."""
+    one, late = new_id(), new_id()
+    for session_id in (one, late):
+        write(workspaces, session_id, "a", 30, owned(bytes=100))
+    for session_id in (one, late):
+        (ledger,) = root.glob(f"*/??/{session_id}/private/ledger")
+        ledger.write_text(json.dumps(json.loads(ledger.read_text()) | {"bytes": 0, "epoch": "x"}))
+        (ledger.parents[1] / "files" / "a").unlink()
+    (ledger.parent / "publish-00").mkdir()
+    (kept,) = root.glob(f"*/??/{one}/private/ledger")
+    descriptor = os.open(kept, os.O_RDONLY)
+    assert keeping.lock(descriptor)
+    with pytest.raises(QuotaExceededError) as caught:
+        write(workspaces, new_id(), "a", 41, owned(bytes=100))
+    assert caught.value.used == 101
+    os.close(descriptor)
+    (ledger.parent / "publish-00").rmdir()
+    write(workspaces, new_id(), "a", 100, owned(bytes=100))
+
+
+def test_what_fits_is_granted_without_a_count_and_with_a_small_share_to_spare(
+    workspaces: LocalWorkspaces, session_id: str
+) -> None:
+    """A writer claims ahead at most a 64th of what the owner has left, his own part counted as it is now."""
+    owners, quota = workspaces._opened()[1], OwnerQuota(ANA, bytes=6400)
+    other = "0" * 34
+
+    def admit(own: int, more: int, wanted: int, session: str = session_id) -> int | None:
+        return owners.admit(quota, session, Usage(own, 1), Usage(more, 0), wanted, lambda: None)
+
+    with mock.patch.object(owners, "_recount", wraps=owners._recount) as counted:
+        assert admit(0, 1600, 1600, other) == 1600
+        assert counted.call_count == 1, "a new account has to be counted"
+        assert admit(3200, 10, 1000) == 25
+        assert admit(3200, 10, 20) == 20
+        assert admit(1600, 100, 1000) == 100
+        assert admit(1600, 3201, 4000) is None
+        assert admit(1600, 3200, 4000) == 3200
+        assert counted.call_count == 1
 
 
 def fill(line: Connection, workspaces: LocalWorkspaces, session_ids: list[str]) -> None:

@@ -3,6 +3,7 @@
 import functools
 import os
 import random
+import resource
 import secrets
 import shutil
 import threading
@@ -16,7 +17,8 @@ import pytest
 from sessionguard.errors import LeaseLostError, MisuseError, WorkspaceError
 from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces, Quota, Removal
-from sessionguard.workspaces.local import cleanup, leases
+from sessionguard.workspaces.local import cleanup, emptying, leases
+from sessionguard.workspaces.local.descriptors import look, names_in
 from tests.workspaces.conftest import UNLIMITED
 
 NOTHING = Removal(files=0, bytes=0, deferred=False)
@@ -407,3 +409,49 @@ def test_a_failing_deferred_removal_does_not_break_the_request(
     assert "Input/output error" in caplog.text
     assert workspaces.candidates(10) == [session_id]
     assert workspaces.remove(session_id) == Removal(files=1, bytes=1, deferred=False)
+
+
+def test_a_tree_deeper_than_the_stack_is_removed(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """What another program made, however deep, is removed with few descriptors, and counted."""
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        here = os.open(workspace.path, os.O_RDONLY)
+        for _ in range(1200):
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.close(here)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = max(int(name) for name in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 60, limits[1]))
+    try:
+        assert workspaces.remove(session_id) == Removal(files=1, bytes=0, deferred=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert workspaces.empty_trash() == NOTHING
+
+
+def test_what_changes_while_it_is_deleted_does_not_stop_the_removal(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program removes files, or puts one in the place of a directory, right after they were looked at."""
+    place = fill(workspaces, session_id, goes=b"1", stays=b"22", ledger=b"333")
+    (place / "files" / "turns").mkdir()
+
+    def changing(name: str, parent: int) -> os.stat_result | None:
+        found = look(name, parent)
+        if name == "goes":
+            os.unlink(name, dir_fd=parent)
+        elif name == "turns":
+            os.rmdir(name, dir_fd=parent)
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=parent))
+        return found
+
+    monkeypatch.setattr(emptying, "look", changing)
+    monkeypatch.setattr(emptying, "names_in", lambda directory: [*names_in(directory), "ghost"])
+    removed = workspaces.remove(session_id)
+    # What had the name "turns" is counted, with the size that the directory had; "goes" was not removed by us.
+    assert removed.files == 3
+    assert not place.exists()
+    assert workspaces.empty_trash() == NOTHING

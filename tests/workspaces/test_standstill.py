@@ -181,12 +181,15 @@ def test_what_was_promised_to_the_living_is_kept_when_one_is_passed_by(
 
 
 @pytest.mark.processes
-def test_who_was_stopped_in_the_account_of_an_owner_is_passed_by(workspaces: LocalWorkspaces, session_id: str) -> None:
+@pytest.mark.parametrize("after", [False, True])
+def test_who_was_stopped_in_the_account_of_an_owner_is_passed_by(
+    root: Path, workspaces: LocalWorkspaces, session_id: str, after: bool
+) -> None:
     """The other sessions of the owner go on, with the quota that he has."""
     other = "0" * 34
     with workspaces.lease(other, OWNED) as workspace:
         workspace.write("b", b"x" * 10_000)
-        arguments = (workspaces, session_id, (Account, "tell"), 1, False, "write")
+        arguments = (workspaces, session_id, (Account, "tell"), 1, after, "write")
         with ChildProcess(outcome_of, *arguments, start="fork") as child:
             wait_until_stopped(child)
             workspace.write("c", b"x" * 9_000)
@@ -195,6 +198,7 @@ def test_who_was_stopped_in_the_account_of_an_owner_is_passed_by(workspaces: Loc
         with pytest.raises(QuotaExceededError) as caught:
             workspace.write("d", b"x" * 1_001)
         assert caught.value.used == 20_001
+        assert [path.name for path in root.glob("*/.owners/*/*")] == ["a" * 32], "what was put aside is removed"
     with workspaces.lease(session_id, OWNED) as workspace:
         workspace.write("d", b"x" * 1_000)
 

@@ -106,6 +106,27 @@ def compressed(content: bytes) -> IO[bytes]:
         return gzip.open(file.name)  # type: ignore[return-value]
 
 
+class Inverted(io.FileIO):
+    """A plain file that is read otherwise than it is stored."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read with every bit turned."""
+        size = super().readinto(buffer)
+        buffer[:size] = inverted(bytes(buffer[:size]))
+        return size
+
+
+def inverted(content: bytes) -> bytes:
+    """Turn every bit."""
+    return bytes(255 - byte for byte in content)
+
+
+def translated(content: bytes) -> IO[bytes]:
+    """A buffer over a file that gives something else than its descriptor."""
+    with plain(inverted(content)) as file:
+        return io.BufferedReader(Inverted(os.dup(file.fileno())))
+
+
 def piped(content: bytes) -> IO[bytes]:
     """A pipe."""
     source, target = os.pipe()
@@ -114,7 +135,7 @@ def piped(content: bytes) -> IO[bytes]:
     return os.fdopen(source, "rb")
 
 
-@pytest.mark.parametrize("make", [plain, unbuffered, in_memory, compressed, piped])
+@pytest.mark.parametrize("make", [plain, unbuffered, in_memory, compressed, translated, piped])
 def test_a_file_is_copied_from_where_it_stands(workspace: LocalWorkspace, make: Callable[[bytes], IO[bytes]]) -> None:
     """Whatever kind of file `write` is given, it takes what reading gives: from its position to its end."""
     content = b"skipped" + secrets.token_bytes(30_000) + b"\n" * 1000
@@ -126,7 +147,7 @@ def test_a_file_is_copied_from_where_it_stands(workspace: LocalWorkspace, make: 
     assert workspace.usage() == Usage(31_000, 1)
 
 
-@pytest.mark.parametrize("number", [errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM])
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM])
 def test_what_the_kernel_cannot_copy_is_read(
     workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -146,6 +167,23 @@ def test_what_the_kernel_cannot_copy_is_read(
         workspace.write("a", source)
     assert workspace.read("a") == content
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_a_disk_that_fails_while_the_kernel_copies_is_told(
+    workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Where no other way of copying would do better the error is told as it is, and nothing is left."""
+
+    def failing(*_: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "copy_file_range", failing)
+    with plain(b"new") as source, pytest.raises(OSError) as caught:  # noqa: PT011
+        workspace.write("a", source)
+    assert caught.value.errno == number
+    assert os.listdir(workspace.path.parent / "private") == ["ledger"]
+    assert workspace.usage() == Usage(0, 0)
 
 
 @pytest.mark.parametrize("make", [plain, in_memory])

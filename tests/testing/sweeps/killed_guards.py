@@ -7,16 +7,28 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sessionguard import SessionGuard, SessionPolicy, open_store
 from sessionguard.core.points import point
-from sessionguard.errors import SessionEndedError, StoreTimeoutError, StoreUnavailableError, WorkspaceError
+from sessionguard.errors import (
+    QuotaExceededError,
+    SessionEndedError,
+    StoreTimeoutError,
+    StoreUnavailableError,
+    WorkspaceError,
+)
 from sessionguard.testing.history import recorded
 from sessionguard.testing.sweeps import Run
+from sessionguard.workspaces import Usage
 from sessionguard.workspaces.local import keeping, leases
 
 LEASE = timedelta(seconds=30)
 IDLE = timedelta(hours=2)
 OLD, NEW, NEXT = b"old" * 50_000, b"new" * 50_000, b"next" * 50_000
+SMALL = 100
+# For all three, and what an unfinished file claims ahead.
+ROOM = 520_000
 
 
 def url_of(run: Run, url: str) -> str:
@@ -32,7 +44,7 @@ def guarded(run: Run, url: str) -> Iterator[SessionGuard]:
     with SessionGuard(
         recorded(store, history, run.part),
         run.folder / "workspaces",
-        SessionPolicy(idle_timeout=IDLE),
+        SessionPolicy(idle_timeout=IDLE, workspace_bytes=ROOM, owner_bytes=ROOM + SMALL),
         clock=run.clock,
         sweep_interval=None,
         patience=timedelta(milliseconds=50),
@@ -95,16 +107,22 @@ def all_is_well(run: Run, url: str) -> None:
 # Files
 
 
-def write_file(run: Run, url: str) -> None:
-    """Replace the file."""
+def stream_file(run: Run, url: str) -> None:
+    """Replace the file piece by piece."""
+
+    def pieces() -> Iterator[bytes]:
+        for piece in (NEW[:75_000], NEW[75_000:]):
+            point("piece", "text", "w")
+            yield piece
+
     with guarded(run, url) as guard, guard.workspace(guard.get_or_create(run.name)) as workspace:
-        point("write", "text", "w")
-        workspace.write("text", NEW)
+        workspace.write("text", pieces())
 
 
 def read_whole_and_write(run: Run, url: str) -> None:
-    """T54: the file is the old one or the new one, and can be replaced at once."""
+    """T54: the file is the old one or the new one, and can be replaced at once, also where its writer stands still."""
     assert run.operation is not None
+    keeping._QUIET_SECONDS = 0.05
     with guarded(run, url) as guard, guard.workspace(guard.get_or_create(run.name)) as workspace:
         seen = workspace.read("text")
         assert seen == NEW if run.operation.how == "returned" else seen in (OLD, NEW), f"{len(seen)} bytes"
@@ -112,19 +130,31 @@ def read_whole_and_write(run: Run, url: str) -> None:
 
 
 def only_the_file_is_left(run: Run, url: str) -> None:
-    """Nothing but the file has bytes in it, the quota counts just that, and ending the session removes all of it."""
+    """Session and owner may have all that the file leaves of their quotas, to the byte; ending removes all of it."""
     with guarded(run, url) as guard:
-        session = guard.get_or_create(run.name)
+        session, other = guard.get_or_create(run.name), guard.create(run.name)
         with guard.workspace(session) as workspace:
-            assert workspace.read("text") in (NEW, NEXT)
+            text = workspace.read("text")
+            assert text in (NEW, NEXT)
             assert workspace.list() == ["text"]
-            usage = workspace.usage()
-            assert (usage.files, usage.bytes) == (1, len(workspace.read("text")))
+            workspace.write("rest", b"r" * (ROOM - len(text)))
+            refuses_a_byte(workspace, "session")
+            assert workspace.usage() == Usage(ROOM, 2)
+        with guard.workspace(other) as workspace:
+            workspace.write("rest", b"r" * SMALL)
+            refuses_a_byte(workspace, "owner")
         large = [path for path in files_below(run.folder / "workspaces") if path.stat().st_size >= len(OLD)]
-        assert [path.name for path in large] == ["text"]
+        assert sorted(path.name for path in large) == ["rest", "text"]
         guard.end(session)
         guard.sweep()
         assert [path for path in files_below(run.folder / "workspaces") if session.id in str(path)] == []
+
+
+def refuses_a_byte(workspace: Any, whose: str) -> None:
+    """One byte more is refused by the quota of this one."""
+    with pytest.raises(QuotaExceededError) as caught:
+        workspace.write("more", b"1")
+    assert caught.value.whose == whose
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from sessionguard.errors import LeaseLostError, LockLostError, MisuseError, StoreError
-from sessionguard.testing import RedisServer
+from sessionguard.testing import DEEP, Profile, RedisServer
 from sessionguard.testing.history import SessionModel
 from sessionguard.testing.servers import PostgresServer
 from sessionguard.testing.sweeps import SweepReport, fork_sweep, jump_sweep, kill_sweep
@@ -58,17 +58,26 @@ def test_t62_every_change_is_whole_or_not_at_all(url: str, fault: Literal["kill"
     assert stops_in(report) >= 3
 
 
-def test_t54_a_workspace_file_is_old_or_new() -> None:
-    """Killed at every system call of a replacement, the file is old or new, can be replaced, and leaves nothing."""
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_t54_a_streamed_file_is_old_or_new_and_the_quota_right(
+    fault: Literal["kill", "pause"], sg_profile: Profile
+) -> None:
+    """Killed or stopped at every point (in long runs: system call) of a stream, the file is whole, and no room lost."""
     url = "sqlite:///{folder}/sessions.db"
     operation, survivor, prepare, check = parts(
-        url, k.write_file, k.read_whole_and_write, k.prepare, k.only_the_file_is_left
+        url, k.stream_file, k.read_whole_and_write, k.prepare, k.only_the_file_is_left
     )
     report = kill_sweep(
-        operation, survivor, prepare=prepare, check=check, stops="io:sessionguard.workspaces", faults=["kill"]
+        operation,
+        survivor,
+        prepare=prepare,
+        check=check,
+        stops="io:sessionguard.workspaces" if sg_profile is DEEP else "declared",
+        faults=[fault],
+        refusals=(LeaseLostError,),
     )
-    labels = {stop.label for stop in report.strikes["kill"]}
-    assert {"open", "pwrite", "fsync", "rename"} <= labels
+    labels = {stop.label for stop in report.strikes[fault]}
+    assert labels >= ({"open", "pwrite", "rename"} if sg_profile is DEEP else {"piece", "fsync", "rename"})
 
 
 def test_t54_the_file_store_at_every_system_call() -> None:

@@ -17,7 +17,8 @@ from sessionguard.workspaces.local.mounts import mount_of
 Call = Callable[[int, str, int, int], int]
 """Takes a directory, a path below it, flags and a mode, and gives a descriptor."""
 
-# include/uapi/linux/openat2.h
+# include/uapi/linux/openat2.h. NO_SYMLINKS implies NO_MAGICLINKS, see openat2(2): that one is asked for by name only so
+# that nobody who relaxes the other lets /proc/self/fd in.
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
 _RESOLVE: Final = _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV
 
@@ -44,8 +45,8 @@ def open_beneath(path: str, parent: int, flags: int, mode: int = 0) -> int:
     No link is followed, and no mount point is crossed, wherever it stands in the path.
 
     Raises:
-        OSError: ELOOP, or ENOTDIR where a directory was asked for: there is a link; EXDEV: there is a mount point; and
-            whatever open(2) raises.
+        OSError: ELOOP, or ENOTDIR where a directory was asked for: there is a link; EXDEV: there is a mount point, or
+            the path itself leads out; and whatever open(2) raises.
     """
     flags |= os.O_CLOEXEC | os.O_NOFOLLOW
     call = kernel_call()
@@ -68,7 +69,7 @@ def kernel_call() -> Call | None:
     call = _openat2()
     if call is None:
         return None
-    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    root = os.open("/", os.O_PATH)
     try:
         os.close(call(root, ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0))
     except OSError as error:
@@ -84,6 +85,9 @@ def kernel_call() -> Call | None:
 def walk(parent: int, path: str, flags: int, mode: int) -> int:
     """Give what openat2 would, one component at a time."""
     *above, last = path.split("/")
+    if path.startswith("/") or ".." in (*above, last):
+        # The kernel's answer to what may lead out.
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
     mount = mount_of(parent)
     here = parent
     try:
@@ -96,7 +100,7 @@ def walk(parent: int, path: str, flags: int, mode: int) -> int:
 
 
 def _opened(part: str, parent: int, flags: int, mode: int) -> int:
-    return os.open(part, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=parent)
+    return os.open(part, flags | os.O_NOFOLLOW, mode, dir_fd=parent)
 
 
 def _on_mount(descriptor: int, mount: object) -> int:

@@ -6,6 +6,7 @@ from typing import Any, Self
 from attrs import define, field, frozen
 
 from sessionguard.core.commands import Fence
+from sessionguard.workspaces.identities import is_owner_key
 from sessionguard.workspaces.local.layout import MANY_PREFIX
 from sessionguard.workspaces.quota import Quota, Usage
 
@@ -61,7 +62,11 @@ class Book:
                 return None
             claims = {str(name): Claim(int(size), int(count)) for name, (size, count) in kept["claims"].items()}
             fences = {str(name): int(number) for name, number in kept.get("fences", {}).items()}
-            others = str(kept.get("owner", "")), str(kept.get("doing", ""))
+            owner = str(kept.get("owner", ""))
+            if owner and not is_owner_key(owner):
+                # It becomes a part of a path.
+                return None
+            others = owner, str(kept.get("doing", ""))
             return cls(str(kept["epoch"]), int(kept["bytes"]), int(kept["files"]), claims, fences, *others)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None

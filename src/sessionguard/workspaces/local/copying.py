@@ -1,6 +1,5 @@
 """Fill a file of a workspace from another file inside of the kernel, where both are plain files."""
 
-import errno
 import io
 import os
 from stat import S_ISREG
@@ -9,11 +8,6 @@ from typing import Final, TypeGuard
 from sessionguard.workspaces.local.writing import FileWriter
 
 _AT_ONCE_BYTES: Final = 8 * 1024 * 1024
-
-# copy_file_range(2): what a file system, a kernel or a filter may answer that cannot do it for these two files.
-_CANNOT: Final = frozenset(
-    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.ETXTBSY, errno.EISDIR}
-)
 
 
 def copy_by_the_kernel(source: object, writer: FileWriter) -> int:
@@ -25,8 +19,9 @@ def copy_by_the_kernel(source: object, writer: FileWriter) -> int:
     try:
         while count := writer.take_from(source.fileno(), start + done, _AT_ONCE_BYTES):
             done += count
-    except OSError as error:
-        if error.errno not in _CANNOT or writer.closed:
+    except OSError:
+        # While the file is good, a file system, a kernel or a filter cannot do it for these two; they can be read.
+        if writer.closed:
             raise
     source.seek(start + done)
     return done
@@ -36,4 +31,4 @@ def _is_plain(source: object) -> TypeGuard[io.BufferedReader]:
     # These very classes: another may have the descriptor of what it reads from and give something else, as gzip does.
     if type(source) is not io.BufferedReader or type(source.raw) is not io.FileIO:
         return False
-    return source.seekable() and S_ISREG(os.fstat(source.fileno()).st_mode)
+    return S_ISREG(os.fstat(source.fileno()).st_mode)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 from sessionguard import booting
 from sessionguard.errors import LeaseLostError, QuotaExceededError, WorkspaceError
-from sessionguard.workspaces.identities import checked_owner_key, is_owner_key, is_session_id
+from sessionguard.workspaces.identities import is_owner_key, is_session_id
 from sessionguard.workspaces.local.accounts import Account
 from sessionguard.workspaces.local.book import Book, spare_of
 from sessionguard.workspaces.local.deployment import Deployment
@@ -69,11 +69,13 @@ class Owners:
         """Enter the same once everything was counted anew.
 
         Raises:
-            QuotaExceededError: it does not fit.
+            QuotaExceededError: it does not fit; `own` alone was entered.
         """
         with self._account(quota.key, session_id, beat, deeply=True) as account:
             excess = account.excess(quota, session_id, own, more)
             if excess is not None:
+                # What the session has may not have been entered, as on a full disk; the others have to know.
+                account.tell(session_id, own)
                 limit, used, unit = excess
                 raise QuotaExceededError(session_id, limit, used, unit, "owner")
             account.tell(session_id, Usage(own.bytes + more.bytes, own.files + more.files))
@@ -133,7 +135,6 @@ class Owners:
     @contextmanager
     def _account(self, key: str, session_id: str, beat: Beat, *, deeply: bool = False) -> Iterator[Account]:
         """Give the account for changing; counted anew where it cannot be believed, or `deeply`."""
-        checked_owner_key(key)
         with (
             taken(ACCOUNTS, key),
             self._deployment.made(OWNERS, shard_of_owner(key)) as shard,
@@ -221,8 +222,8 @@ def _counted(key: str, holdings: Holdings, ledger: int, deeply: bool, beat: Beat
         holdings.recount(book, beat, is_new=True)
     elif deeply:
         holdings.recount(book, beat)
+        # One write of a whole line; what a longer one left behind it is not read.
         os.pwrite(ledger, book.text(), 0)
-        os.ftruncate(ledger, len(book.text()))
     return book.spoken_for()
 
 
@@ -238,7 +239,7 @@ def _owner_in(session: int) -> str:
         return ""
     finally:
         os.close(descriptor)
-    return book.owner if book is not None and is_owner_key(book.owner) else ""
+    return book.owner if book is not None else ""
 
 
 @contextmanager
