@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+from attrs import frozen
+
 from sessionguard.errors import SessionGuardError, WorkspaceUnavailableError
 from sessionguard.workspaces.s3.bucket import Bucket, Small
 from sessionguard.workspaces.s3.layout import session_of
@@ -54,7 +56,7 @@ class Swapped(Generic[Kept]):
             WorkspaceUnavailableError: it is unknown whether the change was made, or others came first all the time.
         """
         with self._guard:
-            return _Change(self, secrets.token_hex(6)).made(judge)
+            return _Change(self, judge).made()
 
     def _current(self) -> tuple[Kept, Small | None, bool]:
         """Give what is there, as last seen if it was seen; and whether it was looked at just now."""
@@ -64,77 +66,104 @@ class Swapped(Generic[Kept]):
         return kept, self._known, True
 
 
-class _Change(Generic[Kept]):
-    """One change on its way, perhaps in several attempts, all under one mark."""
+@frozen
+class _Outcome(Generic[Result]):
+    """What came of judging: a result, or why it was refused."""
 
-    def __init__(self, swapped: Swapped[Kept], mark: str) -> None:
+    result: Result | None = None
+    refusal: Exception | None = None
+
+    def given(self) -> Result:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.result  # type: ignore[return-value]
+
+
+class _Change(Generic[Kept, Result]):
+    """One change on its way, perhaps in several attempts.
+
+    Each attempt has a mark of its own, because each is judged anew: which one was made tells what the result is.
+    """
+
+    def __init__(self, swapped: Swapped[Kept], judge: Callable[[Kept], Result]) -> None:
         self._swapped = swapped
-        self._mark = mark
-        self._tried: int | None = None
-        """The revision that an attempt would have made whose outcome is not known."""
-        self._result: object = None
+        self._judge = judge
+        self._unknown: dict[str, _Outcome[Result]] = {}
+        """The marks of attempts that may have been made, or may still arrive -> what comes of the change then."""
+        self._revision = 0
+        """What those would have made, or will."""
         self._is_unknowable = False
 
-    def made(self, judge: Callable[[Kept], Result]) -> Result:
-        swapped = self._swapped
-        patience = swapped._bucket.settings.patience_seconds
+    def made(self) -> Result:
+        patience = self._swapped._bucket.settings.patience_seconds
         deadline = time.monotonic() + patience
         longest = _FIRST_WAIT_SECONDS
         while True:
+            problem: SessionGuardError | None = None
             try:
-                done, result = self._attempt(judge)
-                if done:
-                    return result
-                problem: SessionGuardError | None = None
+                outcome = self._attempt()
             except WorkspaceUnavailableError as error:
-                swapped._known = None
-                problem = error
+                outcome, problem = None, error
+            if outcome is not None:
+                return outcome.given()
+            self._swapped._known = None
             if self._is_unknowable or time.monotonic() > deadline:
-                raise problem or WorkspaceUnavailableError(
-                    session_of(swapped._key), "change", f"others changed it first for {patience:g} s; nothing was done"
-                )
+                raise problem or self._late(patience)
             time.sleep(longest * secrets.randbelow(1000) / 1000)
             longest = min(longest * 2, _LONGEST_WAIT_SECONDS)
 
-    def _attempt(self, judge: Callable[[Kept], Result]) -> tuple[bool, Result]:
-        swapped = self._swapped
-        kept, known, is_fresh = swapped._current()
-        if self._is_done(kept):
-            return True, self._result  # type: ignore[return-value]
+    def _late(self, patience: float) -> WorkspaceUnavailableError:
+        problem = f"others changed it first for {patience:g} s"
+        if not self._unknown:
+            problem += "; nothing was done"
+        return WorkspaceUnavailableError(session_of(self._swapped._key), "change", problem)
+
+    def _attempt(self) -> _Outcome[Result] | None:
+        """Give what came of it; None: look again."""
+        kept, known, is_fresh = self._swapped._current()
+        made = self._made_before(kept)
+        if made is not None:
+            return made
         try:
-            result = judge(kept)
-        except Exception:
-            if is_fresh:
-                raise
-            # Nobody is refused by what was true a while ago.
-            swapped._known = None
-            return False, None  # type: ignore[return-value]
-        data = swapped._text(kept)
-        if known is not None and data == known.data:
-            # Nor is anybody told that there is nothing to do by what was true a while ago.
-            if not is_fresh:
-                swapped._known = None
-            return is_fresh, result
-        kept.stamp(self._mark)
-        self._tried, self._result = kept.revision, result
-        data = swapped._text(kept)
-        swap = swapped._bucket.swap(swapped._key, data, None if known is None else known.etag)
+            outcome = _Outcome(self._judge(kept))
+            changes_nothing = known is not None and self._swapped._text(kept) == known.data
+        except WorkspaceUnavailableError:
+            raise
+        except Exception as error:
+            outcome, changes_nothing = _Outcome(refusal=error), True
+            kept = self._swapped._read(None if known is None else known.data)
+        if changes_nothing and not self._unknown:
+            # Nobody is refused, or told that there is nothing to do, by what was true a while ago.
+            return outcome if is_fresh else None
+        # Also where nothing is to change: what an earlier attempt would replace is gone then, so it cannot arrive late.
+        return self._swap(kept, known, outcome)
+
+    def _swap(self, kept: Kept, known: Small | None, outcome: _Outcome[Result]) -> _Outcome[Result] | None:
+        mark = secrets.token_hex(6)
+        kept.stamp(mark)
+        data = self._swapped._text(kept)
+        self._unknown[mark], self._revision = outcome, kept.revision
+        swap = self._swapped._bucket.swap(self._swapped._key, data, None if known is None else known.etag)
         if swap.etag is None:
             if swap.is_certain:
-                # Else this attempt would be looked for among marks, which many others soon push out.
-                self._tried = None
-            swapped._known = None
-            return False, result
-        swapped._known = Small(data, swap.etag)
-        return True, result
+                # Only this one: an earlier one may be what was in its way.
+                del self._unknown[mark]
+            return None
+        self._swapped._known = Small(data, swap.etag)
+        return outcome
 
-    def _is_done(self, kept: Kept) -> bool:
-        """Tell whether an attempt whose reply was lost, or came from a repetition, did what it was to do."""
-        if self._tried is None or kept.revision < self._tried:
-            return False
-        mark = kept.mark_of(self._tried)
+    def _made_before(self, kept: Kept) -> _Outcome[Result] | None:
+        """Give what comes of an attempt whose reply was lost, or came from a repetition, if it was made."""
+        if not self._unknown or kept.revision < self._revision:
+            return None
+        mark = kept.mark_of(self._revision)
         if mark is None:
             problem = "too much happened since to tell whether the change was made"
             self._is_unknowable = True
             raise WorkspaceUnavailableError(session_of(self._swapped._key), "change", problem)
-        return mark == self._mark
+        made = self._unknown.get(mark)
+        if made is None:
+            # What they were to replace is gone, so they never will be; nor are they looked for among marks, which many
+            # others soon push out.
+            self._unknown = {}
+        return made
