@@ -25,6 +25,7 @@ from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.reports import PurgeReport, SweepReport
 from sessionguard.core.session import Session
 from sessionguard.core.setting import DEFAULT_ORPHAN_AGE, valid_session
+from sessionguard.core.sweeps import AT_ONCE
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import IdentityMismatchError, LeaseLostError, MisuseError, SessionEndedError
 from sessionguard.locks.async_holding import AsyncSessionHold
@@ -439,7 +440,7 @@ def _background_pass(guard_reference: "weakref.ref[AsyncSessionGuard]") -> Calla
             while swept.has_more and swept.ended and not swept.yielded:
                 swept = await guard._sweep_in_background(is_first=False)
             # Who must not end sessions must not forget any either: the same clock may be wrong.
-            while not swept.braked and not swept.yielded and (purged := await guard.purge()).has_more and purged.purged:
+            while not swept.braked and not swept.yielded and (purged := await guard.purge(limit=AT_ONCE)).has_more and purged.purged:
                 pass
         except MisuseError:
             # Closed meanwhile, which is no failure worth a line in the log.

@@ -24,6 +24,7 @@ from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.reports import PurgeReport, SweepReport
 from sessionguard.core.session import Session
 from sessionguard.core.setting import DEFAULT_ORPHAN_AGE, valid_session
+from sessionguard.core.sweeps import AT_ONCE
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import (
     ConfigurationError,
@@ -369,8 +370,9 @@ class SessionGuard:
             return
         self._parts.is_closed = True
         try:
-            if self._sweeper is not None and self._pid == os.getpid():
-                self._sweeper.stop()
+            if self._pid == os.getpid():
+                if self._sweeper is not None:
+                    self._sweeper.stop()
                 run(self._parts.sweeps.retire(), self._store)
             self._heart.close()
         finally:
@@ -438,7 +440,7 @@ def _background_pass(guard_reference: "weakref.ref[SessionGuard]") -> Callable[[
             while swept.has_more and swept.ended and not swept.yielded:
                 swept = guard._sweep_in_background(is_first=False)
             # Who must not end sessions must not forget any either: the same clock may be wrong.
-            while not swept.braked and not swept.yielded and (purged := guard.purge()).has_more and purged.purged:
+            while not swept.braked and not swept.yielded and (purged := guard.purge(limit=AT_ONCE)).has_more and purged.purged:
                 pass
         except MisuseError:
             # Closed meanwhile, which is no failure worth a line in the log.

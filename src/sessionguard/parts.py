@@ -80,7 +80,13 @@ class GuardParts(Generic[Files]):
             _log.warning("the store keeps no leases: files of a session that ends are removed while others use them")
         self.flows = SessionFlows(self.setting)
         self.cleaning = CleaningFlows(self.setting)
-        self.sweeps = SweepFlows(self.setting, self.flows.open_workspaces, valid_brake(brake), Alarm(_background.error))
+        self.sweeps = SweepFlows(
+            self.setting,
+            self.flows.open_workspaces,
+            valid_brake(brake),
+            Alarm(_background.error),
+            lambda: self.is_closed,
+        )
         self.locking = LockFlows(self.setting)
         self.holding = HoldingFlows(self.setting)
         self.sweep_seconds = interval_seconds("sweep_interval", sweep_interval)

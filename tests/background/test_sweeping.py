@@ -329,7 +329,7 @@ def test_closing_an_async_guard_during_a_pass_is_no_error(caplog: pytest.LogCapt
         guard = AsyncSessionGuard(MemoryStore(), sweep_interval=OFTEN)
         swept = asyncio.Event()
 
-        async def purge() -> None:
+        async def purge(limit: int) -> None:
             guard._parts.is_closed = True
             swept.set()
             await guard.get("0" * 34)

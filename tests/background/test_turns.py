@@ -12,7 +12,7 @@ import pytest
 from sessionguard import AsyncSessionGuard, SessionGuard, SweepReport
 from sessionguard.async_guard import _background_pass as async_background_pass
 from sessionguard.core.fleet import GiveTurn, TakeTurn
-from sessionguard.core.sweeps import LEAD, RUN, RUN_SECONDS
+from sessionguard.core.turns import LEAD, RUN, RUN_SECONDS
 from sessionguard.guard import _background_pass
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
@@ -74,7 +74,7 @@ def test_one_process_sweeps_for_all(open_guard: Open, clock: Clock) -> None:
     for _ in range(3):
         for guard in (first, second):
             background_pass(guard)
-            assert turns(guard)[LEAD][0] == first._parts.sweeps._runner
+            assert turns(guard)[LEAD][0] == first._parts.sweeps._turns._runner
         clock.advance(seconds=60)
     second.create("ada")
     second.create("bob")
@@ -102,10 +102,10 @@ def test_one_that_was_killed_is_followed_after_its_lease(open_guard: Open, clock
     other.create("cy")
     clock.advance(seconds=149)
     background_pass(other)
-    assert turns(other)[LEAD][0] == killed._parts.sweeps._runner
+    assert turns(other)[LEAD][0] == killed._parts.sweeps._turns._runner
     clock.advance(seconds=1)
     background_pass(other)
-    assert turns(other)[LEAD][0] == other._parts.sweeps._runner
+    assert turns(other)[LEAD][0] == other._parts.sweeps._turns._runner
 
 
 def test_a_command_waits_for_no_leader(open_guard: Open, clock: Clock) -> None:
@@ -238,7 +238,7 @@ def test_async_guards_take_turns_and_give_them_back(store: WatchedStore, clock: 
         for guard in (first, second):
             await guard.create("ada")
             assert await async_background_pass(weakref.ref(guard))()
-        assert store.inner._turns._turns[LEAD][0] == first._parts.sweeps._runner
+        assert store.inner._turns._turns[LEAD][0] == first._parts.sweeps._turns._runner
         await second.close()
         assert LEAD in store.inner._turns._turns
         await first.close()
@@ -252,13 +252,13 @@ def test_a_forked_child_does_not_go_on_with_the_turn_of_its_parent(tmp_path: Pat
     """It asks for its own, and closing it gives up nothing of the parent's."""
     guard = SessionGuard(SQLiteStore(tmp_path / "sessions.db"), sweep_interval=None)
     background_pass(guard)
-    runner = guard._parts.sweeps._runner
+    runner = guard._parts.sweeps._turns._runner
 
     def use(number: int) -> None:
         if number:
             guard.create("ada")
             background_pass(guard)
-            assert not guard._parts.sweeps._leads
+            assert LEAD not in guard._parts.sweeps._turns._had
         guard.close()
 
     in_children(2, use)

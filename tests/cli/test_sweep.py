@@ -14,7 +14,7 @@ import pytest
 from sessionguard import SessionGuard, SessionPolicy
 from sessionguard.cli.__main__ import main
 from sessionguard.core.fleet import TakeTurn
-from sessionguard.core.sweeps import RUN
+from sessionguard.core.turns import RUN
 from sessionguard.stores.sqlite import SQLiteStore
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -52,3 +52,14 @@ class FindLeftovers(FileCommand[list[str]]):
     def apply(self, store: Any) -> Any:
         leftovers = getattr(store, "leftovers", None)
         return [] if leftovers is None else leftovers(self.limit, self.deployment_id)
+
+
+@frozen
+class IdentifyPlace(FileCommand["str | None"]):
+    """Name the place that is open, alike in every process that has it and unlike every other; None: it cannot tell."""
+
+    verb: ClassVar[str] = "place_id"
+
+    def apply(self, store: Any) -> Any:
+        place_id = getattr(store, "place_id", None)
+        return None if place_id is None else place_id()

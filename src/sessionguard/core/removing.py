@@ -14,9 +14,15 @@ from sessionguard.core.setting import Setting
 _DEFERRED: Final = Removed(deferred=True)
 
 
-def clear_up_after(setting: Setting, record: SessionRecord) -> Flow[Removed]:
-    """Remove the workspace of a session that this call has ended, and then let the hooks of the application know."""
-    removed = yield from remove_workspace(setting, record.id)
+def clear_up_after(setting: Setting, record: SessionRecord, *, is_late: bool = False) -> Flow[Removed]:
+    """Remove the workspace of a session that this call has ended, and then let the hooks of the application know.
+
+    Where it `is_late`, for the guard is being closed, the files are left to the next pass.
+    """
+    if is_late and setting.has_files:
+        removed = _DEFERRED
+    else:
+        removed = yield from remove_workspace(setting, record.id)
     if setting.hooks:
         yield from perform(CallHooks(setting.hooks, Session(record, removed=removed)))
     return removed

@@ -11,7 +11,7 @@ class SweepReport:
 
     ended: int = 0
     skipped_in_use: int = 0
-    """Workspaces of ended sessions that wait for their last lease."""
+    """Workspaces of ended sessions that wait for their last lease, or for the next pass because the guard was closed."""
     workspaces_removed: int = 0
     bytes_freed: int = 0
     has_more: bool = False
@@ -19,7 +19,7 @@ class SweepReport:
     braked: bool = False
     """More was due than the brake of the guard lets pass, so nothing was done."""
     yielded: bool = False
-    """Another runner had the turn: nothing was done, or no more after it took over."""
+    """Another runner had the turn: no session was ended, or no more after it took over."""
 
 
 @frozen

@@ -15,23 +15,16 @@ from sessionguard.core import fleet as f
 from sessionguard.core.arguments import positive
 from sessionguard.core.braking import Alarm, SweepBrake
 from sessionguard.core.driving import Flow, perform
-from sessionguard.core.garbage import collect_garbage, foresee, foresee_garbage
-from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.garbage import Garbage, foresee, foresee_garbage
 from sessionguard.core.removing import clear_up_after
 from sessionguard.core.reports import SweepReport, Tally
 from sessionguard.core.setting import Setting
+from sessionguard.core.turns import LEAD, RUN, RUN_SECONDS, Turns
 
 BATCH: Final = 200
 """One command of a sweep or purge deals with at most this many, so that no engine is busy with it for long."""
 AT_ONCE: Final = 1000
 """A pass in the background ends so many before it looks whether it is to stop."""
-
-RUN: Final = "sweep"
-"""The turn of whoever sweeps at this moment, in the background or by a command."""
-RUN_SECONDS: Final = 30.0
-"""It is kept on with every batch; a runner that was killed hinders others no longer than this."""
-LEAD: Final = "background sweeps"
-"""The turn of the process whose passes in the background are those of the whole fleet."""
 
 
 @frozen
@@ -39,7 +32,6 @@ class _Part:
     """What is to be done at once."""
 
     limit: int
-    garbage_limit: int
     force: bool
     in_turn: bool
     is_counted: bool = False
@@ -54,39 +46,52 @@ class SweepFlows:
     _open_workspaces: Callable[[], Flow[str]] = field(alias="open_workspaces")
     _brake: SweepBrake | None = field(alias="brake")
     _alarm: Alarm = field(alias="alarm")
-    _runner: str = field(init=False, default="")
-    _leads: bool = field(init=False, default=False)
+    _is_stopping: Callable[[], bool] = field(alias="is_stopping")
+    """Asked between two sessions: who closes a guard must not wait for the files of a thousand."""
+    _turns: Turns = field(init=False)
+    _garbage: Garbage = field(init=False)
     _may_end: int = field(init=False, default=0)
     """So many had been counted, and found to be few enough, when the brake was last asked in this pass."""
 
+    def __attrs_post_init__(self) -> None:
+        self._turns = Turns(self._setting)
+        self._garbage = Garbage(self._setting, self._turns, self._open_workspaces, self._is_stopping)
+
     def begin_anew(self) -> None:
-        """Be another runner from now on: a forked child must not go on with its parent's turn."""
-        self._runner, self._leads = self._setting.mint.operation_id(), False
+        """Be another runner from now on: a forked child must not go on with its parent's turns."""
+        self._turns.begin_anew()
 
     def sweep(self, limit: int, *, force: bool, in_turn: bool) -> Flow[SweepReport]:
         """End what has expired, remove its workspaces, and finish removals that were interrupted or deferred."""
-        limit = positive("limit", limit)
-        part = _Part(limit, min(limit, AT_ONCE), force, in_turn)
-        return (yield from self._in_turn(part))
+        limit, tally = positive("limit", limit), Tally()
+        report = yield from self._in_turn(_Part(limit, force, in_turn), tally)
+        if force or (yield from self._lets_pass(report)):
+            yield from self._garbage.collect(min(limit, AT_ONCE), tally, in_turn=in_turn)
+        return tally.into(report)
 
     def in_background(self, interval_seconds: float, *, is_first: bool) -> Flow[SweepReport]:
-        """Do a part of a pass in the background; with others of the fleet only as long as this process leads."""
+        """Do a part of a pass in the background.
+
+        Sessions are ended by the one process that leads the fleet; each place for files is looked after by one of the
+        processes that have it.
+        """
         # Two passes may fail before another process takes over.
-        self._leads = yield from self._take(LEAD, interval_seconds * 2.5)
-        if not self._leads:
-            return SweepReport(yielded=True)
-        if is_first:
-            self._may_end = 0
-        # Garbage is looked for once in a pass, and the brake is asked again once all that it had counted has ended.
-        part = _Part(AT_ONCE, AT_ONCE if is_first else 0, self._may_end > 0, in_turn=True, is_counted=True)
-        return (yield from self._in_turn(part))
+        lead_seconds, tally = interval_seconds * 2.5, Tally()
+        report = SweepReport(yielded=True)
+        if (yield from self._turns.take(LEAD, lead_seconds)):
+            if is_first:
+                self._may_end = 0
+            # The brake is asked again once all that it had counted has ended.
+            part = _Part(AT_ONCE, self._may_end > 0, in_turn=True, is_counted=True)
+            report = yield from self._in_turn(part, tally)
+        # Looked for once in a pass.
+        if is_first and (yield from self._lets_pass(report)):
+            yield from self._garbage.collect(AT_ONCE, tally, in_turn=True, lead_seconds=lead_seconds)
+        return tally.into(report)
 
     def retire(self) -> Flow[None]:
-        """Let another process lead at once, also if this one was interrupted in a pass."""
-        if self._leads:
-            self._leads = False
-            for name in (RUN, LEAD):
-                yield from self._give(name)
+        """Let other processes take over at once, also if this one was interrupted in a pass."""
+        yield from self._turns.retire()
 
     def preview(self, limit: int, *, force: bool) -> Flow[SweepReport]:
         """Tell what a sweep would do, and change nothing."""
@@ -102,23 +107,26 @@ class SweepFlows:
             yield from foresee_garbage(self._setting, deployment_id, min(limit, AT_ONCE), tally)
         return tally.into(SweepReport(len(due), has_more=len(found) > limit))
 
-    def _in_turn(self, part: "_Part") -> Flow[SweepReport]:
-        if part.in_turn and not (yield from self._take(RUN, RUN_SECONDS)):
+    def _in_turn(self, part: "_Part", tally: Tally) -> Flow[SweepReport]:
+        if part.in_turn and not (yield from self._turns.take(RUN, RUN_SECONDS)):
             return SweepReport(yielded=True)
         try:
             is_braked = not part.force and (yield from self._is_braked())
-            report = SweepReport(braked=True) if is_braked else (yield from self._swept(part))
+            report = SweepReport(braked=True) if is_braked else (yield from self._swept(part, tally))
         except Exception:
-            if part.in_turn:
-                yield from self._give(RUN)
+            yield from self._done(part)
             raise
-        if part.in_turn and not report.yielded:
-            yield from self._give(RUN)
+        # Not in a `finally`: of a flow that is closed nothing can be asked.
+        yield from self._done(part)
         return report
 
-    def _swept(self, part: "_Part") -> Flow[SweepReport]:
+    def _done(self, part: "_Part") -> Flow[None]:
+        if part.in_turn:
+            yield from self._turns.give(RUN)
+
+    def _swept(self, part: "_Part", tally: Tally) -> Flow[SweepReport]:
         limit = min(part.limit, self._may_end) if part.is_counted else part.limit
-        tally, ended, has_more, is_ours = Tally(), 0, True, True
+        ended, has_more, is_ours = 0, True, True
         while has_more and ended < limit and is_ours:
             batch = min(BATCH, limit - ended)
             reply = yield from perform(c.Sweep(batch, self._setting.at(), self._setting.mint.operation_id()))
@@ -126,14 +134,16 @@ class SweepFlows:
             self._may_end -= len(reply.records)
             for record in reply.records:
                 self._setting.bus.publish(e.SessionExpired(record.id, record.scope, record.owner))
-                tally.count(record.id, (yield from clear_up_after(self._setting, record)))
-            if not reply.records:
+                # They have ended, so whatever happens to the turn or the guard, who waits for that is told of each.
+                is_late = self._is_stopping()
+                tally.count(record.id, (yield from clear_up_after(self._setting, record, is_late=is_late)))
+                # Within the batch, too: its files may take longer than the turn lasts.
+                is_ours = is_ours and (not part.in_turn or (yield from self._turns.keep(RUN, RUN_SECONDS)))
+            if not reply.records or self._is_stopping():
                 # A store that gets no further must not be asked for ever.
                 break
-            is_ours = not part.in_turn or (yield from self._take(RUN, RUN_SECONDS))
-        if is_ours and part.garbage_limit:
-            yield from collect_garbage(self._setting, self._open_workspaces, part.garbage_limit, tally)
-        return tally.into(SweepReport(ended, has_more=has_more, yielded=not is_ours))
+            is_ours = is_ours and (not part.in_turn or (yield from self._turns.take(RUN, RUN_SECONDS)))
+        return SweepReport(ended, has_more=has_more, yielded=not is_ours)
 
     # The brake
 
@@ -151,6 +161,12 @@ class SweepFlows:
         )
         return True
 
+    def _lets_pass(self, report: SweepReport) -> Flow[bool]:
+        """Tell whether files may be removed after the sessions; asked where another runner ended those."""
+        if report.yielded and self._setting.has_files:
+            return (yield from self._exceeding()) is None
+        return not report.braked
+
     def _exceeding(self) -> Flow[f.Counted | None]:
         """Give the counts that make the brake hold, or None."""
         brake = self._brake
@@ -165,23 +181,3 @@ class SweepFlows:
             return counted
         self._may_end = max(counted.due, brake.floor)
         return None
-
-    # Turns
-
-    def _take(self, name: str, seconds: float) -> Flow[bool]:
-        if not self._setting.has_fleet:
-            return True
-        if not self._runner:
-            self.begin_anew()
-        lease_us = int(seconds * 1_000_000)
-        taken = yield from perform(f.TakeTurn(name, self._runner, self._setting.at(), lease_us))
-        return taken is Outcome.DONE
-
-    def _give(self, name: str) -> Flow[None]:
-        if not self._setting.has_fleet or not self._runner:
-            return
-        try:
-            yield from perform(f.GiveTurn(name, self._runner, self._setting.at()))
-        except Exception as error:
-            # It lapses; what was done must not be reported as failed for it.
-            self._setting.bus.publish(e.CleanupFailed(None, f"{type(error).__name__}: {error}"))

@@ -198,6 +198,21 @@ class InspectedWorkspaces(Protocol):
 
 
 @runtime_checkable
+class NamedWorkspaces(Protocol):
+    """Workspaces that can tell which place they are in (optional), so that of many who have it one looks for garbage.
+
+    In a place without this method every guard does, which is safe and costs as much as there are processes.
+    """
+
+    def place_id(self) -> str | None:
+        """Name the place that is open; None: it cannot tell now.
+
+        In case of doubt a name of one's own is right: two names for one place cost a second look, one name for two
+        places lets the files in one of them lie for ever.
+        """
+
+
+@runtime_checkable
 class Workspaces(Protocol):
     """The workspaces of all sessions of one deployment. Threads and processes may share what they are kept in.
 

@@ -181,6 +181,11 @@ class OffloadedWorkspaces:
         leftovers = getattr(self._blocking, "leftovers", None)
         return [] if leftovers is None else await in_thread(partial(leftovers, limit, deployment_id))
 
+    async def place_id(self) -> str | None:
+        """Name the place; None: it cannot tell."""
+        place_id = getattr(self._blocking, "place_id", None)
+        return None if place_id is None else await in_thread(place_id)
+
     async def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage."""
         return await in_thread(partial(self._blocking.candidates, limit, deployment_id))

@@ -4,12 +4,24 @@ import os
 import time
 from datetime import datetime, timedelta
 
+from sessionguard.booting import UNKNOWN_BOOT, this_boot
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.local.deployment import Deployment
 from sessionguard.workspaces.local.descriptors import look, open_directory
 from sessionguard.workspaces.local.layout import FILES, LEDGER, PENDING, PRIVATE, shard_of
 from sessionguard.workspaces.local.leases import lock_exclusive
 from sessionguard.workspaces.local.tree import FileTree
+
+
+def place_id(folder: int) -> str | None:
+    """Name an open directory, unlike every other one of this machine and of others; None where no boot is told.
+
+    Two containers that share a directory know it by the same numbers, and two that do not by others.
+    """
+    if this_boot() == UNKNOWN_BOOT:
+        return None
+    state = os.fstat(folder)
+    return f"{this_boot().hex()}-{state.st_dev:x}-{state.st_ino:x}"
 
 
 def is_young(deployment: Deployment, session_id: str, age: timedelta, at: datetime | None) -> bool:

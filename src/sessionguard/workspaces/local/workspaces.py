@@ -106,6 +106,12 @@ class LocalWorkspaces:
         """Tell what `remove` would do now, and remove nothing."""
         return inspection.measure(self._opened()[0], checked_session_id(session_id))
 
+    def place_id(self) -> str | None:
+        """Name the directory that is open, alike in every process of this machine that has it; None: it cannot tell."""
+        deployment = self._opened()[0]
+        with deployment.opened() as folder:
+            return None if folder is None else inspection.place_id(folder)
+
     def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose directories may be garbage, and finish interrupted removals.
 

@@ -123,6 +123,11 @@ class Bucket:
                 weakref.finalize(self, self._made.close)
             return self._made
 
+    @property
+    def endpoint(self) -> str:
+        """The address that is spoken to, wherever it was named."""
+        return str(self._client.meta.endpoint_url)
+
     # Small objects
 
     def get(self, key: str, known_etag: str | None = None) -> Small | None:

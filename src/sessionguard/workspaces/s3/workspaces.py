@@ -9,6 +9,7 @@ from sessionguard.errors import InvalidArgumentError, MisuseError
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.identities import checked_owner_key, checked_session_id
 from sessionguard.workspaces.quota import Quota
+from sessionguard.workspaces.s3.addresses import place_id
 from sessionguard.workspaces.s3.bucket import Bucket
 from sessionguard.workspaces.s3.cleanup import Cleanup
 from sessionguard.workspaces.s3.examination import examine, require_conditions
@@ -85,6 +86,10 @@ class S3Workspaces:
         """
         checked_session_id(session_id)
         return self._opened()[1].quarantine(session_id)
+
+    def place_id(self) -> str:
+        """Name the bucket and prefix, alike on every machine that reaches them by the same address."""
+        return place_id(self._bucket.endpoint, self.settings)
 
     def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose files may be garbage, and finish what was interrupted.
