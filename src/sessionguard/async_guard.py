@@ -247,7 +247,8 @@ class AsyncSessionGuard:
         """End up to `limit` expired sessions and remove their workspaces; what is in use stays.
 
         If more is due than the `brake` of the guard lets pass, nothing is done, unless with `force`. With `dry_run` the
-        report tells what would be done. With `in_turn` nothing is done while another runner of the fleet has the turn.
+        report tells what would be done. With `in_turn` no session is ended while another runner of the fleet has the turn,
+        and no place for files is searched that another is searching.
         """
         if dry_run:
             required_ability(self._store, "find_due", "sweep(dry_run=True)")
@@ -440,7 +441,12 @@ def _background_pass(guard_reference: "weakref.ref[AsyncSessionGuard]") -> Calla
             while swept.has_more and swept.ended and not swept.yielded:
                 swept = await guard._sweep_in_background(is_first=False)
             # Who must not end sessions must not forget any either: the same clock may be wrong.
-            while not swept.braked and not swept.yielded and (purged := await guard.purge(limit=AT_ONCE)).has_more and purged.purged:
+            while (
+                not swept.braked
+                and not swept.yielded
+                and (purged := await guard.purge(limit=AT_ONCE)).has_more
+                and purged.purged
+            ):
                 pass
         except MisuseError:
             # Closed meanwhile, which is no failure worth a line in the log.

@@ -190,7 +190,7 @@ def test_a_place_is_named_alike_by_all_who_have_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "is_shared"),
+    "endpoint, is_shared",
     [
         ("https://s3.eu-central-1.amazonaws.com", True),
         ("https://10.0.0.7:9000", True),
@@ -277,7 +277,7 @@ def test_closing_waits_for_one_removal_of_garbage(open_guard: Open, clock: Clock
 def test_a_turn_outlives_slow_removals(
     open_guard: Open, store: WatchedStore, clock: Clock, tmp_path: Path, is_garbage: bool
 ) -> None:
-    """It is kept by time within a batch, so that no other begins beside; once it is lost all the same, this one ends."""
+    """It is kept by time within a batch, so that no other begins beside."""
     monotonic = 0.0
 
     def pass_time() -> None:

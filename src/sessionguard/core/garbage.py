@@ -44,7 +44,7 @@ class Garbage:
 
         With `lead_seconds` only as the one that does so for all who have this place, which others may be after so long.
         """
-        if not self._setting.has_files:
+        if not self._setting.has_files or self._is_stopping():
             return
         try:
             deployment_id = yield from self._open_workspaces()
@@ -102,13 +102,13 @@ class Garbage:
         self._setting.bus.publish(e.CleanupFailed(None, text))
 
 
-def _named(place: str | None) -> str:
+def _named(place: str) -> str:
     """Give what is added to the names of turns about a place, in which its path or bucket is not to be read."""
-    return "" if place is None else " in " + hashlib.blake2b(place.encode(), digest_size=16).hexdigest()
+    return " in " + hashlib.blake2b(place.encode(), digest_size=16).hexdigest()
 
 
 def foresee_garbage(setting: Setting, deployment_id: str, limit: int, tally: Tally) -> Flow[None]:
-    """Count what `collect_garbage` would remove now, and remove nothing."""
+    """Count what `Garbage.collect` would remove now, and remove nothing."""
     found = yield from perform(FindLeftovers(limit, deployment_id))
     garbage, _ = yield from _sorted_out(setting, found)
     for session_id in garbage:

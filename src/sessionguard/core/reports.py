@@ -11,7 +11,7 @@ class SweepReport:
 
     ended: int = 0
     skipped_in_use: int = 0
-    """Workspaces of ended sessions that wait for their last lease, or for the next pass because the guard was closed."""
+    """Workspaces of ended sessions that wait for their last lease or, if the guard was closed, for the next pass."""
     workspaces_removed: int = 0
     bytes_freed: int = 0
     has_more: bool = False
