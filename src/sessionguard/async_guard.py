@@ -247,8 +247,8 @@ class AsyncSessionGuard:
         """End up to `limit` expired sessions and remove their workspaces; what is in use stays.
 
         If more is due than the `brake` of the guard lets pass, nothing is done, unless with `force`. With `dry_run` the
-        report tells what would be done. With `in_turn` no session is ended while another runner of the fleet has the turn,
-        and no place for files is searched that another is searching.
+        report tells what would be done. With `in_turn` no session is ended while another runner of the fleet has that
+        turn, and no place for files is searched while another has that of the place.
         """
         if dry_run:
             required_ability(self._store, "find_due", "sweep(dry_run=True)")
