@@ -21,7 +21,7 @@
     │  ├─ QuotaExceededError               limit, used, unit, whose
     │  ├─ ArchiveRefusedError              entry, problem
     │  ├─ LeaseLostError                   reason
-    │  └─ WorkspaceUnavailableError        operation, problem: the outcome is unknown
+    │  └─ WorkspaceUnavailableError        operation, problem, place: the outcome is unknown
     └─ LockError                           session_id, name
        ├─ LockTimeoutError (TimeoutError)  waited
        └─ LockLostError                    fence
@@ -36,6 +36,8 @@ from typing import Any, ClassVar, Final, Self
 _TOKEN: Final = re.compile(r"sg1_[a-z0-9]{1,16}_[0-9a-f]{2}[A-Za-z0-9_-]{43}")
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]*://)(.*@)?([^?#;]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _PLAIN_PATH: Final = re.compile(r"[\w./\\ -]*")
+# A slash too few: what follows may still hold a password, unless it is as plain as a path.
+_SHORT_URL: Final = re.compile(r"([a-z][a-z0-9+.-]*:/[\w./\\ -]*)([?#;].*)?", re.ASCII | re.IGNORECASE | re.DOTALL)
 
 
 class SessionGuardError(Exception):
@@ -74,16 +76,18 @@ def without_secrets(url: object) -> str:
     """Give `url` as it may be shown: its scheme, host and path; what may hold a password is replaced by stars.
 
     That is everything up to the last `@`, because passwords are written there with `/`, `?` and `#` in them,
-    and all options. What is no URL, nor a mere path, is not shown at all.
+    and all options. Text that is no URL, nor a mere path, is all stars; of what is no text only the type is shown.
     """
-    text = url if isinstance(url, str) else ""
-    if _PLAIN_PATH.fullmatch(text):
-        return text
-    found = _URL.fullmatch(text)
-    if found is None:
-        return "(not a URL)"
-    scheme, credentials, place, options = found.groups()
-    return f"{scheme}{'***@' if credentials else ''}{place}{'?***' if options else ''}"
+    if not isinstance(url, str):
+        return f"({type(url).__name__})"
+    if _PLAIN_PATH.fullmatch(url):
+        return url
+    if found := _URL.fullmatch(url):
+        scheme, credentials, place, options = found.groups()
+        return f"{scheme}{'***@' if credentials else ''}{place}{'?***' if options else ''}"
+    if found := _SHORT_URL.fullmatch(url):
+        return f"{found.group(1)}{'?***' if found.group(2) else ''}"
+    return "***"
 
 
 # Settings, arguments, use
@@ -103,7 +107,11 @@ class ConfigurationError(SessionGuardError, ValueError):
     @staticmethod
     def of_url(url: object, remedy: str, *, setting: str = "store URL") -> "ConfigurationError":
         """Give the error for a store URL that does not do; no password or option of it is in the message."""
-        return ConfigurationError(setting, without_secrets(url), remedy)
+        return ConfigurationError(setting, url if isinstance(url, int | None) else without_secrets(url), remedy)
+
+    def renamed(self, setting: str) -> Self:
+        """Give the same error about `setting`: the name under which whoever is to mend it gave the value."""
+        return self._restored((f"{setting} = {self.value}: {self.remedy}",), {**self.__dict__, "setting": setting})
 
 
 class MissingExtraError(ConfigurationError, ImportError):
@@ -330,15 +338,22 @@ class LeaseLostError(WorkspaceError):
 class WorkspaceUnavailableError(WorkspaceError):
     """The place for files could not be asked or did not answer: a change happened whole or not at all. Safe to repeat.
 
-    `session_id` is None where no one session is concerned.
+    `session_id` is None where no one session is concerned. `place` is the setting `workspaces` without secrets, where
+    it is a URL that the doctor examines. With `changes=False` nothing was to be changed.
     """
 
     code = "workspace_unavailable"
 
-    def __init__(self, session_id: str | None, operation: str, problem: str) -> None:
+    def __init__(
+        self, session_id: str | None, operation: str, problem: str, *, place: str | None = None, changes: bool = True
+    ) -> None:
         self.operation = operation
         self.problem = problem
-        super().__init__(session_id, f"{operation}: {problem}; it may or may not have been done, and may be repeated")
+        self.place = place
+        where = "" if place is None else f" (workspaces = {place!r})"
+        outcome = "it may or may not have been done, and may be repeated" if changes else "it may be repeated"
+        remedy = "" if place is None else f"; `sessionguard doctor --workspaces '{place}'` looks for the cause"
+        super().__init__(session_id, f"{operation}: {problem}{where}; {outcome}{remedy}")
 
 
 # Locks

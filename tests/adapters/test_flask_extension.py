@@ -114,6 +114,52 @@ def test_t36_wrong_setting_keeps_its_secret(config: dict[str, Any]) -> None:
     assert "hidden" not in str(caught.value) + repr(vars(caught.value))
 
 
+SETTING = "SESSIONGUARD_"
+
+
+@pytest.mark.parametrize(
+    "config, says",
+    [
+        ({"WORKSPACES": 5}, "WORKSPACES = 5: give the path"),
+        ({"WORKSPACES": "s3:/files"}, "WORKSPACES = 's3:/files': this looks like a mistyped URL"),
+        ({"WORKSPACES": "s3://Files"}, "WORKSPACES, bucket = 'Files': a bucket is"),
+        (
+            {"WORKSPACE": "s3://k:hidden@files"},
+            "WORKSPACE = 's3://***@files': there is no such setting; is SESSIONGUARD_W",
+        ),
+        ({"KEYS": 5}, "KEYS = 'int': give a KeyRing"),
+        ({"URL": "sqlite:/x"}, "URL = 'sqlite:/x': write it as"),
+        ({"IDLE_TIMEOUT": -1}, "IDLE_TIMEOUT = -1: give a duration above zero"),
+        ({"IDLE_TIMEOUT": float("inf")}, "IDLE_TIMEOUT = inf: give a datetime.timedelta"),
+        ({"IDLE_TIMEOUT": 10, "ABSOLUTE_TIMEOUT": 5}, "IDLE_TIMEOUT = 10: it must not exceed"),
+        (
+            {"ABSOLUTE_TIMEOUT": 5},
+            "ABSOLUTE_TIMEOUT = 5: it must not be below SESSIONGUARD_IDLE_TIMEOUT, by default 2:00:",
+        ),
+    ],
+    ids=repr,
+)
+def test_wrong_value_is_shown_under_the_name_that_was_given(config: dict[str, Any], says: str) -> None:
+    """Not under that of an argument which whoever writes the settings has never seen."""
+    with pytest.raises(ConfigurationError) as caught:
+        _with(Flask("app"), **{SETTING + name: value for name, value in config.items()})
+    assert str(caught.value).startswith(SETTING + says)
+
+
+def test_settings_there_are_are_named_whole() -> None:
+    """With their prefix, to be copied."""
+    with pytest.raises(ConfigurationError, match="there are: SESSIONGUARD_ABSOLUTE_TIMEOUT, SESSIONGUARD_CONCURRENCY"):
+        _with(Flask("app"), SESSIONGUARD_NOTHING=1)
+
+
+def test_files_may_be_in_object_storage() -> None:
+    """A URL is passed on as it is; as a path it would name a folder on this machine."""
+    app = Flask("app")
+    extension = _with(app, SESSIONGUARD_WORKSPACES="s3://files/app?endpoint=http://127.0.0.1:9")
+    with app.app_context():
+        assert repr(extension.guard._parts.files) == "<S3Workspaces in s3://files/app>"
+
+
 def _with(app: Flask, concurrency: Any = "merge", **config: Any) -> SessionGuardExtension:
     app.config.update({"SESSIONGUARD_URL": "memory://", **config})
     return SessionGuardExtension(app, concurrency=concurrency)

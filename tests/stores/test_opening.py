@@ -100,6 +100,14 @@ def test_what_is_no_url_is_refused(url: Any) -> None:
         open_store(url)
 
 
+def test_what_was_given_instead_of_a_url_is_shown() -> None:
+    """As it is if it cannot be a secret, else by its type."""
+    for value, shown in ((None, "None"), (5, "5"), ("", "''"), (b"x", "'(bytes)'"), ({"a": 1}, "'(dict)'")):
+        with pytest.raises(ConfigurationError) as caught:
+            open_store(value)  # type: ignore[arg-type]
+        assert caught.value.value == shown
+
+
 def test_unknown_scheme_names_those_there_are() -> None:
     """And keeps the password."""
     with pytest.raises(ConfigurationError) as caught:
@@ -174,6 +182,9 @@ def test_t36_secrets_are_left_out(url: Any) -> None:
         ("redis://host:6379/0", "redis://host:6379/0"),
         ("var/sessions.db", "var/sessions.db"),
         ("acme://user:hidden@host/db?x=1", "acme://***@host/db?***"),
+        ("sqlite:/x", "sqlite:/x"),
+        ("sqlite:/var/x.db?patience=1", "sqlite:/var/x.db?***"),
+        ("user:hidden", "***"),
     ],
 )
 def test_what_is_no_secret_is_shown(url: str, shown: str) -> None:

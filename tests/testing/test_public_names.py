@@ -62,3 +62,19 @@ def test_importing_it_loads_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\nFalse False\n"
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    """Both packages that the extra brings, each with the command that installs it."""
+    program = (
+        "import sys; sys.modules['pytest'] = sys.modules['hypothesis'] = None\n"
+        "import sessionguard.testing as t\n"
+        "for name in ('WorkspaceContract', 'SessionGuardMachine'):\n"
+        "    try: getattr(t, name)\n"
+        "    except ImportError as error: print(error.code, error.package, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    first, second = done.stdout.splitlines()
+    assert first.startswith("missing_extra pytest>=8 ")
+    assert second.startswith("missing_extra hypothesis>=6.100 ")
+    assert "pip install 'pytest>=8' (or the extra [testing] of sessionguard)" in first

@@ -7,6 +7,8 @@ Importing this package loads nothing; each name is loaded when it is first asked
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sessionguard.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from sessionguard.testing.contracts.capabilities import (
         PER_PROCESS,
@@ -317,12 +319,21 @@ _HOMES = {
 }
 """Module below this package, and the name there if it is another one."""
 
+_PACKAGES = {"pytest": "pytest>=8", "hypothesis": "hypothesis>=6.100"}
+"""What the extra `[testing]` brings."""
+
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home, _, there = _HOMES[name].partition(":")
-    return getattr(import_module(f"{__name__}.{home}"), there or name)
+    try:
+        module = import_module(f"{__name__}.{home}")
+    except ModuleNotFoundError as error:
+        if error.name not in _PACKAGES:
+            raise
+        raise MissingExtraError("testing", _PACKAGES[error.name]) from error
+    return getattr(module, there or name)
 
 
 def __dir__() -> list[str]:

@@ -261,3 +261,8 @@ class Workspaces(Protocol):
         Raises:
             MisuseError: a `deployment_id` was given, and it is not the one that these workspaces are open for.
         """
+
+
+def lacking_calls(place: object) -> list[str]:
+    """Name the calls of `Workspaces` that `place` does not have."""
+    return [name for name in vars(Workspaces) if not name.startswith("_") and not hasattr(place, name)]

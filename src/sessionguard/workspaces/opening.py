@@ -1,13 +1,18 @@
 """From the setting `workspaces` to a place for files: a folder, a URL, or such a place itself."""
 
 import os
-from typing import Final
+import re
+from typing import Any, Final
 
 from sessionguard import registry
 from sessionguard.errors import ConfigurationError
-from sessionguard.workspaces.contract import Workspaces
+from sessionguard.workspaces.contract import Workspaces, lacking_calls
 
 GROUP: Final = "sessionguard.workspaces"
+
+_WANTED: Final = "give the path of a folder, or a URL such as s3://bucket/prefix"
+_SLIP: Final = re.compile(r"([a-z][a-z0-9+.-]*)(?::(?!//)/?|//+)", re.ASCII | re.IGNORECASE)
+"""How a mistyped URL begins; taken for a relative path, it would put the files on this machine without a word."""
 
 
 def open_workspaces(place: str | os.PathLike[str] | Workspaces) -> Workspaces:
@@ -16,12 +21,14 @@ def open_workspaces(place: str | os.PathLike[str] | Workspaces) -> Workspaces:
     What comes before `://` is looked up among the entry points of the group `sessionguard.workspaces`.
 
     Raises:
-        ConfigurationError: it is none of these.
+        ConfigurationError: it is none of these, lacks calls of such a place, or looks like a mistyped URL.
         MissingExtraError: it needs a package that is not installed.
     """
-    if isinstance(place, Workspaces):
+    # A class has the calls, too, but nobody to answer them.
+    if isinstance(place, Workspaces) and not isinstance(place, type):
         return place
     path = _path(place)
+    _require_no_slip(path, is_text=isinstance(place, str))
     if "://" in path:
         found: Workspaces = registry.opened(
             path,
@@ -36,11 +43,35 @@ def open_workspaces(place: str | os.PathLike[str] | Workspaces) -> Workspaces:
     return LocalWorkspaces(path)
 
 
-def _path(place: object) -> str:
+def _path(place: Any) -> str:
     try:
-        path = os.fspath(place)  # type: ignore[call-overload]
+        path = os.fspath(place)
     except TypeError:
-        path = ""
+        raise ConfigurationError("workspaces", place, _remedy_for(place)) from None
     if not isinstance(path, str) or not path:
-        raise ConfigurationError("workspaces", place, "give the path of a folder, or a URL such as s3://bucket/prefix")
+        raise ConfigurationError("workspaces", place, _WANTED)
     return path
+
+
+def _remedy_for(place: object) -> str:
+    kind = type(place)
+    if kind.__module__ == "builtins":
+        return _WANTED
+    return f"{kind.__name__} lacks {', '.join(lacking_calls(place))} of sessionguard.workspaces.Workspaces"
+
+
+def _require_no_slip(path: str, *, is_text: bool) -> None:
+    found = _SLIP.match(path)
+    if found is None:
+        return
+    scheme = found.group(1).lower()
+    right = "the path alone" if scheme == "file" else f"{scheme}://bucket/prefix"
+    # A Path drops the dot again.
+    folder = f"./{found.group()}" if is_text else "its absolute path"
+    remedy = f"this looks like a mistyped URL; write {right}, or {folder} if that is the name of a folder"
+    raise ConfigurationError("workspaces", _without_credentials(path), remedy)
+
+
+def _without_credentials(path: str) -> str:
+    before, at, place = path.rpartition("@")
+    return f"{'***@' if before or at else ''}{place.partition('?')[0]}{'?***' if '?' in place else ''}"

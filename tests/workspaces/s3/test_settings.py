@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sessionguard import SessionGuard
 from sessionguard.cli.__main__ import main
 from sessionguard.core.session import Removed
-from sessionguard.errors import ConfigurationError
+from sessionguard.errors import ConfigurationError, WorkspaceUnavailableError
 from sessionguard.testing.servers import S3Server
 from sessionguard.workspaces.opening import open_workspaces
 from sessionguard.workspaces.s3 import S3Workspaces, Settings, open_s3
@@ -31,6 +32,11 @@ def test_a_url_names_the_bucket_the_prefix_and_the_vendor() -> None:
     )
     assert repr(opened) == "<S3Workspaces in s3://bucket/a/prefix>"
     assert opened.leases_in_store
+    full = "s3://bucket/a/prefix?endpoint=http://127.0.0.1:9000&region=eu-central-1"
+    assert opened.settings.full_url == full
+    again = open_workspaces(full + "&path_style=false")
+    assert isinstance(again, S3Workspaces)
+    assert again.settings.full_url == full + "&path_style=false"
 
 
 def test_the_bucket_is_in_the_path_where_another_vendor_is_named() -> None:
@@ -53,11 +59,10 @@ def test_the_bucket_is_in_the_path_where_another_vendor_is_named() -> None:
         ("s3://bucket", {"endpoint": "https://user:hunter2@storage"}),
         ("s3://bucket", {"endpoint": "storage:9000"}),
         ("s3://bucket", {"secret": "hunter2"}),
-        ("s3://bucket", {"path_style": "hunter2"}),
-        ("s3://bucket", {"patience": "hunter2"}),
-        ("s3://bucket", {"patience": "0"}),
-        ("s3://bucket", {"safety_hours": "0"}),
-        ("s3://bucket", {"region": "hunter2!"}),
+        ("s3://bucket", {"hunter2@host/": ""}),
+        ("s3://key:p?hunter2@bucket", {"hunter2@bucket": ""}),
+        ("s3://bucket", {"endpoint": "user:hunter2@storage"}),
+        ("s3://bucket", {"endpoint": "https://storage?key=hunter2"}),
     ],
 )
 def test_what_does_not_do_is_refused_without_being_shown(url: str, options: dict[str, str]) -> None:
@@ -66,6 +71,36 @@ def test_what_does_not_do_is_refused_without_being_shown(url: str, options: dict
         open_s3(url, options)
     assert "hunter2" not in str(refused.value)
     assert refused.value.setting.startswith("workspaces")
+
+
+@pytest.mark.parametrize(
+    "place, options, setting, value",
+    [
+        ("Bucket", {}, "bucket", "Bucket"),
+        ("bucket/../x", {}, "prefix", "../x/"),
+        ("bucket/a/.", {}, "prefix", "a/./"),
+        ("bucket", {"endpoint": "https://user:hunter2@storage:9000/x"}, "endpoint", "https://***@storage:9000/x"),
+        ("bucket", {"endpoint": "storage:9000"}, "endpoint", "storage:9000"),
+        ("bucket", {"region": "Europe!"}, "region", "Europe!"),
+        ("bucket", {"path_style": "yes"}, "path_style", "yes"),
+        ("bucket", {"patience": "x"}, "patience", "x"),
+        ("bucket", {"connections": "1.5"}, "connections", "1.5"),
+        ("bucket", {"connections": "inf"}, "connections", "inf"),
+    ],
+)
+def test_what_is_no_secret_is_shown(place: str, options: dict[str, str], setting: str, value: str) -> None:
+    """The part of the URL that is wrong is named, and shown as it was given."""
+    with pytest.raises(ConfigurationError) as error:
+        open_s3(f"s3://{place}", options)
+    assert (error.value.setting, error.value.value) == (f"workspaces, {setting}", repr(value))
+
+
+def test_numbers_out_of_range_are_refused() -> None:
+    """Each with the range there is."""
+    for options in ({"patience": "0"}, {"safety_hours": "0"}, {"connections": "0"}, {"patience": "nan"}):
+        with pytest.raises(ConfigurationError, match="give a number from"):
+            open_s3("s3://bucket", options)
+    assert open_s3("s3://bucket/..a/b..", {}).settings.prefix == "..a/b../"
 
 
 def refused(s3_server: S3Server, bucket: str = "sessions") -> ConfigurationError:
@@ -77,7 +112,10 @@ def refused(s3_server: S3Server, bucket: str = "sessions") -> ConfigurationError
 
 def test_a_bucket_that_is_not_there_is_told(s3_server: S3Server) -> None:
     """With the remedy."""
-    assert "there is no such bucket" in str(refused(s3_server, "missing"))
+    assert str(refused(s3_server, "missing")) == (
+        f"workspaces = 's3://missing?endpoint={s3_server.endpoint}': "
+        "there is no such bucket (swap: NoSuchBucket); make it, or correct its name"
+    )
 
 
 def test_missing_credentials_are_told(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +123,56 @@ def test_missing_credentials_are_told(s3_server: S3Server, monkeypatch: pytest.M
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert "AWS_ACCESS_KEY_ID" in str(refused(s3_server))
+    assert finding(s3_server) == ("no credentials were found (list: NoCredentialsError)", "set AWS_ACCESS_KEY_ID and")
+
+
+def finding(s3_server: S3Server, bucket: str = "sessions") -> tuple[str, str]:
+    """Give what the doctor says of the bucket, without its name, and the first words of the remedy."""
+    (found,) = open_s3(f"s3://{bucket}", {"endpoint": s3_server.endpoint}).examine()
+    assert (found.level, found.subject) == ("problem", "bucket")
+    place, _, problem = found.message.partition(": ")
+    assert place == f"s3://{bucket}?endpoint={s3_server.endpoint}"
+    return problem, " ".join(found.remedy.split()[:3])
+
+
+def test_the_doctor_tells_a_missing_bucket_from_one_that_does_not_answer(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And an unknown key from a right that is missing, all of which it lists."""
+    assert finding(s3_server, "missing") == ("there is no such bucket (list: NoSuchBucket)", "make it, or")
+    place = open_s3("s3://sessions/a", {"endpoint": s3_server.endpoint})
+
+    def examined(code: str) -> str:
+        def refuse(**_: object) -> None:
+            raise ClientError({"Error": {"Code": code}}, "ListObjectsV2")
+
+        monkeypatch.setattr(place._bucket._client, "list_objects_v2", refuse)
+        (found,) = place.examine()
+        return f"{found.message} -> {found.remedy}"
+
+    assert "the credentials are not known there (list: InvalidAccessKeyId) -> correct" in examined("InvalidAccessKeyId")
+    for code in ("AccessDenied", "403"):
+        denied = examined(code)
+        assert "on arn:aws:s3:::sessions/a/*, and s3:ListBucket and" in denied
+        assert "doctor" not in denied
+
+
+def test_an_endpoint_that_does_not_answer_is_named() -> None:
+    """With the bucket, and the command that looks for the cause; which itself names what may be wrong."""
+    place = open_s3("s3://sessions/a", {"endpoint": "http://127.0.0.1:9", "patience": "0.1"})
+    url = "s3://sessions/a?endpoint=http://127.0.0.1:9"
+    with pytest.raises(WorkspaceUnavailableError) as error:
+        place.open("deployment")
+    assert str(error.value) == (
+        f"workspaces: swap: EndpointConnectionError (workspaces = '{url}'); it may or may not have been done, and "
+        f"may be repeated; `sessionguard doctor --workspaces '{url}'` looks for the cause"
+    )
+    with pytest.raises(WorkspaceUnavailableError) as error:
+        place._bucket.get("a")
+    assert "may not have been done" not in str(error.value)
+    (found,) = place.examine()
+    assert found.message == f"{url}: it could not be asked (list: EndpointConnectionError)"
+    assert found.remedy.startswith("see whether http://127.0.0.1:9 answers from here")
 
 
 @pytest.mark.parametrize("ignored", ["IfMatch", "IfNoneMatch"])

@@ -1,19 +1,23 @@
 """Settings from `app.config`, all of them under SESSIONGUARD_."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
+from difflib import get_close_matches
 from typing import Any, Final
 
 from sessionguard.adapters.http import CookieSettings
 from sessionguard.core.policy import SessionPolicy
-from sessionguard.errors import ConfigurationError
+from sessionguard.errors import ConfigurationError, without_secrets
 from sessionguard.guard import SessionGuard
 
 PREFIX: Final = "SESSIONGUARD_"
 _GUARD: Final = frozenset({"URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
 _COOKIE: Final = frozenset({"COOKIE_NAME", "COOKIE_SECURE", "COOKIE_SAMESITE", "COOKIE_PATH", "COOKIE_DOMAIN"})
 _VISIT: Final = frozenset({"SCOPE", "CONCURRENCY", "LOCK_TIMEOUT"})
+_KNOWN: Final = _GUARD | _COOKIE | _VISIT
+_ARGUMENTS: Final = {"store URL": "URL", "workspaces": "WORKSPACES", "keys": "KEYS", "policy": "POLICY"}
+"""What the library calls the values that these settings give."""
 
 
 def read(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,14 +27,18 @@ def read(config: Mapping[str, Any]) -> dict[str, Any]:
         ConfigurationError: one is not known. A misspelt limit would not limit anything.
     """
     settings = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
-    known = _GUARD | _COOKIE | _VISIT
-    for key in settings:
-        if key not in known:
-            # Without its value: what stands under a misspelt KEYS is a secret.
-            raise ConfigurationError(
-                PREFIX + key, "(not shown)", f"there is no such setting; there are: {', '.join(sorted(known))}"
-            )
+    for key, value in settings.items():
+        if key not in _KNOWN:
+            raise _misspelt(key, value)
     return settings
+
+
+def _misspelt(key: str, value: object) -> ConfigurationError:
+    meant = get_close_matches(key, _KNOWN, 1, 0.8)
+    # What stands under a misspelt KEYS is a secret, and what is like no setting may be one.
+    shown = without_secrets(value) if meant and meant != ["KEYS"] and isinstance(value, str) else "(not shown)"
+    remedy = f"there is no such setting{f'; is {PREFIX}{meant[0]} meant?' if meant else ''}; there are: "
+    return ConfigurationError(PREFIX + key, shown, remedy + ", ".join(PREFIX + name for name in sorted(_KNOWN)))
 
 
 def guard_of(settings: Mapping[str, Any]) -> SessionGuard:
@@ -43,13 +51,14 @@ def guard_of(settings: Mapping[str, Any]) -> SessionGuard:
             setting=PREFIX + "URL",
         )
     options = {"keys": settings["KEYS"]} if "KEYS" in settings else {}
-    workspaces = settings.get("WORKSPACES")
-    return SessionGuard.open(
-        url,
-        workspaces=None if workspaces is None else Path(workspaces),
-        policy=_policy_of(settings),
-        **options,
-    )
+    policy = _policy_of(settings)
+    try:
+        return SessionGuard.open(url, workspaces=settings.get("WORKSPACES"), policy=policy, **options)
+    except ConfigurationError as error:
+        name, comma, part = error.setting.partition(", ")
+        if name not in _ARGUMENTS:
+            raise
+        raise error.renamed(PREFIX + _ARGUMENTS[name] + comma + part) from error
 
 
 def cookie_of(settings: Mapping[str, Any]) -> CookieSettings:
@@ -71,10 +80,22 @@ def _policy_of(settings: Mapping[str, Any]) -> Any:
     }
     policy = settings.get("POLICY")
     if policy is None:
-        return SessionPolicy(**timeouts)
+        return _policy_with(timeouts, settings)
     if timeouts:
         raise ConfigurationError(PREFIX + "POLICY", policy, "give the timeouts in the policy, or no policy")
     return policy
+
+
+def _policy_with(timeouts: Mapping[str, Any], settings: Mapping[str, Any]) -> SessionPolicy:
+    try:
+        return SessionPolicy(**timeouts)
+    except ConfigurationError as error:
+        key = error.setting.removeprefix("SessionPolicy.").upper()
+        if key in settings:
+            raise ConfigurationError(PREFIX + key, settings[key], error.remedy) from error
+        # Only the other one was given, and is below the default of this one.
+        remedy = f"it must not be below {PREFIX}{key}, by default {SessionPolicy().idle_timeout}; give that as well"
+        raise ConfigurationError(PREFIX + "ABSOLUTE_TIMEOUT", settings["ABSOLUTE_TIMEOUT"], remedy) from error
 
 
 def _duration(key: str, value: object) -> timedelta:
@@ -82,5 +103,7 @@ def _duration(key: str, value: object) -> timedelta:
         return value
     # Numbers are what an environment variable can hold (`app.config.from_prefixed_env()`).
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
+        # Not a number, or more than a timedelta holds.
+        with suppress(ValueError, OverflowError):
+            return timedelta(seconds=value)
     raise ConfigurationError(PREFIX + key, value, "give a datetime.timedelta or a number of seconds")

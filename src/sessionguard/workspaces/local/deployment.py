@@ -1,14 +1,19 @@
 """Open the directories of one deployment below a root that other deployments may share."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from sessionguard.errors import ConfigurationError
 from sessionguard.workspaces.identities import deployment_folder
 from sessionguard.workspaces.local.descriptors import look, make_directory, open_directory
 from sessionguard.workspaces.local.layout import FILES, shard_of
+
+_NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_REMEDY: Final = "name one that this process may write to, or give it the right to"
 
 
 class Deployment:
@@ -65,6 +70,22 @@ class Deployment:
         finally:
             os.close(descriptor)
 
+    def make(self) -> None:
+        """Make the directory of this deployment, with all above it, where absent.
+
+        Raises:
+            ConfigurationError: the root is not one to trust, or nothing can be made in it.
+        """
+        try:
+            with self.made():
+                pass
+        except OSError as error:
+            # A full disk is no wrong setting: that may soon be otherwise.
+            if error.errno not in _NOT_WRITABLE:
+                raise
+            remedy = f"nothing can be made in it ({error.strerror}); {_REMEDY}"
+            raise ConfigurationError("workspaces", self.root, remedy) from error
+
     def _checked(self, opening: Callable[[str, int], int], folder: str, parent: int) -> int:
         try:
             return opening(folder, parent)
@@ -84,7 +105,8 @@ def make_root(root: str) -> None:
     try:
         _make_missing(root)
     except OSError as error:
-        raise ConfigurationError("workspaces", root, f"the directory cannot be made ({error.strerror})") from error
+        remedy = f"the directory cannot be made ({error.strerror}); {_REMEDY}"
+        raise ConfigurationError("workspaces", root, remedy) from error
 
 
 def _make_missing(path: str) -> None:

@@ -40,7 +40,7 @@ class LocalWorkspaces:
         Opened again for another deployment, as after a fork or when the store was lost, it leaves all of the former.
 
         Raises:
-            ConfigurationError: the root is a link, another user's, writable by others, or cannot be made.
+            ConfigurationError: the root is a link, another user's, writable by others, or cannot be made or written.
         """
         deployment = Deployment(self._root, deployment_id)
         if self._place is not None and self._place[0].folder == deployment.folder:
@@ -48,8 +48,7 @@ class LocalWorkspaces:
         if os.open not in os.supports_dir_fd or not hasattr(os, "O_PATH"):
             remedy = "this system cannot open files below a directory safely; run on Linux"
             raise ConfigurationError("workspaces", self._root, remedy)
-        with deployment.made():
-            pass
+        deployment.make()
         owners = Owners(deployment)
         self._place = deployment, owners, Cleanup(deployment, owners)
 

@@ -81,15 +81,16 @@ class Upload:
 class Body:
     """The content of an object as it arrives."""
 
-    def __init__(self, key: str, stream: Any, size: int) -> None:
+    def __init__(self, key: str, stream: Any, size: int, settings: Settings) -> None:
         self.bytes = size
         """How many are to come."""
         self._key = key
+        self._settings = settings
         self._stream = stream
 
     def read(self, size: int) -> bytes:
         """Give up to `size` bytes; none at the end, however early that is."""
-        with translated("read", self._key):
+        with translated("read", self._key, self._settings, changes=False):
             data: bytes = self._stream.read(size)
             return data
 
@@ -133,7 +134,7 @@ class Bucket:
     def get(self, key: str, known_etag: str | None = None) -> Small | None:
         """Give an object, or None if there is none; one with `known_etag` is given without its data."""
         condition = {} if known_etag is None else {"IfNoneMatch": known_etag}
-        with _at("get", key, "r"):
+        with self._at("get", key, "r"):
             try:
                 reply = self._client.get_object(Bucket=self._name, Key=key, **condition)
                 return Small(reply["Body"].read(), reply["ETag"])
@@ -146,13 +147,13 @@ class Bucket:
 
     def put(self, key: str, data: bytes | bytearray) -> None:
         """Store an object, in the place of any that is there."""
-        with _at("put", key, "w"):
+        with self._at("put", key, "w"):
             self._client.put_object(Bucket=self._name, Key=key, Body=data)
 
     def swap(self, key: str, data: bytes, etag: str | None) -> Swap:
         """Store an object if the one that is there has `etag`, or none is there if that is None."""
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
-        with _at("swap", key, "w"):
+        with self._at("swap", key, "w"):
             try:
                 reply = self._client.put_object(Bucket=self._name, Key=key, Body=data, **condition)
             except Exception as error:
@@ -163,7 +164,7 @@ class Bucket:
 
     def size_of(self, key: str) -> int | None:
         """Give the length of an object, or None if there is none."""
-        with _at("head", key, "r"):
+        with self._at("head", key, "r"):
             try:
                 return int(self._client.head_object(Bucket=self._name, Key=key)["ContentLength"])
             except Exception as error:
@@ -175,37 +176,36 @@ class Bucket:
         """Remove objects, there or not; at most `MOST_KEYS`."""
         if not keys:
             return
-        with _at("delete", keys[0], "w"):
+        with self._at("delete", keys[0], "w"):
             names = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
             refused = self._client.delete_objects(Bucket=self._name, Delete=names).get("Errors", [])
             if refused:
                 code = str(refused[0].get("Code", "unknown"))
-                raise WorkspaceUnavailableError(
-                    session_of(keys[0]), "delete", f"{len(refused)} objects could not be removed ({code})"
-                )
+                problem = f"{len(refused)} objects could not be removed ({code})"
+                raise WorkspaceUnavailableError(session_of(keys[0]), "delete", problem, place=self.settings.full_url)
 
     # Contents
 
     def open(self, key: str, start: int) -> Body | None:
         """Give the bytes of an object from `start` on, or None if there is no object."""
         span = {"Range": f"bytes={start}-"} if start else {}
-        with _at("open", key, "r"):
+        with self._at("open", key, "r"):
             try:
                 reply = self._client.get_object(Bucket=self._name, Key=key, **span)
             except Exception as error:
                 if code_of(error) in ("NoSuchKey", "404"):
                     return None
                 raise
-            return Body(key, reply["Body"], int(reply["ContentLength"]))
+            return Body(key, reply["Body"], int(reply["ContentLength"]), self.settings)
 
     def begin_parts(self, key: str) -> str:
         """Begin an upload in parts and give its id."""
-        with _at("begin parts", key, "w"):
+        with self._at("begin parts", key, "w"):
             return str(self._client.create_multipart_upload(Bucket=self._name, Key=key)["UploadId"])
 
     def put_part(self, key: str, upload_id: str, number: int, data: bytes | bytearray) -> str:
         """Store part `number`, from 1 on, and give its etag."""
-        with _at("put part", key, "w"):
+        with self._at("put part", key, "w"):
             reply = self._client.upload_part(
                 Bucket=self._name, Key=key, UploadId=upload_id, PartNumber=number, Body=data
             )
@@ -214,14 +214,14 @@ class Bucket:
     def finish_parts(self, key: str, upload_id: str, etags: Sequence[str]) -> None:
         """Make the object of its parts. Not repeatable: where the outcome is unknown, look whether it is there."""
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
-        with _at("finish parts", key, "w"):
+        with self._at("finish parts", key, "w"):
             self._client.complete_multipart_upload(
                 Bucket=self._name, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}
             )
 
     def abort_parts(self, key: str, upload_id: str) -> None:
         """Give an upload up, there or not; what was stored of it is gone."""
-        with _at("abort parts", key, "w"):
+        with self._at("abort parts", key, "w"):
             try:
                 self._client.abort_multipart_upload(Bucket=self._name, Key=key, UploadId=upload_id)
             except Exception as error:
@@ -232,7 +232,7 @@ class Bucket:
 
     def page(self, prefix: str, after: str | None, limit: int = MOST_KEYS) -> Page:
         """List up to `limit` objects below `prefix` whose keys come after `after`."""
-        with _at("list", prefix, "r"):
+        with self._at("list", prefix, "r"):
             start = {} if after is None else {"StartAfter": after}
             reply = self._client.list_objects_v2(
                 Bucket=self._name, Prefix=prefix, MaxKeys=min(limit, MOST_KEYS), **start
@@ -245,7 +245,7 @@ class Bucket:
 
     def uploads(self, prefix: str, after: tuple[str, str] | None, limit: int) -> tuple[list[Upload], datetime, bool]:
         """List up to `limit` unfinished uploads below `prefix`, the time of the server, and whether there are more."""
-        with _at("list parts", prefix, "r"):
+        with self._at("list parts", prefix, "r"):
             start = {} if after is None else {"KeyMarker": after[0], "UploadIdMarker": after[1]}
             reply = self._client.list_multipart_uploads(
                 Bucket=self._name, Prefix=prefix, MaxUploads=min(limit, MOST_KEYS), **start
@@ -257,18 +257,13 @@ class Bucket:
 
     def link(self, key: str, seconds: int, headers: dict[str, str]) -> str:
         """Give a URL by which anybody may read an object for some seconds; nothing is asked of the bucket."""
-        with translated("sign", key):
+        with translated("sign", key, self.settings, changes=False):
             parameters = {"Bucket": self._name, "Key": key, **headers}
             return str(self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds))
 
-    def head(self) -> datetime:
-        """Return the time of the server if the bucket is there and may be reached."""
-        with _at("head bucket", self._name, "r"):
-            return _server_time(self._client.head_bucket(Bucket=self._name))
-
     def rules(self) -> list[dict[str, Any]]:
         """Give the lifecycle rules of the bucket."""
-        with _at("get rules", self._name, "r"):
+        with self._at("get rules", self._name, "r"):
             try:
                 reply = self._client.get_bucket_lifecycle_configuration(Bucket=self._name)
             except Exception as error:
@@ -279,15 +274,14 @@ class Bucket:
 
     def keeps_versions(self) -> bool:
         """Tell whether what is removed or replaced stays in the bucket as an old version."""
-        with _at("get versioning", self._name, "r"):
+        with self._at("get versioning", self._name, "r"):
             return bool(self._client.get_bucket_versioning(Bucket=self._name).get("Status") == "Enabled")
 
-
-@contextmanager
-def _at(operation: str, key: str, mode: Mode) -> Iterator[None]:
-    point(operation, key, mode)
-    with translated(operation, key):
-        yield
+    @contextmanager
+    def _at(self, operation: str, key: str, mode: Mode) -> Iterator[None]:
+        point(operation, key, mode)
+        with translated(operation, key, self.settings, changes=mode == "w"):
+            yield
 
 
 def _was_repeated(error: Any) -> bool:
@@ -301,7 +295,7 @@ def _made_client(settings: Settings) -> Any:
     import botocore.session
     from botocore.config import Config
 
-    with translated("connect", ""):
+    with translated("connect", "", settings, changes=False):
         session = botocore.session.get_session()
         session.register_component("data_loader", _loader())
         return session.create_client(

@@ -1,12 +1,14 @@
 """Whether a bucket is one to rely on: asked briefly when a guard opens it, and thoroughly by the doctor."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sessionguard.core.findings import Finding
 from sessionguard.errors import ConfigurationError, SessionGuardError
 from sessionguard.workspaces.s3.bucket import Bucket
+from sessionguard.workspaces.s3.failures import needed_rights, told
 from sessionguard.workspaces.s3.layout import Layout
 
 _DEPLOYMENT: Final = "sessionguard doctor"
@@ -25,10 +27,12 @@ def require_conditions(bucket: Bucket, layout: Layout) -> None:
     try:
         problem = _broken_promise(bucket, key)
     finally:
-        bucket.delete([key])
+        # What failed first is the news; whether this may be done was tried on the way.
+        with suppress(SessionGuardError):
+            bucket.delete([key])
     if problem is not None:
         remedy = f"this place does not honour conditional requests ({problem}); two writers would overwrite one another"
-        raise ConfigurationError("workspaces", bucket.settings.url, remedy)
+        raise ConfigurationError("workspaces", bucket.settings.full_url, remedy)
 
 
 def _broken_promise(bucket: Bucket, key: str) -> str | None:
@@ -51,37 +55,39 @@ def _broken_promise(bucket: Bucket, key: str) -> str | None:
 def examine(bucket: Bucket) -> list[Finding]:
     """Say what is wrong with a bucket, if anything; objects of its own are made and removed below the prefix."""
     layout = Layout.of(bucket.settings.prefix, _DEPLOYMENT)
-    findings = [_asked("bucket", lambda: _reached(bucket))]
+    findings = [_asked("bucket", bucket, lambda: _reached(bucket, layout))]
     if findings[0].level == "problem":
         return findings
     findings += [
-        _asked("conditions", lambda: _conditions(bucket, layout)),
-        _asked("rights", lambda: _rights(bucket, layout)),
+        _asked("conditions", bucket, lambda: _conditions(bucket, layout)),
+        _asked("rights", bucket, lambda: _rights(bucket, layout)),
         # Not needed to work, and often not allowed to an application.
-        _asked("lifecycle", lambda: _lifecycle(bucket), is_optional=True),
-        _asked("versions", lambda: _versions(bucket), is_optional=True),
+        _asked("lifecycle", bucket, lambda: _lifecycle(bucket), optional_right="s3:GetLifecycleConfiguration"),
+        _asked("versions", bucket, lambda: _versions(bucket), optional_right="s3:GetBucketVersioning"),
     ]
     return findings
 
 
-def _asked(subject: str, ask: Callable[[], Finding], *, is_optional: bool = False) -> Finding:
+def _asked(subject: str, bucket: Bucket, ask: Callable[[], Finding], *, optional_right: str | None = None) -> Finding:
     try:
         return ask()
     except SessionGuardError as error:
-        remedy = error.remedy if isinstance(error, ConfigurationError) else "look whether the endpoint can be reached"
-        if is_optional:
-            return Finding("warning", subject, f"it could not be asked: {error}", remedy)
-        return Finding("problem", subject, str(error), remedy)
+        problem, remedy = told(error, bucket.settings)
+        if optional_right is not None:
+            message = f"it could not be examined: {problem}"
+            return Finding("warning", subject, message, f"allow {optional_right}, or see for yourself")
+        return Finding("problem", subject, f"{bucket.settings.full_url}: {problem}", remedy)
 
 
-def _reached(bucket: Bucket) -> Finding:
-    apart = abs(bucket.head() - datetime.now(UTC))
+def _reached(bucket: Bucket, layout: Layout) -> Finding:
+    # By a listing: the answer to HEAD has no body, and says of nothing but its status what is wrong.
+    apart = abs(bucket.page(layout.folder, None, 1).at - datetime.now(UTC))
     if apart > _CLOCK:
         message = f"its clock and the one of this machine are {apart.total_seconds():.0f} s apart"
         return Finding(
             "warning", "bucket", message, "set this machine's clock (NTP); from 15 minutes on all is refused"
         )
-    return Finding("ok", "bucket", f"{bucket.settings.url} is there")
+    return Finding("ok", "bucket", f"{bucket.settings.full_url} is there")
 
 
 def _conditions(bucket: Bucket, layout: Layout) -> Finding:
@@ -91,13 +97,9 @@ def _conditions(bucket: Bucket, layout: Layout) -> Finding:
 
 def _rights(bucket: Bucket, layout: Layout) -> Finding:
     key = layout.probe()
-    failed = [f"{what} ({error})" for what, error in _failures(bucket, layout, key)]
+    failed = [f"{what}: {told(error, bucket.settings)[0]}" for what, error in _failures(bucket, layout, key)]
     if failed:
-        remedy = (
-            "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on the objects below the "
-            "prefix, and s3:ListBucket and s3:ListBucketMultipartUploads on the bucket"
-        )
-        return Finding("problem", "rights", "not possible: " + "; ".join(failed), remedy)
+        return Finding("problem", "rights", "not possible: " + "; ".join(failed), needed_rights(bucket.settings))
     return Finding("ok", "rights", "all that is needed may be done")
 
 

@@ -6,26 +6,48 @@ from typing import Final
 
 from sessionguard.errors import ConfigurationError, SessionGuardError, WorkspaceUnavailableError
 from sessionguard.workspaces.s3.layout import session_of
+from sessionguard.workspaces.s3.settings import Settings
 
 # 412: another one is there. 409: another request was at it. 404: none is there. All: look again.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 LOST: Final = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409", "NoSuchKey", "404"})
 
-_REMEDIES: Final[Mapping[str, str]] = {
-    "AccessDenied": "these credentials may not do that; `sessionguard doctor --workspaces` tells what they need",
-    "403": "these credentials may not do that; `sessionguard doctor --workspaces` tells what they need",
-    "NoSuchBucket": "there is no such bucket; make it, or correct its name",
-    "InvalidAccessKeyId": "the credentials are not known there",
-    "SignatureDoesNotMatch": "the secret key is wrong, or a proxy changes requests",
-    "InvalidToken": "the credentials are not valid there",
-    "ExpiredToken": "the credentials have expired",
-    "RequestTimeTooSkewed": "the clock of this machine is wrong",
-    "AuthorizationHeaderMalformed": "the region is wrong; name the bucket's with ?region=",
-    "PermanentRedirect": "the bucket is in another region; name it with ?region=",
-    "301": "the bucket is in another region; name it with ?region=",
-    "NotImplemented": "this vendor lacks what is needed; `sessionguard doctor --workspaces` tells what",
+_NOT_ALLOWED: Final = frozenset({"AccessDenied", "403"})
+_REFUSALS: Final[Mapping[str, tuple[str, str]]] = {
+    "NoSuchBucket": ("there is no such bucket", "make it, or correct its name"),
+    "InvalidAccessKeyId": ("the credentials are not known there", "correct AWS_ACCESS_KEY_ID, or the endpoint"),
+    "SignatureDoesNotMatch": ("the secret key is wrong, or a proxy changes requests", "correct AWS_SECRET_ACCESS_KEY"),
+    "InvalidToken": ("the credentials are not valid there", "correct AWS_SESSION_TOKEN, or the endpoint"),
+    "ExpiredToken": ("the credentials have expired", "give new ones"),
+    "RequestTimeTooSkewed": ("the clock of this machine is wrong", "set it (NTP)"),
+    "AuthorizationHeaderMalformed": ("the region is wrong", "name the bucket's with ?region="),
+    "PermanentRedirect": ("the bucket is in another region", "name it with ?region="),
+    "301": ("the bucket is in another region", "name it with ?region="),
+    "NotImplemented": ("this vendor lacks what is needed", "use a newer release of it, or another"),
 }
+"""Codes by which a server refuses for good: the problem, and what to do."""
 _WITHOUT_CREDENTIALS: Final = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError")
+
+
+def needed_rights(settings: Settings) -> str:
+    """Say what the credentials must be allowed to do."""
+    bucket = f"arn:aws:s3:::{settings.bucket}"
+    return (
+        "allow s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on "
+        f"{bucket}/{settings.prefix}*, and s3:ListBucket and s3:ListBucketMultipartUploads on {bucket}"
+    )
+
+
+def told(error: SessionGuardError, settings: Settings) -> tuple[str, str]:
+    """Give what went wrong and what to do about it, apart; the place is not named again."""
+    if isinstance(error, ConfigurationError):
+        problem, _, remedy = error.remedy.partition("; ")
+        return problem, remedy
+    if isinstance(error, WorkspaceUnavailableError):
+        endpoint = settings.endpoint or "the endpoint"
+        remedy = f"see whether {endpoint} answers from here; another is named with ?endpoint= or AWS_ENDPOINT_URL_S3"
+        return f"it could not be asked ({error.operation}: {error.problem})", remedy
+    return str(error), ""
 
 
 def code_of(error: BaseException) -> str:
@@ -35,12 +57,12 @@ def code_of(error: BaseException) -> str:
 
 
 @contextmanager
-def translated(operation: str, key: str) -> Iterator[None]:
+def translated(operation: str, key: str, settings: Settings, *, changes: bool) -> Iterator[None]:
     """Let no error of the driver, or of the network under it, out of the block as it is.
 
     Raises:
         ConfigurationError: the server refused for good; nothing was done.
-        WorkspaceUnavailableError: it may or may not have been done.
+        WorkspaceUnavailableError: it may or may not have been done; if nothing `changes`, that does not matter.
     """
     try:
         yield
@@ -49,14 +71,24 @@ def translated(operation: str, key: str) -> Iterator[None]:
     except Exception as error:
         if not _is_of_driver(error):
             raise
-        name, code = type(error).__name__, code_of(error)
-        if name in _WITHOUT_CREDENTIALS:
-            remedy = "no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give a role"
-            raise ConfigurationError("workspaces", f"S3, {operation}", remedy) from error
-        if code in _REMEDIES:
-            raise ConfigurationError("workspaces", f"S3, {operation}: {code}", _REMEDIES[code]) from error
+        refusal = _refusal(error, settings)
         # The code, never the text: that repeats what was sent.
-        raise WorkspaceUnavailableError(session_of(key), operation, code or name) from error
+        name = code_of(error) or type(error).__name__
+        if refusal is not None:
+            problem, remedy = refusal
+            remedy = f"{problem} ({operation}: {name}); {remedy}"
+            raise ConfigurationError("workspaces", settings.full_url, remedy) from error
+        raise WorkspaceUnavailableError(
+            session_of(key), operation, name, place=settings.full_url, changes=changes
+        ) from error
+
+
+def _refusal(error: Exception, settings: Settings) -> tuple[str, str] | None:
+    if type(error).__name__ in _WITHOUT_CREDENTIALS:
+        return "no credentials were found", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give a role"
+    if code_of(error) in _NOT_ALLOWED:
+        return "these credentials may not do that", needed_rights(settings)
+    return _REFUSALS.get(code_of(error))
 
 
 def _is_of_driver(error: Exception) -> bool:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html; other vendors allow no more.
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-# What the "safe characters" of https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html allow.
-_PREFIX: Final = re.compile(r"(?:[A-Za-z0-9!_.*'()-]+/)*", re.ASCII)
+# What the "safe characters" of https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html allow, without
+# `.` and `..`: proxies and tools take those for steps, and reach other keys.
+_PREFIX: Final = re.compile(r"(?:(?!\.{1,2}/)[A-Za-z0-9!_.*'()-]+/)*", re.ASCII)
 _ENDPOINT: Final = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?/?")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,64}")
 _LONGEST_PREFIX: Final = 512
@@ -30,10 +31,19 @@ MOST_PARTS: Final = 10_000
 def _matching(pattern: re.Pattern[str], remedy: str) -> Any:
     def validate(_: Any, attribute: "Attribute[str | None]", value: object) -> None:
         if value is not None and (not isinstance(value, str) or pattern.fullmatch(value) is None):
-            # An endpoint with a password in it is not repeated.
-            raise ConfigurationError(f"workspaces, {attribute.name}", "(not shown)", remedy)
+            raise ConfigurationError(f"workspaces, {attribute.name}", _without_credentials(value), remedy)
 
     return validate
+
+
+def _without_credentials(value: object) -> object:
+    """Give a value as it may be shown; a user and a password before a host, and options, are replaced by stars."""
+    if not isinstance(value, str):
+        return value
+    credentials, at, place = value.rpartition("@")
+    scheme = credentials.partition("://")[0] + "://" if "://" in credentials else ""
+    shown, mark, _ = place.partition("?")
+    return f"{scheme}{'***@' if at else ''}{shown}{'?***' if mark else ''}"
 
 
 def _between(least: float, most: float) -> Any:
@@ -56,7 +66,10 @@ class Settings:
 
     bucket: str = field(validator=_matching(_BUCKET, "a bucket is 3 to 63 lower-case letters, digits, dots, hyphens"))
     prefix: str = field(
-        default="", validator=_matching(_PREFIX, "a prefix is letters, digits and !_.*'()- between single slashes")
+        default="",
+        validator=_matching(
+            _PREFIX, "a prefix is letters, digits and !_.*'()- between single slashes, without the steps . and .."
+        ),
     )
     """Before all keys; it ends with a slash, so that `a` does not reach what lies below `ab`."""
     endpoint: str | None = field(
@@ -95,6 +108,15 @@ class Settings:
         """The place, as it may be shown."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
+    @property
+    def full_url(self) -> str:
+        """The place and the options that lead to it, as they may be shown, and given to a command."""
+        named = {"endpoint": self.endpoint, "region": self.region}
+        if self.path_style is not None:
+            named["path_style"] = str(self.path_style).lower()
+        options = "&".join(f"{name}={value}" for name, value in named.items() if value is not None)
+        return f"{self.url}?{options}" if options else self.url
+
 
 def open_s3(url: str, options: Mapping[str, str]) -> "S3Workspaces":
     """Give the workspaces in `s3://bucket/prefix`; nothing is asked of the bucket yet.
@@ -118,15 +140,17 @@ def read_url(url: str, options: Mapping[str, str]) -> Settings:
         ConfigurationError: it does not do; nothing that may be secret is in the message.
     """
     place = url.partition("?")[0].partition("://")[2]
-    if "@" in place:
+    # Also behind the `?`, which may be a part of the password.
+    if "@" in url:
         remedy = (
             "credentials do not belong in the URL; put them into the environment (AWS_ACCESS_KEY_ID, ...) or a role"
         )
         raise ConfigurationError.of_url(url, remedy, setting="workspaces")
-    if options.keys() - _OPTIONS:
-        raise ConfigurationError.of_url(
-            url, f"unknown option; known: {', '.join(sorted(_OPTIONS))}", setting="workspaces"
-        )
+    for name in options.keys() - _OPTIONS:
+        # What is no name may be the rest of a password.
+        unknown = f"unknown option {name}" if re.fullmatch(r"[a-z_]+", name, re.IGNORECASE) else "unknown option"
+        remedy = f"{unknown}; known: {', '.join(sorted(_OPTIONS))}"
+        raise ConfigurationError.of_url(url, remedy, setting="workspaces")
     bucket, _, prefix = place.partition("/")
     prefix = prefix.strip("/")
     return Settings(
@@ -134,23 +158,31 @@ def read_url(url: str, options: Mapping[str, str]) -> Settings:
         prefix=prefix + "/" if prefix else "",
         endpoint=options.get("endpoint"),
         region=options.get("region"),
-        path_style=_truth(url, options.get("path_style")),
-        patience_seconds=_number(url, options, "patience", 20.0),
-        connections=int(_number(url, options, "connections", 16)),
-        safety_hours=_number(url, options, "safety_hours", 24.0),
+        path_style=_truth(options.get("path_style")),
+        patience_seconds=_number(options, "patience", 20.0),
+        connections=_whole(options, "connections", 16),
+        safety_hours=_number(options, "safety_hours", 24.0),
     )
 
 
-def _truth(url: str, text: str | None) -> bool | None:
+def _truth(text: str | None) -> bool | None:
     if text is None:
         return None
     if text.lower() not in ("true", "false"):
-        raise ConfigurationError.of_url(url, "path_style is true or false", setting="workspaces")
+        raise ConfigurationError("workspaces, path_style", text, "give true or false")
     return text.lower() == "true"
 
 
-def _number(url: str, options: Mapping[str, str], name: str, default: float) -> float:
+def _number(options: Mapping[str, str], name: str, default: float) -> float:
+    text = options.get(name, default)
     try:
-        return float(options.get(name, default))
+        return float(text)
     except ValueError:
-        raise ConfigurationError.of_url(url, f"{name} is a number", setting="workspaces") from None
+        raise ConfigurationError(f"workspaces, {name}", text, "give a number") from None
+
+
+def _whole(options: Mapping[str, str], name: str, default: int) -> int:
+    number = _number(options, name, default)
+    if not number.is_integer():
+        raise ConfigurationError(f"workspaces, {name}", options[name], "give a whole number")
+    return int(number)

@@ -10,7 +10,7 @@ from sessionguard.testing.contracts.places.catalogue import PLACE_CASES, PlaceCa
 from sessionguard.testing.contracts.places.site import MakeWorkspaces, Site
 from sessionguard.testing.contracts.wholeness import alterations, collected_beside, refuse_touched
 from sessionguard.testing.profile import Profile
-from sessionguard.workspaces.contract import Workspaces
+from sessionguard.workspaces.contract import lacking_calls
 
 
 class WorkspaceContract:
@@ -51,7 +51,7 @@ class WorkspaceContract:
     def test_the_capabilities_are_true(self, workspace_site: Site) -> None:
         """The place has every call of the contract, and its leases are where the capabilities say."""
         place = workspace_site.make()
-        lacking = [name for name in vars(Workspaces) if not name.startswith("_") and not hasattr(place, name)]
+        lacking = lacking_calls(place)
         assert not lacking, f"{type(place).__name__} lacks {', '.join(lacking)} of sessionguard.workspaces.Workspaces"
         in_store = bool(getattr(place, "leases_in_store", False))
         assert in_store is not self.capabilities.leases, (
