@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sessionguard.core.findings import Finding
-from sessionguard.errors import ConfigurationError, SessionGuardError
+from sessionguard.errors import ConfigurationError, SessionGuardError, WorkspaceUnavailableError
 from sessionguard.workspaces.s3.bucket import Bucket
 from sessionguard.workspaces.s3.failures import needed_rights, told
 from sessionguard.workspaces.s3.layout import Layout
@@ -15,6 +15,11 @@ _DEPLOYMENT: Final = "sessionguard doctor"
 # Signatures are refused from 15 minutes on:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
 _CLOCK: Final = timedelta(minutes=5)
+_ATTEMPTS: Final = 3
+
+
+class _UnclearError(Exception):
+    """A lost reply left open what the place did; to be asked again under another key."""
 
 
 def require_conditions(bucket: Bucket, layout: Layout) -> None:
@@ -22,26 +27,32 @@ def require_conditions(bucket: Bucket, layout: Layout) -> None:
 
     Raises:
         ConfigurationError: it does not, or access is refused.
+        WorkspaceUnavailableError: it cannot be told.
     """
-    key = layout.probe()
-    try:
-        problem = _broken_promise(bucket, key)
-    finally:
-        # What failed first is the news; whether this may be done was tried on the way.
-        with suppress(SessionGuardError):
-            bucket.delete([key])
-    if problem is not None:
+    for _ in range(_ATTEMPTS):
+        key = layout.probe()
+        try:
+            problem = _broken_promise(bucket, key)
+        except _UnclearError:
+            continue
+        finally:
+            # What failed first is the news; whether this may be done was tried on the way.
+            with suppress(SessionGuardError):
+                bucket.delete([key])
+        if problem is None:
+            return
         remedy = f"this place does not honour conditional requests ({problem}); two writers would overwrite one another"
         raise ConfigurationError("workspaces", bucket.settings.full_url, remedy)
+    raise WorkspaceUnavailableError(None, "probe", "replies were lost again and again")
 
 
 def _broken_promise(bucket: Bucket, key: str) -> str | None:
-    etag = bucket.swap(key, b"1", None).etag
+    etag = _stored(bucket, key, b"1", None)
     if etag is None:
         return "If-None-Match refuses a new object"
     if bucket.swap(key, b"2", None).etag is not None:
         return "If-None-Match overwrites an object"
-    newer = bucket.swap(key, b"3", etag).etag
+    newer = _stored(bucket, key, b"3", etag)
     if newer is None:
         return "If-Match refuses the right etag"
     if bucket.swap(key, b"4", etag).etag is not None:
@@ -50,6 +61,14 @@ def _broken_promise(bucket: Bucket, key: str) -> str | None:
     if bucket.swap(key, b"5", newer).etag is not None:
         return "If-Match makes an object that is gone"
     return None
+
+
+def _stored(bucket: Bucket, key: str, data: bytes, etag: str | None) -> str | None:
+    swap = bucket.swap(key, data, etag)
+    if swap.etag is None and not swap.is_certain:
+        # The driver sent it twice, and the second was refused for what the first one had stored.
+        raise _UnclearError
+    return swap.etag
 
 
 def examine(bucket: Bucket) -> list[Finding]:
