@@ -11,8 +11,10 @@ import pytest
 
 from sessionguard import AsyncSessionGuard, SessionGuard, SweepReport
 from sessionguard.async_guard import _background_pass as async_background_pass
+from sessionguard.core.commands import Command
 from sessionguard.core.fleet import GiveTurn, TakeTurn
 from sessionguard.core.turns import LEAD, RUN, RUN_SECONDS
+from sessionguard.errors import StoreDataError
 from sessionguard.guard import _background_pass
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
@@ -123,6 +125,25 @@ def test_a_command_waits_for_no_leader(open_guard: Open, clock: Clock) -> None:
     leader._store.take_turn(TakeTurn(RUN, "somebody", clock.now, 1_000_000))  # type: ignore[attr-defined]
     assert command.sweep(in_turn=True) == SweepReport(yielded=True)
     assert command.sweep() == SweepReport(ended=1)
+
+
+def test_a_pass_that_fails_gives_its_turn_back(open_guard: Open, store: WatchedStore, clock: Clock) -> None:
+    """Others need not wait for it to lapse, and what had been done before stays done."""
+    failing, other = open_guard(brake=None), open_guard(brake=None)
+    expired(failing, clock, 250)
+
+    def fail_second(command: Command[Any], ask: Callable[[], Any]) -> Any:
+        if command.verb == "sweep" and store.verbs().count("sweep") == 2:
+            raise StoreDataError("memory", "sweep", "a row is damaged")
+        return ask()
+
+    store.forget()
+    store.around = fail_second
+    with pytest.raises(StoreDataError):
+        failing.sweep(in_turn=True)
+    store.around = None
+    assert RUN not in turns(other)
+    assert other.sweep(in_turn=True) == SweepReport(ended=50)
 
 
 def test_a_runner_that_stood_still_past_its_turn_stops(open_guard: Open, store: WatchedStore, clock: Clock) -> None:

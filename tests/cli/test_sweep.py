@@ -75,6 +75,18 @@ def test_brake_is_status_1_until_forced(path: Path, work: Path, sweep: Any, caps
     assert json.loads(capsys.readouterr().out)["ended"] == 120
 
 
+@pytest.mark.parametrize("limit, more", [(2, True), (3, False), (4, False)])
+def test_limit_is_kept(
+    path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str], limit: int, more: bool
+) -> None:
+    """In a dry run and in a pass; that there is more is no failure."""
+    expired(path, work, 3)
+    for arguments in (("--dry-run",), ()):
+        assert sweep("--json", "--limit", str(limit), *arguments) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["ended"], told["has_more"]) == (min(limit, 3), more)
+
+
 def test_turn_of_another_is_no_failure(path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Two cron jobs that meet are not worth a mail from both."""
     expired(path, work, 1)
@@ -126,6 +138,19 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         """It is one."""
         return True
+
+
+def test_brake_and_limit_hold_with_a_bar(
+    path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it sweeps in parts, of which only the first asks the brake."""
+    expired(path, work, 300)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", Terminal())
+        statuses = [sweep(), sweep("--force", "--limit", "50"), sweep("--force", "--limit", "210")]
+    assert statuses == [1, 0, 0]
+    told = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if line.startswith(("ended", "has more"))]
+    assert told == ["0", "no", "50", "yes", "210", "yes"]
 
 
 def test_terminal_shows_a_bar(

@@ -222,6 +222,20 @@ def test_directory_of_an_unknown_session_is_removed_once_it_is_old(
     assert directories(work) == set()
 
 
+@pytest.mark.parametrize("age", [timedelta(0), timedelta(minutes=5), timedelta(days=2)])
+def test_safety_age_is_the_setting(open_guard: OpenGuard, work: Path, clock: Clock, age: timedelta) -> None:
+    """Shorter or longer than an hour; with none at all nothing is waited for."""
+    guard = open_guard(workspaces=work, orphan_age=age)
+    session = with_file(guard, guard.create("ada"))
+    open_guard().end(session)
+    guard.purge(timedelta(0))
+    if age:
+        made_at(work, session, clock.now - age + timedelta(seconds=1))
+        assert guard.sweep(dry_run=True) == guard.sweep() == SweepReport()
+    made_at(work, session, clock.now - age)
+    assert guard.sweep() == SweepReport(workspaces_removed=1, bytes_freed=10)
+
+
 def test_removal_that_was_asked_for_waits_for_no_age(
     filing_guard: SessionGuard, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from sessionguard import AsyncSessionGuard, InvalidArgumentError, Session, SessionGuard
+from sessionguard.core.commands import Get
+from sessionguard.core.instants import from_us
 from sessionguard.stores.memory import MemoryStore
 from tests.guard.clock import Clock
 from tests.guard.conftest import POLICY
 from tests.guard.test_cleaning import directories, with_file
+from tests.guard.watching import WatchedStore
 
 IDLE = POLICY.idle_timeout
 
@@ -42,6 +45,25 @@ def test_every_way_to_end_is_heard(filing_guard: SessionGuard, clock: Clock, wor
         (in_slot.id, "expired", 4),
         (swept.id, "expired", 5),
     ]
+
+
+def test_hooks_are_called_when_the_record_has_ended(guard: SessionGuard, store: WatchedStore, clock: Clock) -> None:
+    """Whoever looks into the store meanwhile finds it ended, and not only because its time is over."""
+    heard: list[tuple[str, str | None]] = []
+
+    def hear(session: Session) -> None:
+        stored = store.get(Get(session.id, from_us(0)))
+        heard.append((session.id, stored and stored.reason))
+
+    guard.on_end(hear)
+    first, *others = [guard.create(owner) for owner in ("ada", "bob", "bob")]
+    guard.end(first)
+    guard.end_owner("bob")
+    due = [guard.create("cy") for _ in range(3)]
+    clock.advance(IDLE)
+    guard.sweep()
+    expected = [(one.id, "revoked") for one in (first, *others)] + [(one.id, "expired") for one in due]
+    assert sorted(heard) == sorted(expected)
 
 
 def test_replace_tells_what_was_removed(filing_guard: SessionGuard) -> None:
