@@ -11,7 +11,7 @@ import pytest
 
 from sessionguard import AsyncSessionGuard, SessionGuard, SweepReport
 from sessionguard.async_guard import _background_pass as async_background_pass
-from sessionguard.core.commands import Command
+from sessionguard.core.commands import Command, FindGarbage
 from sessionguard.core.fleet import GiveTurn, TakeTurn
 from sessionguard.core.turns import LEAD, RUN, RUN_SECONDS
 from sessionguard.errors import StoreDataError
@@ -146,7 +146,33 @@ def test_a_pass_that_fails_gives_its_turn_back(open_guard: Open, store: WatchedS
     assert other.sweep(in_turn=True) == SweepReport(ended=50)
 
 
-def test_a_runner_that_stood_still_past_its_turn_stops(open_guard: Open, store: WatchedStore, clock: Clock) -> None:
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[FindGarbage]:
+    """How often anybody has looked for garbage."""
+    asked: list[FindGarbage] = []
+    apply = FindGarbage.apply
+
+    def noted(command: FindGarbage, files: Any) -> Any:
+        asked.append(command)
+        return apply(command, files)
+
+    monkeypatch.setattr(FindGarbage, "apply", noted)
+    return asked
+
+
+def test_a_long_pass_looks_for_garbage_once(open_guard: Open, clock: Clock, looked: list[FindGarbage]) -> None:
+    """However many parts it has: to look through directories takes longer than to end sessions."""
+    guard = open_guard(brake=None)
+    expired(guard, clock, 2_100)
+    for passes in (1, 2):
+        background_pass(guard)
+        assert len(looked) == passes
+    assert active_count(guard) == 0
+
+
+def test_a_runner_that_stood_still_past_its_turn_stops(
+    open_guard: Open, store: WatchedStore, clock: Clock, looked: list[FindGarbage]
+) -> None:
     """T64: it ends no session twice and none that lives, reports what it did, and leaves the rest to the next."""
     slow, other = open_guard(brake=None), open_guard(brake=None)
     expired(slow, clock, 450)
@@ -173,6 +199,8 @@ def test_a_runner_that_stood_still_past_its_turn_stops(open_guard: Open, store: 
     assert len(ended) == len(set(ended)) == 450
     assert slow.load(living.token) is not None
     assert turns(slow)[RUN][0] == "a third"
+    # By the other.
+    assert len(looked) == 1
 
 
 def test_a_session_that_is_revived_before_it_is_ended_lives(

@@ -170,3 +170,4 @@ def test_terminal_shows_a_bar(
     report = capsys.readouterr().out
     assert "ended               450" in report
     assert "workspaces removed  1" in report
+    assert "bytes freed         10" in report
