@@ -1,6 +1,7 @@
 """Files that appear together, on the disk: killed writers, full folders, and whoever comes next."""
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -263,3 +264,100 @@ def test_reading_costs_no_look_for_interrupted_files(workspace: LocalWorkspace) 
         workspace.list()
         workspace.write("a", b"2")
     looked.assert_not_called()
+
+
+def traced(monkeypatch: pytest.MonkeyPatch, place: Path) -> list[str]:
+    """Write down what is flushed, renamed and removed from now on, by its path in a workspace."""
+    told: list[str] = []
+
+    def path(descriptor: int, name: str = "") -> str:
+        found = os.path.relpath(os.path.join(os.readlink(f"/proc/self/fd/{descriptor}"), name), place)
+        return re.sub(r"-[0-9a-f]{24}", "", found)
+
+    fsync, rename, unlink = os.fsync, os.rename, os.unlink
+
+    def flushing(descriptor: int) -> None:
+        told.append(f"flush {path(descriptor)}" + (" empty" if os.fstat(descriptor).st_size == 0 else ""))
+        fsync(descriptor)
+
+    def renaming(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        told.append(f"{path(src_dir_fd, source)} -> {path(dst_dir_fd, target)}")
+        rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    def removing(name: str, *, dir_fd: int) -> None:
+        told.append(f"remove {path(dir_fd, name)}")
+        unlink(name, dir_fd=dir_fd)
+
+    for name, call in (("fsync", flushing), ("rename", renaming), ("unlink", removing)):
+        monkeypatch.setattr(os, name, call)
+    return told
+
+
+def test_t54_each_step_is_on_the_disk_before_the_next(
+    workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut finds the files before the plan, the plan before it is decided, the names before the plan is gone."""
+    place = workspace.path.parent
+    workspace.write("a/old", OLD)
+    before = os.listdir("/proc/self/fd")
+    told = traced(monkeypatch, place)
+    workspace.write_all([("a/b", NEW), ("top", NEW)])
+    many, decided = "private/write-many", "private/publish"
+    assert sorted(told[1:3]) == [f"flush {many}/0", f"flush {many}/1"]
+    assert told[3:7] == [f"flush {many}/plan", f"flush {many}", f"{many} -> {decided}", "flush private"]
+    assert told.index(f"{decided}/0 -> files/a/b") < told.index("flush files/a")
+    assert told.index(f"{decided}/1 -> files/top") < told.index("flush files")
+    assert max(told.index("flush files"), told.index("flush files/a")) < told.index(f"remove {decided}/plan")
+
+    told.clear()
+    workspace.write("top", OLD)
+    workspace.delete("a/b")
+    assert told == [
+        "flush private/write",
+        "private/write -> files/top",
+        "flush files",
+        "files/a/b -> private/gone/b",
+        "remove private/gone/b",
+        "flush files/a",
+    ]
+    assert private(workspace) == ["ledger"]
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.processes
+def test_whoever_finishes_gives_signs_of_life_and_bears_others_who_did(
+    workspaces: LocalWorkspaces, session_id: str, interrupted: LocalWorkspace
+) -> None:
+    """One for each file; a folder that is gone, or whose removal had begun, is no error."""
+    beats: list[int] = []
+    (name,) = (name for name in private(interrupted) if name.startswith("publish-"))
+    before = os.listdir("/proc/self/fd")
+    for _ in range(2):
+        publishing.finish(interrupted._lease, name, lambda: beats.append(1))
+        assert len(beats) == 3
+    assert interrupted.list() == ["a/b", "c/d/e", "top"]
+    (interrupted.path.parent / "private" / "publish-00").mkdir()
+    workspaces.lease(session_id, UNLIMITED).close()
+    assert os.listdir("/proc/self/fd") == before
+    assert private(interrupted) == ["ledger"]
+
+
+def test_t52_a_directory_of_another_file_system_takes_no_files(
+    workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subvolume of btrfs is no mount; no file could be moved into it."""
+    real = os.fstat
+
+    def elsewhere(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("files/d"):
+            return os.stat_result([*found[:2], found.st_dev + 1, *found[3:]])
+        return found
+
+    monkeypatch.setattr(os, "fstat", elsewhere)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(PathEscapeError, match="another file system"):
+        workspace.write_all([("d/a", NEW)])
+    assert os.listdir("/proc/self/fd") == before
+    assert workspace.list() == []
+    assert private(workspace) == ["ledger"]

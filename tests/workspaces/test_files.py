@@ -1,5 +1,6 @@
 """Reading, writing, listing and deleting files."""
 
+import errno
 import gc
 import io
 import os
@@ -16,6 +17,7 @@ from sessionguard.errors import LeaseLostError, MisuseError
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Usage
 from sessionguard.workspaces.local.book import Book
 from sessionguard.workspaces.local.holdings import Holdings
+from sessionguard.workspaces.local.pages import Page
 from tests.workspaces.conftest import UNLIMITED
 
 
@@ -222,3 +224,54 @@ def test_text_without_end_is_flushed_at_the_end(workspace: LocalWorkspace) -> No
 def test_a_quota_of_nothing_is_no_limit() -> None:
     """A quota left out is no limit."""
     assert Quota() == UNLIMITED
+
+
+def broken(number: int) -> Callable[..., None]:
+    """Give a call that fails."""
+
+    def call(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def test_a_deletion_that_fails_deletes_nothing(workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a full disk is a reason to go on by other means."""
+    workspace.write("a", b"1")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", broken(errno.EIO))
+        with pytest.raises(OSError, match="Input/output"):
+            workspace.delete("a")
+    assert workspace.read("a") == b"1"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_deletion_without_room_for_the_book_is_done(
+    workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """On a full disk the file goes, and nothing stays open."""
+    workspace.write("a", b"1")
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch:
+        patch.setattr(Page, "announce", broken(number))
+        assert workspace.delete("a")
+    assert workspace.list() == []
+    assert os.listdir("/proc/self/fd") == before
+    workspace.write("a", b"2")
+    assert workspace.delete("a"), "what the first one left is no obstacle"
+    assert os.listdir(workspace.path.parent / "private") == ["ledger"]
+
+
+def test_a_file_that_another_program_deletes_first_was_not_deleted_here(
+    workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who deletes is told who did."""
+    workspace.write("a", b"1")
+    real = Page.announce
+
+    def outrun(page: Page, doing: str) -> None:
+        (workspace.path / "a").unlink()
+        real(page, doing)
+
+    monkeypatch.setattr(Page, "announce", outrun)
+    assert workspace.delete("a") is False

@@ -4,10 +4,11 @@ import secrets
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sessionguard.errors import PathEscapeError
+from sessionguard.testing import DEEP, Profile
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces
 from sessionguard.workspaces.names import MAX_COMPONENTS, collision_key, parse_name
 
@@ -175,24 +176,28 @@ def test_t50_an_accepted_name_is_stable_and_plain(name: str) -> None:
         assert not set(part) & set('/\\:\0%*?"<>|\n\r~$`')
 
 
-@given(name=texts, mode=st.sampled_from(["wb", "xb"]))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_t50_no_name_writes_outside(root: Path, workspaces: LocalWorkspaces, name: str, mode: str) -> None:
+def test_t50_no_name_writes_outside(root: Path, workspaces: LocalWorkspaces, sg_profile: Profile) -> None:
     """Whatever the name, a write lands below `path` or is refused."""
     from tests.workspaces.conftest import UNLIMITED
 
-    canary = secrets.token_bytes(8)
-    with workspaces.lease(secrets.token_hex(17), UNLIMITED) as workspace:
-        try:
-            with workspace.open(name, mode) as file:
-                file.write(canary)
-        except PathEscapeError:
-            return
-        found = [path for path in root.parent.rglob("*") if path.is_file() and path.read_bytes() == canary]
-        assert [path.is_relative_to(workspace.path) for path in found] == [True]
-        workspace.delete(name)
-        assert list(workspace.path.iterdir()) == []
-    workspaces.remove(workspace.session_id)
+    # In short runs few: each waits for the disk.
+    @given(name=texts, mode=st.sampled_from(["wb", "xb"]))
+    @settings(max_examples=500 if sg_profile is DEEP else 40, deadline=None)
+    def lands_below(name: str, mode: str) -> None:
+        canary = secrets.token_bytes(8)
+        with workspaces.lease(secrets.token_hex(17), UNLIMITED) as workspace:
+            try:
+                with workspace.open(name, mode) as file:
+                    file.write(canary)
+            except PathEscapeError:
+                return
+            found = [path for path in root.parent.rglob("*") if path.is_file() and path.read_bytes() == canary]
+            assert [path.is_relative_to(workspace.path) for path in found] == [True]
+            workspace.delete(name)
+            assert list(workspace.path.iterdir()) == []
+        workspaces.remove(workspace.session_id)
+
+    lands_below()
 
 
 def test_t50_a_refusal_says_why_and_shows_the_name_harmlessly(workspace: LocalWorkspace) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
@@ -15,7 +15,7 @@ from sessionguard import booting
 from sessionguard.errors import InvalidArgumentError, QuotaExceededError, WorkspaceError
 from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspaces, OwnerQuota, Quota, Removal, Usage
-from sessionguard.workspaces.local import keeping
+from sessionguard.workspaces.local import accounts, keeping
 from sessionguard.workspaces.local.accounts import Account
 from sessionguard.workspaces.local.descriptors import open_directory
 from sessionguard.workspaces.local.owners import Owners
@@ -382,6 +382,53 @@ def test_what_fits_is_granted_without_a_count_and_with_a_small_share_to_spare(
         assert admit(1600, 3201, 4000) is None
         assert admit(1600, 3200, 4000) == 3200
         assert counted.call_count == 1
+
+
+@pytest.mark.parametrize("size, more", [(50, 0), (150, 0), (50, 20), (150, 20)])
+def test_t54_an_account_says_too_much_after_a_crash_and_never_too_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, more: int
+) -> None:
+    """At whatever write its keeper dies; and who has a part of it is on the disk before he is granted anything."""
+    folder, one, two = open_directory(str(tmp_path)), "1" * 34, "2" * 34
+    real, told = accounts._write, list[str]()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: told.append("flush"))
+    for fatal in range(1, 8):
+        Account(folder).replace({one: Usage(100, 1), two: Usage(0, 0)})
+        left = [fatal]
+
+        def dying(name: str, folder: int, usage: Usage, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            told.append(name)
+            real(name, folder, usage)
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(accounts, "_write", dying)
+            Account(folder).tell(one, Usage(size, 1))
+            if more:
+                Account(folder).tell(two, Usage(more, 0))
+        found = Account(folder)
+        assert found.total.bytes >= found.told(one).bytes + found.told(two).bytes
+        if left[0] > 0:
+            break
+    assert fatal > 2
+    assert found.total == Usage(size + more, 1)
+
+    told.clear()
+
+    def telling(name: str, folder: int, usage: Usage) -> None:
+        told.append(name)
+        real(name, folder, usage)
+
+    monkeypatch.setattr(accounts, "_write", telling)
+    Account(folder).tell("3" * 34, Usage(5, 1))
+    Account(folder).tell("3" * 34, Usage(4, 1))
+    assert told == ["total", "3" * 34, "flush", "3" * 34, "total"]
+    told.clear()
+    Account(folder).replace({one: Usage(1, 1)})
+    assert told == [one, "flush", "total"]
+    os.close(folder)
 
 
 def fill(line: Connection, workspaces: LocalWorkspaces, session_ids: list[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sessionguard.errors import LeaseLostError, MisuseError, WorkspaceError
-from sessionguard.testing import ChildProcess
+from sessionguard.testing import DEEP, ChildProcess, Profile
 from sessionguard.workspaces import LocalWorkspaces, Quota, Removal
 from sessionguard.workspaces.local import cleanup, emptying, leases
 from sessionguard.workspaces.local.descriptors import look, names_in
@@ -132,9 +132,9 @@ def test_t53_a_lease_that_ends_just_before_the_mark_is_not_missed(
     assert workspaces.candidates(10) == []
 
 
-def test_t53_many_closing_at_once_leave_nothing(workspaces: LocalWorkspaces) -> None:
+def test_t53_many_closing_at_once_leave_nothing(workspaces: LocalWorkspaces, sg_profile: Profile) -> None:
     """However closings and removals interleave, the directory is gone when all are done."""
-    for _ in range(30):
+    for _ in range(100 if sg_profile is DEEP else 10):
         session_id = secrets.token_hex(17)
         held = [workspaces.lease(session_id, UNLIMITED) for _ in range(4)]
         barrier = threading.Barrier(6)

@@ -4,6 +4,8 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, OwnerQuota, Quota, Usage
 from sessionguard.workspaces.local import deleting, keeping
 from sessionguard.workspaces.local.accounts import Account
+from sessionguard.workspaces.local.descriptors import open_directory
 from sessionguard.workspaces.local.pages import Page
 from tests.workspaces.conftest import UNLIMITED
 
@@ -289,3 +292,61 @@ def test_files_that_appear_together_do_so_when_their_writer_is_stopped_half_way(
         assert [workspace.read(name) for name in workspace.list()] == [MINE] * 3
         assert os.listdir(workspace.path.parent / "private") == ["ledger"]
         assert workspace.usage() == Usage(3 * len(MINE), 3)
+
+
+def keep_descriptors(line: Connection) -> None:
+    """Have all that the parent has open for as long as it is not told to end."""
+    line.recv()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("keep", ["kept", "kept_if_free", "not_passed_by"])
+def test_t69_what_was_kept_is_free_although_a_forked_child_has_it_open(tmp_path: Path, keep: str) -> None:
+    """A child forked meanwhile, which knows nothing of it, keeps nobody waiting."""
+    (tmp_path / "folder").mkdir()
+    parent = os.open(tmp_path, os.O_RDONLY)
+    ways: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+        "kept": lambda: keeping.kept("folder", parent, open_directory, "0" * 34),
+        "kept_if_free": lambda: keeping.kept_if_free("folder", parent, open_directory),
+        "not_passed_by": lambda: keeping.not_passed_by(parent),
+    }
+    with ExitStack() as stack:
+        with ways[keep]():
+            child = stack.enter_context(ChildProcess(keep_descriptors, start="fork"))
+        other = os.open(tmp_path if keep == "not_passed_by" else tmp_path / "folder", os.O_RDONLY)
+        assert keeping.lock(other)
+        os.close(other)
+        child.tell()
+    opened = [os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd") if is_open(number)]
+    assert [path for path in opened if path.startswith(str(tmp_path))] == [str(tmp_path)]
+    os.close(parent)
+
+
+def is_open(number: str) -> bool:
+    """Whether a descriptor is there, as that of the listing is no more."""
+    return os.path.lexists(f"/proc/self/fd/{number}")
+
+
+def test_signs_of_life_are_given_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Often enough that nobody is passed by who lives, and however often one asks for them, not at each file."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    (tmp_path / "ledger").touch()
+    descriptor = os.open(tmp_path / "ledger", os.O_RDWR)
+    pulse, seen = keeping.Pulse(descriptor), []
+    for _ in range(40):
+        os.utime(descriptor, (0, 0))
+        pulse.beat()
+        seen.append(os.fstat(descriptor).st_mtime > 0)
+        now[0] += 0.1
+    assert 6 <= sum(seen) <= 8
+    assert not seen[0]
+    monkeypatch.setattr(os, "utime", unwritable)
+    now[0] += 10
+    pulse.beat()
+    os.close(descriptor)
+
+
+def unwritable(*_: Any) -> None:
+    """As on a disk that is mounted read-only by now."""
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))

@@ -44,9 +44,7 @@ class Deletion:
                 self._take_away(page, parent)
                 self._tree.remove_if_empty(self._parts[:-1])
         except FileNotFoundError:
-            if not self._is_done:
-                return False
-            raise
+            return self._is_done
         except LeaseLostError:
             # Told afterwards, it is about the book alone: whoever took the place of this process counts anew.
             if not self._is_done:
