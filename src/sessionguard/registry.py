@@ -32,7 +32,7 @@ def opened(url: str, group: str, *, setting: str, noun: str, example: str) -> An
     scheme = scheme.lower()
     found = entry_points(group=group, name=scheme)
     if not found:
-        known = ", ".join(sorted({f"{entry.name}://" for entry in entry_points(group=group)}))
+        known = ", ".join(f"{name}://" for name in schemes(group))
         remedy = f"no {noun} is registered for {scheme}://; there are: {known}"
         raise ConfigurationError.of_url(url, remedy, setting=setting)
     # One package found twice on the path names the same function twice; two packages are a matter for the developer.
@@ -42,6 +42,13 @@ def opened(url: str, group: str, *, setting: str, noun: str, example: str) -> An
         raise ConfigurationError.of_url(url, remedy, setting=setting)
     opener: Opener = next(iter(different.values())).load()
     return opener(url, _options(url, setting))
+
+
+def schemes(group: str) -> list[str]:
+    """Name what may come before `://`, sorted."""
+    from importlib.metadata import entry_points
+
+    return sorted({entry.name for entry in entry_points(group=group)})
 
 
 def _options(url: str, setting: str) -> Mapping[str, str]:

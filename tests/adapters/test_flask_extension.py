@@ -127,6 +127,7 @@ SETTING = "SESSIONGUARD_"
             {"WORKSPACE": "s3://k:hidden@files"},
             "WORKSPACE = 's3://***@files': there is no such setting; is SESSIONGUARD_W",
         ),
+        ({"POLICY": {"upload": 5}}, "POLICY['upload'] = 5: give a SessionPolicy"),
         ({"KEYS": 5}, "KEYS = 'int': give a KeyRing"),
         ({"URL": "sqlite:/x"}, "URL = 'sqlite:/x': write it as"),
         ({"IDLE_TIMEOUT": -1}, "IDLE_TIMEOUT = -1: give a duration above zero"),

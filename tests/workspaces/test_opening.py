@@ -24,6 +24,16 @@ def test_a_mistyped_url_is_no_folder(place: str) -> None:
     assert "127.0.0.1" not in str(refused.value)
 
 
+def test_what_to_write_is_something_there_is() -> None:
+    """Of a scheme that nobody registered no URL is proposed."""
+    for place, right in (("S3:/a", "s3://bucket/prefix, or ./S3:/..."), ("a//b", "s3://bucket/prefix, or ./a//...")):
+        with pytest.raises(ConfigurationError) as refused:
+            open_workspaces(place)
+        assert f"write {right} for a folder of that name" in refused.value.remedy
+    with pytest.raises(ConfigurationError, match="write the path alone, or"):
+        open_workspaces("file:/srv/files")
+
+
 def test_a_mistyped_url_keeps_its_password() -> None:
     """What stands before the last @ is not shown."""
     with pytest.raises(ConfigurationError) as refused:
@@ -97,5 +107,9 @@ def test_a_folder_that_cannot_be_written_is_a_wrong_setting(tmp_path: Path, monk
         f"workspaces = {str(tmp_path)!r}: nothing can be made in it (Read-only file system); "
         "name one that this process may write to, or give it the right to"
     )
+    monkeypatch.undo()
+    with pytest.raises(ConfigurationError, match="nothing can be made in it"):
+        LocalWorkspaces("/proc").open("deployment")
+    monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(ConfigurationError, match=r"cannot be made .* name one that this process may write to"):
         LocalWorkspaces(tmp_path / "new").open("deployment")

@@ -65,10 +65,11 @@ def _require_no_slip(path: str, *, is_text: bool) -> None:
     if found is None:
         return
     scheme = found.group(1).lower()
-    right = "the path alone" if scheme == "file" else f"{scheme}://bucket/prefix"
+    meant = scheme if scheme in registry.schemes(GROUP) else "s3"
+    right = "the path alone" if scheme == "file" else f"{meant}://bucket/prefix"
     # A Path drops the dot again.
-    folder = f"./{found.group()}" if is_text else "its absolute path"
-    remedy = f"this looks like a mistyped URL; write {right}, or {folder} if that is the name of a folder"
+    folder = f"./{found.group()}..." if is_text else "its absolute path"
+    remedy = f"this looks like a mistyped URL; write {right}, or {folder} for a folder of that name"
     raise ConfigurationError("workspaces", _without_credentials(path), remedy)
 
 

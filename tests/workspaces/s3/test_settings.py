@@ -164,15 +164,23 @@ def test_an_endpoint_that_does_not_answer_is_named() -> None:
     with pytest.raises(WorkspaceUnavailableError) as error:
         place.open("deployment")
     assert str(error.value) == (
-        f"workspaces: swap: EndpointConnectionError (workspaces = '{url}'); it may or may not have been done, and "
-        f"may be repeated; `sessionguard doctor --workspaces '{url}'` looks for the cause"
+        f"workspaces: swap: EndpointConnectionError at 127.0.0.1:9 (workspaces = '{url}'); it may or may not "
+        f"have been done, and may be repeated; `sessionguard doctor --workspaces '{url}'` looks for the cause"
     )
     with pytest.raises(WorkspaceUnavailableError) as error:
         place._bucket.get("a")
     assert "may not have been done" not in str(error.value)
     (found,) = place.examine()
-    assert found.message == f"{url}: it could not be asked (list: EndpointConnectionError)"
+    assert found.message == f"{url}: it could not be asked (list: EndpointConnectionError at 127.0.0.1:9)"
     assert found.remedy.startswith("see whether http://127.0.0.1:9 answers from here")
+
+
+def test_an_endpoint_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its host, for there may be a password in it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://user:hunter2@127.0.0.1:9")
+    (found,) = open_s3("s3://sessions", {"patience": "0.1"}).examine()
+    assert found.message == "s3://sessions: it could not be asked (list: EndpointConnectionError at 127.0.0.1:9)"
+    assert "hunter2" not in found.remedy
 
 
 @pytest.mark.parametrize("ignored", ["IfMatch", "IfNoneMatch"])

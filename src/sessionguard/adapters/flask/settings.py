@@ -55,10 +55,11 @@ def guard_of(settings: Mapping[str, Any]) -> SessionGuard:
     try:
         return SessionGuard.open(url, workspaces=settings.get("WORKSPACES"), policy=policy, **options)
     except ConfigurationError as error:
-        name, comma, part = error.setting.partition(", ")
-        if name not in _ARGUMENTS:
-            raise
-        raise error.renamed(PREFIX + _ARGUMENTS[name] + comma + part) from error
+        for argument, key in _ARGUMENTS.items():
+            # A part of it follows: `workspaces, bucket`, `policy['upload']`.
+            if error.setting.startswith(argument):
+                raise error.renamed(PREFIX + key + error.setting.removeprefix(argument)) from error
+        raise
 
 
 def cookie_of(settings: Mapping[str, Any]) -> CookieSettings:

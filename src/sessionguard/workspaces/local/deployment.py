@@ -12,7 +12,8 @@ from sessionguard.workspaces.identities import deployment_folder
 from sessionguard.workspaces.local.descriptors import look, make_directory, open_directory
 from sessionguard.workspaces.local.layout import FILES, shard_of
 
-_NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+# The last: of a file system that is no place for files, such as /proc.
+_NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT})
 _REMEDY: Final = "name one that this process may write to, or give it the right to"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from sessionguard.errors import ConfigurationError, SessionGuardError, WorkspaceUnavailableError
 from sessionguard.workspaces.s3.layout import session_of
@@ -44,7 +45,7 @@ def told(error: SessionGuardError, settings: Settings) -> tuple[str, str]:
         problem, _, remedy = error.remedy.partition("; ")
         return problem, remedy
     if isinstance(error, WorkspaceUnavailableError):
-        endpoint = settings.endpoint or "the endpoint"
+        endpoint = settings.endpoint or "it"
         remedy = f"see whether {endpoint} answers from here; another is named with ?endpoint= or AWS_ENDPOINT_URL_S3"
         return f"it could not be asked ({error.operation}: {error.problem})", remedy
     return str(error), ""
@@ -78,8 +79,9 @@ def translated(operation: str, key: str, settings: Settings, *, changes: bool) -
             problem, remedy = refusal
             remedy = f"{problem} ({operation}: {name}); {remedy}"
             raise ConfigurationError("workspaces", settings.full_url, remedy) from error
+        problem = f"{name}{_host_of(error)}"
         raise WorkspaceUnavailableError(
-            session_of(key), operation, name, place=settings.full_url, changes=changes
+            session_of(key), operation, problem, place=settings.full_url, changes=changes
         ) from error
 
 
@@ -89,6 +91,12 @@ def _refusal(error: Exception, settings: Settings) -> tuple[str, str] | None:
     if code_of(error) in _NOT_ALLOWED:
         return "these credentials may not do that", needed_rights(settings)
     return _REFUSALS.get(code_of(error))
+
+
+def _host_of(error: Exception) -> str:
+    """Say which host did not answer; the environment may have named it, and with a password."""
+    url = getattr(error, "kwargs", {}).get("endpoint_url")
+    return f" at {urlsplit(url).netloc.rpartition('@')[2]}" if isinstance(url, str) else ""
 
 
 def _is_of_driver(error: Exception) -> bool:
