@@ -26,10 +26,12 @@ def die_at_step(line: Connection, workspaces: LocalWorkspaces, session_id: str, 
             left[0] -= 1
             if left[0] == 0 and not after:
                 os._exit(9)
-            result = real(*args, **kwargs)
-            if left[0] == 0:
-                os._exit(9)
-            return result
+            try:
+                return real(*args, **kwargs)
+            finally:
+                # Also where it fails, as the search for a name that is free does.
+                if left[0] == 0:
+                    os._exit(9)
 
         return call
 

@@ -13,6 +13,8 @@ from typing import IO
 import pytest
 
 from sessionguard import SessionGuard
+from sessionguard.core.commands import Fence
+from sessionguard.errors import LockLostError
 from sessionguard.testing import ChildProcess, small_disk
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, OwnerQuota, Quota, Removal, Usage
 
@@ -81,6 +83,31 @@ def test_t61_on_a_full_disk_a_session_ends_with_its_files(full: tuple[LocalWorks
     """Removal needs no room."""
     workspaces, session_id = full
     assert workspaces.remove(session_id) == Removal(1, len(OLD), deferred=False)
+
+
+def test_t61_t68_a_full_disk_forgets_no_fence(full: tuple[LocalWorkspaces, str]) -> None:
+    """A ledger that has no room to grow stays as it was: who lost a lock writes nothing, also when there is room."""
+    workspaces, session_id = full
+    ballast = Path(workspaces.root).parent / "ballast"
+    ballast.unlink()
+    with (
+        workspaces.lease(session_id, OWNED, Fence("mine", 1)) as stale,
+        workspaces.lease(session_id, OWNED, Fence("mine", 2)) as holder,
+    ):
+        fill(ballast)
+        with pytest.raises(OSError, match="No space left"):
+            use_many_locks(workspaces, session_id)
+        ballast.unlink()
+        with pytest.raises(LockLostError):
+            stale.write("a/old", b"stale")
+        holder.write("a/old", b"new")
+        assert holder.read("a/old") == b"new"
+
+
+def use_many_locks(workspaces: LocalWorkspaces, session_id: str) -> None:
+    """Have ever more fences kept."""
+    for number in range(40):
+        workspaces.lease(session_id, OWNED, Fence(f"{number:03}" + "k" * 120, 1)).close()
 
 
 def test_t61_a_disk_that_fills_up_while_a_file_is_written(tmp_path: Path) -> None:

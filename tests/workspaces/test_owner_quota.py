@@ -18,6 +18,7 @@ from sessionguard.workspaces import LocalWorkspaces, OwnerQuota, Quota, Removal,
 from sessionguard.workspaces.local import accounts, keeping
 from sessionguard.workspaces.local.accounts import Account
 from sessionguard.workspaces.local.descriptors import open_directory
+from sessionguard.workspaces.local.lines import read_line, write_line
 from sessionguard.workspaces.local.owners import Owners
 
 ANA, BEA = "a" * 32, "b" * 32
@@ -47,6 +48,19 @@ def account(root: Path, key: str = ANA) -> Usage | None:
         os.close(descriptor)
     assert read.total == Usage(sum(part.bytes for part in parts), sum(part.files for part in parts))
     return read.total
+
+
+def entries(ledger: Path) -> dict[str, object]:
+    """Give what is in a book."""
+    with ledger.open("rb") as file:
+        return dict(json.loads(read_line(file.fileno()) or b""))
+
+
+def enter(ledger: Path, changed: dict[str, object]) -> None:
+    """Change what is in a book, as another program might."""
+    kept = entries(ledger) | changed
+    with ledger.open("r+b") as file:
+        write_line(file.fileno(), json.dumps(kept).encode())
 
 
 def write(workspaces: LocalWorkspaces, session_id: str, name: str, size: int, quota: Quota) -> None:
@@ -110,7 +124,7 @@ def test_replaced_files_of_other_sessions_are_not_held_against_an_owner(
         write(workspaces, one, "a", 10, owned(bytes=100))
     write(workspaces, new_id(), "a", 90, owned(bytes=100))
     (ledger,) = root.glob(f"*/??/{one}/private/ledger")
-    assert json.loads(ledger.read_bytes().split(b"\n")[0])["bytes"] == 10, "what was counted is in its book, too"
+    assert entries(ledger)["bytes"] == 10, "what was counted is in its book, too"
 
 
 def test_removal_gives_the_share_back_and_leaves_no_account(
@@ -229,11 +243,11 @@ def test_a_book_that_names_no_owner_is_counted_anew(
     """What another program put there becomes no part of a path, and nobody is kept from his files by it."""
     write(workspaces, session_id, "a", 60, owned(bytes=100))
     (ledger,) = root.glob("*/??/*/private/ledger")
-    ledger.write_text(json.dumps(json.loads(ledger.read_text()) | {"owner": owner, "bytes": 1}))
+    enter(ledger, {"owner": owner, "bytes": 1})
     write(workspaces, session_id, "b", 10, Quota(bytes=70))
     with pytest.raises(QuotaExceededError):
         write(workspaces, session_id, "c", 1, Quota(bytes=70))
-    ledger.write_text(json.dumps(json.loads(ledger.read_text()) | {"owner": owner}))
+    enter(ledger, {"owner": owner})
     assert workspaces.remove(session_id) == Removal(2, 70, deferred=False)
     assert not list(root.parent.rglob("escaped"))
     assert not list(root.glob("*/.owners/A*"))
@@ -349,7 +363,7 @@ def test_the_share_of_one_who_is_just_writing_is_what_he_was_given(
         write(workspaces, session_id, "a", 30, owned(bytes=100))
     for session_id in (one, late):
         (ledger,) = root.glob(f"*/??/{session_id}/private/ledger")
-        ledger.write_text(json.dumps(json.loads(ledger.read_text()) | {"bytes": 0, "epoch": "x"}))
+        enter(ledger, {"bytes": 0, "epoch": "x"})
         (ledger.parents[1] / "files" / "a").unlink()
     (ledger.parent / "publish-00").mkdir()
     (kept,) = root.glob(f"*/??/{one}/private/ledger")
@@ -480,4 +494,4 @@ def test_the_book_says_whose_it_is(root: Path, workspaces: LocalWorkspaces, sess
     """The ledger names the owner by the key only."""
     write(workspaces, session_id, "a", 1, owned())
     (ledger,) = root.glob("*/??/*/private/ledger")
-    assert json.loads(ledger.read_text())["owner"] == ANA
+    assert entries(ledger)["owner"] == ANA

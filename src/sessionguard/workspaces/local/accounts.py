@@ -12,10 +12,10 @@ from typing import Final
 from sessionguard import booting
 from sessionguard.workspaces.identities import is_session_id
 from sessionguard.workspaces.local.descriptors import look, names_in, open_for_reading, open_or_make_file
+from sessionguard.workspaces.local.lines import read_line, write_line
 from sessionguard.workspaces.quota import NOTHING, OwnerQuota, Usage
 
 TOTAL: Final = "total"
-_LARGEST_BYTES: Final = 1024
 
 
 class Account:
@@ -92,7 +92,7 @@ def _read(name: str, folder: int, epoch: str | None = None) -> Usage | None:
     except FileNotFoundError:
         return None
     try:
-        kept = json.loads(os.pread(descriptor, _LARGEST_BYTES, 0).split(b"\n", 1)[0])
+        kept = json.loads(read_line(descriptor) or b"")
         # What was not flushed to the disk did not outlive the run of the machine before this one.
         return Usage(int(kept["bytes"]), int(kept["files"])) if epoch in (None, kept["epoch"]) else None
     except (ValueError, KeyError, TypeError):
@@ -103,11 +103,9 @@ def _read(name: str, folder: int, epoch: str | None = None) -> Usage | None:
 
 def _write(name: str, folder: int, usage: Usage) -> None:
     kept = {"bytes": usage.bytes, "files": usage.files, "epoch": booting.this_boot().hex()}
-    text = json.dumps(kept, separators=(",", ":")).encode() + b"\n"
     descriptor = open_or_make_file(name, folder)
     try:
-        # One write of a whole line; what a longer one left behind it is not read.
-        os.pwrite(descriptor, text, 0)
+        write_line(descriptor, json.dumps(kept, separators=(",", ":")).encode())
     finally:
         os.close(descriptor)
 

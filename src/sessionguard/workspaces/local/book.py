@@ -10,7 +10,7 @@ from sessionguard.workspaces.identities import is_owner_key
 from sessionguard.workspaces.local.layout import MANY_PREFIX
 from sessionguard.workspaces.quota import Quota, Usage
 
-_FORMAT = 1
+_FORMAT = 2
 STEP_BYTES = 1024 * 1024
 LARGEST_STEP_BYTES = 16 * STEP_BYTES
 _SHARE_OF_ROOM = 64
@@ -52,12 +52,14 @@ class Book:
     """The key of the owner in whose account this workspace is; none if there is no quota for the owner."""
     doing: str = ""
     """What of `private` its keeper is about to change a file with; nothing if he is not."""
+    birth: str = ""
+    """Drawn at random when it was begun. Whoever passed a fence in a book of another birth may have been overtaken."""
 
     @classmethod
-    def read(cls, text: bytes, epoch: str | None = None) -> Self | None:
+    def read(cls, text: bytes | None, epoch: str | None = None) -> Self | None:
         """Give the book kept as `text`, or None if it is not a whole book of this epoch, or of any without one."""
         try:
-            kept: dict[str, Any] = json.loads(text.split(b"\n", 1)[0])
+            kept: dict[str, Any] = json.loads(text or b"")
             if kept["format"] != _FORMAT or epoch not in (None, kept["epoch"]):
                 return None
             claims = {str(name): Claim(int(size), int(count)) for name, (size, count) in kept["claims"].items()}
@@ -66,13 +68,13 @@ class Book:
             if owner and not is_owner_key(owner):
                 # It becomes a part of a path.
                 return None
-            others = owner, str(kept.get("doing", ""))
+            others = owner, str(kept.get("doing", "")), str(kept.get("birth", ""))
             return cls(str(kept["epoch"]), int(kept["bytes"]), int(kept["files"]), claims, fences, *others)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def text(self) -> bytes:
-        """Give the line that `read` takes."""
+        """Give the text that `read` takes, in one line."""
         kept = {
             "format": _FORMAT,
             "epoch": self.epoch,
@@ -81,8 +83,9 @@ class Book:
             "claims": {name: [claim.bytes, claim.files] for name, claim in self.claims.items()},
             "fences": self.fences,
         }
-        kept |= {name: text for name, text in (("owner", self.owner), ("doing", self.doing)) if text}
-        return json.dumps(kept, separators=(",", ":")).encode() + b"\n"
+        others = (("owner", self.owner), ("doing", self.doing), ("birth", self.birth))
+        kept |= {name: text for name, text in others if text}
+        return json.dumps(kept, separators=(",", ":")).encode()
 
     def take_on(self, former: "Book") -> None:
         """Go on from a book that lost its place to this one: nothing that it promised is forgotten."""
@@ -90,6 +93,7 @@ class Book:
         for name, number in former.fences.items():
             self.fences[name] = max(self.fences.get(name, 0), number)
         self.owner = self.owner or former.owner
+        self.birth = former.birth or self.birth
 
     def pass_fence(self, fence: Fence) -> bool:
         """Tell whether nobody has been here whom it must not follow; from now on nobody below its lowest passes."""

@@ -4,7 +4,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final
 
 from sessionguard.workspaces.local.book import LARGEST_STEP_BYTES, STEP_BYTES, Book, Claim
 from sessionguard.workspaces.local.descriptors import (
@@ -15,11 +14,10 @@ from sessionguard.workspaces.local.descriptors import (
 from sessionguard.workspaces.local.emptying import delete_directory
 from sessionguard.workspaces.local.keeping import ASIDE, lock, unlock
 from sessionguard.workspaces.local.layout import GONE, LEDGER, MANY_PREFIX, PUBLISHING_PREFIX, TEMPORARY_PREFIX
+from sessionguard.workspaces.local.lines import read_line
 from sessionguard.workspaces.local.reaches import FILES, reach
 from sessionguard.workspaces.local.tree import FileTree
 from sessionguard.workspaces.quota import Usage
-
-LARGEST_BOOK_BYTES: Final = 16 * 1024 * 1024
 
 
 class Holdings:
@@ -128,9 +126,9 @@ class Holdings:
         finally:
             os.close(descriptor)
 
-    def _text(self, name: str) -> bytes:
+    def _text(self, name: str) -> bytes | None:
         descriptor = open_for_reading(name, self._private)
         try:
-            return os.pread(descriptor, LARGEST_BOOK_BYTES, 0)
+            return read_line(descriptor)
         finally:
             os.close(descriptor)

@@ -1,5 +1,6 @@
 """Keep the book of a workspace on disk, one writer at a time across threads and processes."""
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,16 +12,19 @@ from sessionguard.core.leases import lost
 from sessionguard.errors import PathEscapeError, QuotaExceededError
 from sessionguard.workspaces.local.book import Book, Claim
 from sessionguard.workspaces.local.descriptors import is_still_named, look, make_directory, make_file, open_or_make_file
-from sessionguard.workspaces.local.holdings import LARGEST_BOOK_BYTES, Holdings
+from sessionguard.workspaces.local.holdings import Holdings
 from sessionguard.workspaces.local.keeping import kept, lock
 from sessionguard.workspaces.local.layout import LEDGER, MANY_PREFIX, TEMPORARY_PREFIX
 from sessionguard.workspaces.local.leases import Lease
+from sessionguard.workspaces.local.lines import read_line
 from sessionguard.workspaces.local.owners import Owners
 from sessionguard.workspaces.local.pages import Page
 from sessionguard.workspaces.local.publishing import finish
 from sessionguard.workspaces.local.reaches import BOOKS, FILES, reach, taken
 from sessionguard.workspaces.local.tree import FileTree
 from sessionguard.workspaces.quota import OwnerQuota, Quota, Usage
+
+_log = logging.getLogger("sessionguard.workspaces")
 
 
 class Ledger:
@@ -32,6 +36,8 @@ class Ledger:
         self._quota = quota
         self._owners = owners
         self._fence = fence
+        self._passed = ""
+        """The birth of the book in which the fence was passed first; nothing before."""
         self._holdings = Holdings(lease.session_id, tree, lease.private_descriptor)
         self._has_looked_for_leftovers = False
 
@@ -46,9 +52,15 @@ class Ledger:
                 in the block, and what it did may be void.
         """
         with self._entered() as page:
-            if self._fence is not None and not page.book.pass_fence(self._fence):
-                raise lost(self._lease.session_id, self._fence)
+            if self._fence is not None:
+                self._pass(self._fence, page.book)
             yield page
+
+    def _pass(self, fence: Fence, book: Book) -> None:
+        # A book that was begun anew knows nobody who came after this ledger, and would let it pass.
+        if self._passed not in ("", book.birth) or not book.pass_fence(fence):
+            raise lost(self._lease.session_id, fence)
+        self._passed = book.birth
 
     @contextmanager
     def _entered(self) -> Iterator[Page]:
@@ -72,16 +84,24 @@ class Ledger:
     def _read(self, descriptor: int) -> Page:
         """Give the book, counted anew if there is none to believe."""
         lease, epoch = self._lease, booting.this_boot().hex()
-        text = os.pread(descriptor, LARGEST_BOOK_BYTES, 0)
+        text = read_line(descriptor)
         book = Book.read(text, epoch)
 
         def is_current() -> bool:
             return is_still_named(LEDGER, lease.private_descriptor, descriptor)
 
-        page = Page(lease.session_id, descriptor, book or Book(epoch), text, is_current)
+        new = Book(epoch, birth=secrets.token_hex(8))
+        page = Page(lease.session_id, descriptor, book or new, text, is_current)
         if book is None:
             former = Book.read(text)
-            page.book.owner = former.owner if former is not None else ""
+            if former is not None:
+                page.book.owner = former.owner
+            elif os.fstat(descriptor).st_size:
+                _log.warning(
+                    "the ledger of session %s was damaged: its files are counted anew, and who has its workspace open "
+                    "under a lock is refused, for those who took it since are forgotten",
+                    lease.session_id,
+                )
             self._count_anew(page)
         elif book.has_bundles and self._finish_publications(page):
             self._holdings.recount(book, page.beat)

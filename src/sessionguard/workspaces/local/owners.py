@@ -25,7 +25,7 @@ from sessionguard.workspaces.local.descriptors import (
     open_for_reading,
     open_for_writing,
 )
-from sessionguard.workspaces.local.holdings import LARGEST_BOOK_BYTES, Holdings
+from sessionguard.workspaces.local.holdings import Holdings
 from sessionguard.workspaces.local.keeping import ASIDE, Pulse, kept, kept_if_free
 from sessionguard.workspaces.local.layout import (
     FILES,
@@ -35,6 +35,7 @@ from sessionguard.workspaces.local.layout import (
     shard_of,
     shard_of_owner,
 )
+from sessionguard.workspaces.local.lines import read_line, write_line
 from sessionguard.workspaces.local.reaches import ACCOUNTS, reach, taken
 from sessionguard.workspaces.local.tree import FileTree
 from sessionguard.workspaces.quota import OwnerQuota, Usage
@@ -212,7 +213,7 @@ class Owners:
 
 def _counted(key: str, holdings: Holdings, ledger: int, deeply: bool, beat: Beat) -> Usage | None:
     epoch = booting.this_boot().hex()
-    text = os.pread(ledger, LARGEST_BOOK_BYTES, 0)
+    text = read_line(ledger)
     book, former = Book.read(text, epoch), Book.read(text)
     if former is not None and former.owner != key:
         return None
@@ -222,8 +223,7 @@ def _counted(key: str, holdings: Holdings, ledger: int, deeply: bool, beat: Beat
         holdings.recount(book, beat, is_new=True)
     elif deeply:
         holdings.recount(book, beat)
-        # One write of a whole line; what a longer one left behind it is not read.
-        os.pwrite(ledger, book.text(), 0)
+        write_line(ledger, book.text())
     return book.spoken_for()
 
 
@@ -234,7 +234,7 @@ def _owner_in(session: int) -> str:
     except OSError:
         return ""
     try:
-        book = Book.read(os.pread(descriptor, LARGEST_BOOK_BYTES, 0))
+        book = Book.read(read_line(descriptor))
     except OSError:
         return ""
     finally:

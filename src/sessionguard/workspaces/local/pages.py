@@ -1,11 +1,11 @@
 """The book of a workspace while it is kept: what is written into it, and whether it still is the book."""
 
-import os
 from collections.abc import Callable
 
 from sessionguard.errors import LeaseLostError
 from sessionguard.workspaces.local.book import Book
 from sessionguard.workspaces.local.keeping import Pulse
+from sessionguard.workspaces.local.lines import write_line
 from sessionguard.workspaces.local.reaches import BOOKS, reach
 
 
@@ -13,7 +13,7 @@ class Page:
     """The book for changing; what is changed counts once it is written and `check` has returned."""
 
     def __init__(
-        self, session_id: str, descriptor: int, book: Book, text: bytes, is_current: Callable[[], bool]
+        self, session_id: str, descriptor: int, book: Book, text: bytes | None, is_current: Callable[[], bool]
     ) -> None:
         self.book = book
         self.told = book.spoken_for()
@@ -26,14 +26,16 @@ class Page:
         self._is_current = is_current
 
     def write(self) -> None:
-        """Write what has changed."""
+        """Write what has changed.
+
+        Raises:
+            OSError: the disk is full, or does not take it; the former book is as it was.
+        """
         text = self.book.text()
         if text == self._text:
             return
         reach("write the book", BOOKS, self._session_id, "w")
-        # One write, then the cut: whoever is killed between them leaves a whole first line.
-        os.pwrite(self._descriptor, text, 0)
-        os.ftruncate(self._descriptor, len(text))
+        write_line(self._descriptor, text)
         self._text = text
 
     def announce(self, doing: str) -> None:
