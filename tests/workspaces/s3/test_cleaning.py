@@ -1,14 +1,17 @@
 """Removal, quarantine and the search for garbage in a bucket."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from sessionguard.core import points
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.workspaces import Removal
+from sessionguard.workspaces.contract import InspectedWorkspaces
 from sessionguard.workspaces.s3 import S3Workspaces, bucket
 from sessionguard.workspaces.s3.layout import new_content
 from sessionguard.workspaces.s3.settings import SMALLEST_PART
@@ -18,6 +21,20 @@ from tests.workspaces.s3.conftest import DEPLOYMENT, Contents, Place
 NOTHING = Removal(files=0, bytes=0, deferred=False)
 
 Later = Callable[[timedelta], None]
+
+
+@contextmanager
+def interrupted_at(number: int) -> Iterator[None]:
+    """Have the request of that number fail, as a crash would have it."""
+    left = [number]
+
+    def hook(label: str, resource: Hashable, mode: str) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            _ = 1 / 0
+
+    with points.installed(hook):
+        yield
 
 
 @pytest.fixture
@@ -223,6 +240,51 @@ def test_there_is_nothing_to_keep_of_a_workspace_without_files(
         pass
     assert not workspaces.quarantine(session_id)
     assert contents.keys() == []
+
+
+def test_a_dry_run_tells_what_a_removal_would_do(workspaces: S3Workspaces, session_id: str, contents: Contents) -> None:
+    """As `remove` tells it afterwards, and nothing is removed."""
+    assert isinstance(workspaces, InspectedWorkspaces)
+    assert workspaces.measure(session_id) == NOTHING
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        for name, data in (("a", b"1"), ("a", b"22"), ("b/c", b"333")):
+            workspace.write(name, data)
+        before = contents.keys()
+        assert workspaces.measure(session_id) == Removal(files=2, bytes=5, deferred=False)
+        assert contents.keys() == before
+        assert workspaces.remove(session_id) == Removal(files=2, bytes=5, deferred=False)
+    assert workspaces.measure(session_id) == NOTHING
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("a", b"1")
+    workspaces.quarantine(session_id)
+    assert workspaces.measure(session_id) == workspaces.remove(session_id) == NOTHING
+
+
+def test_young_is_what_the_server_stored_a_while_ago(
+    workspaces: S3Workspaces, session_id: str, contents: Contents, later: Later
+) -> None:
+    """By any object of the session, and the server's clock or the one that is given; not if it is on its way out."""
+    hour = timedelta(hours=1)
+    assert not workspaces.is_young(session_id, hour, None)
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("a", b"1")
+    stored_at = max(found.changed_at for found in contents.bucket.page(contents.layout.session(session_id), None).objects)
+    assert workspaces.is_young(session_id, hour, None)
+    assert workspaces.is_young(session_id, hour, stored_at - hour)
+    assert workspaces.is_young(session_id, hour, stored_at + hour - timedelta(seconds=1))
+    assert not workspaces.is_young(session_id, hour, stored_at + hour)
+    later(hour + timedelta(minutes=1))
+    assert not workspaces.is_young(session_id, hour, None)
+    assert workspaces.is_young(session_id, 2 * hour, None)
+    contents.bucket.delete([contents.layout.manifest(session_id)])
+    assert workspaces.is_young(session_id, 2 * hour, None)
+
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("a", b"1")
+    with interrupted_at(3), pytest.raises(ZeroDivisionError):
+        workspaces.remove(session_id)
+    assert contents.keys(session_id)
+    assert not workspaces.is_young(session_id, 2 * hour, None)
 
 
 def test_deployments_share_a_prefix_and_nothing_else(place: Place, session_id: str) -> None:

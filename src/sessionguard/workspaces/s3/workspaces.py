@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from sessionguard.core.commands import Fence
 from sessionguard.core.findings import Finding
@@ -9,6 +10,7 @@ from sessionguard.errors import InvalidArgumentError, MisuseError
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.identities import checked_owner_key, checked_session_id
 from sessionguard.workspaces.quota import Quota
+from sessionguard.workspaces.s3 import inspection
 from sessionguard.workspaces.s3.addresses import place_id
 from sessionguard.workspaces.s3.bucket import Bucket
 from sessionguard.workspaces.s3.cleanup import Cleanup
@@ -90,6 +92,18 @@ class S3Workspaces:
     def place_id(self) -> str:
         """Name the bucket and prefix, alike on every machine that reaches them by the same address."""
         return place_id(self._bucket.endpoint, self.settings)
+
+    def is_young(self, session_id: str, age: timedelta, at: datetime | None) -> bool:
+        """Tell whether the files of a session changed within `age` before `at`; None: before now, by the server's clock.
+
+        By the times at which the server stored its objects; in the future is young. False if there are none, if their
+        removal was asked for, or if all are in quarantine.
+        """
+        return inspection.is_young(self._bucket, self._opened()[0], checked_session_id(session_id), age, at)
+
+    def measure(self, session_id: str) -> Removal:
+        """Tell what `remove` would do now, and remove nothing."""
+        return inspection.measure(self._bucket, self._opened()[0], checked_session_id(session_id))
 
     def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
         """Give up to `limit` sessions whose files may be garbage, and finish what was interrupted.
