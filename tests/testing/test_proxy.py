@@ -195,6 +195,23 @@ def test_cut_after_the_request_that_matches(proxy: TcpProxy, server: LineServer,
     assert ask(connect(), b"COMMIT 3") == b"done COMMIT 3"
 
 
+def test_an_interim_answer_of_http_is_no_reply() -> None:
+    """A server that asks for the rest of a request is answered; the reply to all of it is what is lost."""
+    server = socket.create_server(("127.0.0.1", 0))
+    with server, TcpProxy(*server.getsockname()) as proxy, socket.create_connection((proxy.host, proxy.port)) as client:
+        connection, _ = server.accept()
+        with connection:
+            proxy.drop_replies()
+            client.sendall(b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\n\r\n")
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(b"body")
+            assert connection.recv(1000) == b"body"
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            assert answer(client) == b""
+
+
 def ask_in_parts(proxy: TcpProxy, client: socket.socket, first: bytes, rest: bytes) -> bytes:
     """Send a line in two parts, the second when the first has passed, and give the answer."""
     passed = proxy.bytes_up + len(first)

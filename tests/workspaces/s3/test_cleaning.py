@@ -268,7 +268,9 @@ def test_young_is_what_the_server_stored_a_while_ago(
     assert not workspaces.is_young(session_id, hour, None)
     with workspaces.lease(session_id, UNLIMITED) as workspace:
         workspace.write("a", b"1")
-    stored_at = max(found.changed_at for found in contents.bucket.page(contents.layout.session(session_id), None).objects)
+    stored_at = max(
+        found.changed_at for found in contents.bucket.page(contents.layout.session(session_id), None).objects
+    )
     assert workspaces.is_young(session_id, hour, None)
     assert workspaces.is_young(session_id, hour, stored_at - hour)
     assert workspaces.is_young(session_id, hour, stored_at + hour - timedelta(seconds=1))

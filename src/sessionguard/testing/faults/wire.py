@@ -11,6 +11,8 @@ from attrs import Factory, define
 CHUNK_BYTES: Final = 65_536
 CONNECT_SECONDS: Final = 5.0
 _PIECE_SECONDS: Final = 0.05
+# By which an HTTP server asks for the rest of a request; the reply is still to come (RFC 9110, 15.2.1).
+_GO_ON: Final = b"HTTP/1.1 100 "
 
 Direction = Literal["up", "down"]
 
@@ -134,6 +136,10 @@ class Wire:
         """Count what came and judge it: a reply to a request that an order names does not pass."""
         state = self._state
         with state.changed:
+            if direction == "down" and data.startswith(_GO_ON) and data.find(b"\r\n\r\n") == len(data) - 4:
+                state.bytes_down += len(data)
+                state.changed.notify_all()
+                return True
             if direction == "up":
                 state.bytes_up += len(data)
                 self._judge_request(data)

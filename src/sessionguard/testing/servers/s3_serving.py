@@ -45,6 +45,20 @@ class OneAtATime:
             return list(self._application(environment, start))
 
 
+class Remembering(DomainDispatcherApplication):
+    """Finds the service of a host once, where moto looks through its folder of services for every request."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._services: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """Give the service."""
+        if host not in self._services:
+            self._services[host] = super().get_backend_for_host(host)
+        return self._services[host]
+
+
 def tell_when_uploads_began() -> None:
     """Have listings of unfinished uploads say when each began, where moto says 2010."""
     began: dict[str, str] = {}
@@ -71,7 +85,7 @@ def tell_when_uploads_began() -> None:
 def main() -> None:
     """Serve until ended."""
     tell_when_uploads_began()
-    application = DomainDispatcherApplication(create_backend_app)
+    application = Remembering(create_backend_app)
     run_simple(LOOPBACK, int(sys.argv[1]), OneAtATime(application), threaded=True, request_handler=MotoRequestHandler)
 
 

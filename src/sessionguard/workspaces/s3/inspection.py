@@ -38,7 +38,7 @@ def measure(bucket: Bucket, layout: Layout, session_id: str) -> Removal:
 
 
 def _manifest(bucket: Bucket, layout: Layout, session_id: str) -> Manifest | None:
-    """Give the manifest of a session; an empty one where it is damaged, as a removal takes it; None if there is none."""
+    """Give the manifest of a session, or None if there is none; an empty one where it is damaged, as for a removal."""
     found = bucket.get(layout.manifest(session_id))
     if found is None:
         return None

@@ -94,7 +94,7 @@ class S3Workspaces:
         return place_id(self._bucket.endpoint, self.settings)
 
     def is_young(self, session_id: str, age: timedelta, at: datetime | None) -> bool:
-        """Tell whether the files of a session changed within `age` before `at`; None: before now, by the server's clock.
+        """Tell whether files of a session changed within `age` before `at`; None: before now, by the server's clock.
 
         By the times at which the server stored its objects; in the future is young. False if there are none, if their
         removal was asked for, or if all are in quarantine.
