@@ -260,6 +260,31 @@ def test_a_dry_run_tells_what_a_removal_would_do(workspaces: S3Workspaces, sessi
     assert workspaces.measure(session_id) == workspaces.remove(session_id) == NOTHING
 
 
+def test_a_dry_run_names_what_the_next_search_would(workspaces: S3Workspaces, contents: Contents, later: Later) -> None:
+    """The same sessions in the same order, and neither the search nor the bucket has moved on."""
+    ids = [secrets.token_hex(17) for _ in range(6)]
+    for session_id in ids:
+        with workspaces.lease(session_id, UNLIMITED) as workspace:
+            workspace.write("a", b"1")
+            workspace.delete("a")
+            workspace.write("b", b"1")
+    workspaces.quarantine(ids[0])
+    with interrupted_at(3), pytest.raises(ZeroDivisionError):
+        workspaces.remove(ids[1])
+    later(timedelta(hours=2))
+    before = contents.keys()
+    for _ in range(4):
+        told = workspaces.leftovers(4, DEPLOYMENT)
+        assert (told, before) == (workspaces.leftovers(4), contents.keys())
+        assert workspaces.candidates(4) == told
+        before = contents.keys()
+    assert sorted(workspaces.leftovers(10)) == sorted(ids[2:])
+    with pytest.raises(MisuseError):
+        workspaces.leftovers(7, "another")
+    with pytest.raises(InvalidArgumentError):
+        workspaces.leftovers(0)
+
+
 def test_young_is_what_the_server_stored_a_while_ago(
     workspaces: S3Workspaces, session_id: str, contents: Contents, later: Later
 ) -> None:

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -41,6 +42,15 @@ class _Seen:
     contents: list[Listed] = field(factory=list)
     has_apart: bool = False
     """Whether something of it is in quarantine."""
+
+    def old(self, at: datetime) -> list[Listed]:
+        """Give the contents that no reader may have any more, unless they are named."""
+        return [found for found in self.contents if at - found.changed_at > _KEPT]
+
+    def tells_of_work(self, at: datetime) -> bool:
+        """Tell whether there may be something to tidy up, so that its manifest is worth a look."""
+        is_still = self.manifest is not None and at - self.manifest.changed_at > _KEPT
+        return is_still or self.has_apart or bool(self.old(at))
 
 
 @define
@@ -174,10 +184,18 @@ class Cleanup:
     # Garbage
 
     def scan(self, limit: int) -> list[str]:
-        """Give up to `limit` sessions that have objects, going on where the last call stopped, and tidy up in them.
+        """Give up to `limit` sessions that have objects, going on where the last call stopped, and tidy up in them."""
+        seen, at = self._look(limit)
+        return [] if at is None else self._asked(seen, at, self._tidied)
 
-        It looks at a number of keys that is in proportion to `limit`.
-        """
+    def leftovers(self, limit: int) -> list[str]:
+        """Give what `scan` would give, and change nothing."""
+        # A copy, because looking moves on.
+        seen, at = copy(self)._look(limit)
+        return [] if at is None else self._asked(seen, at, self._is_in_reach)
+
+    def _look(self, limit: int) -> tuple[dict[str, _Seen], datetime | None]:
+        """Give up to `limit` sessions that have objects, and the time of the server, by a bounded number of keys."""
         seen: dict[str, _Seen] = {}
         keys = max(100, limit * _KEYS_A_SESSION)
         start, has_wrapped = self._after, False
@@ -197,7 +215,7 @@ class Cleanup:
                 self._after, has_wrapped = self._layout.before(""), True
             if has_wrapped and self._after >= start:
                 break
-        return [] if at is None else self._tidied_up(seen, at)
+        return seen, at
 
     def abort_uploads(self, limit: int) -> None:
         """Give up to `limit` uploads up that are older than the safety age and that no living writer claims.
@@ -239,20 +257,26 @@ class Cleanup:
             self._after = found.key
         return False
 
-    def _tidied_up(self, seen: dict[str, _Seen], at: datetime) -> list[str]:
-        """Remove what is due in each; give those that are to be asked about, also where that failed."""
+    def _asked(self, seen: dict[str, _Seen], at: datetime, judge: Callable[[str, _Seen, datetime], bool]) -> list[str]:
+        """Give those about which the store is to be asked, by `judge`, or because that failed."""
         setbacks = _Setbacks(self._bucket.settings.patience_seconds)
         asked = dict.fromkeys(seen, True)
         for session_id, found in seen.items():
             with setbacks.passed_by():
-                asked[session_id] = self._tidied(session_id, found, at)
+                asked[session_id] = judge(session_id, found, at)
         return [session_id for session_id, is_asked in asked.items() if is_asked]
+
+    def _is_in_reach(self, session_id: str, seen: _Seen, at: datetime) -> bool:
+        """Tell what `_tidied` would, and leave everything as it is."""
+        try:
+            return not seen.tells_of_work(at) or self._swapped(session_id).look().state == OPEN
+        except _AbsentError:
+            return True
 
     def _tidied(self, session_id: str, seen: _Seen, at: datetime) -> bool:
         """Remove what is due in one session; False if all of it is out of reach, so that nobody need be asked."""
-        old = [found for found in seen.contents if at - found.changed_at > _KEPT]
-        is_still = seen.manifest is not None and at - seen.manifest.changed_at > _KEPT
-        if not old and not is_still and not seen.has_apart:
+        old = seen.old(at)
+        if not seen.tells_of_work(at):
             return True
         try:
             manifest = self._swapped(session_id).look()

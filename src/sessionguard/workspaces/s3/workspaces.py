@@ -114,18 +114,30 @@ class S3Workspaces:
         Raises:
             MisuseError: a `deployment_id` was given, and it is not the one that these workspaces are open for.
         """
+        cleanup = self._opened_for(deployment_id, limit)
+        found = cleanup.scan(limit)
+        cleanup.abort_uploads(limit)
+        return found
+
+    def leftovers(self, limit: int, deployment_id: str | None = None) -> list[str]:
+        """Give the sessions that `candidates` would give now, and change nothing: the next call begins there as well.
+
+        Raises:
+            MisuseError: as `candidates`.
+        """
+        return self._opened_for(deployment_id, limit).leftovers(limit)
+
+    def examine(self) -> list[Finding]:
+        """Say what is wrong with the bucket, if anything, and what to do about it."""
+        return examine(self._bucket)
+
+    def _opened_for(self, deployment_id: str | None, limit: int) -> Cleanup:
         if limit < 1:
             raise InvalidArgumentError("limit", limit, "give at least 1")
         layout, cleanup = self._opened()
         if deployment_id is not None and layout != Layout.of(self.settings.prefix, deployment_id):
             raise MisuseError("these workspaces are open for another deployment; open them for this one")
-        found = cleanup.scan(limit)
-        cleanup.abort_uploads(limit)
-        return found
-
-    def examine(self) -> list[Finding]:
-        """Say what is wrong with the bucket, if anything, and what to do about it."""
-        return examine(self._bucket)
+        return cleanup
 
     def _opened(self) -> tuple[Layout, Cleanup]:
         if self._place is None:
