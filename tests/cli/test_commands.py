@@ -30,6 +30,9 @@ class Outcome:
         return json.loads(self.out)
 
 
+ELSEWHERE = "files are left to the application; --workspaces says where they are"
+
+
 class CommandLine:
     """Runs commands on one store and remembers everything they print."""
 
@@ -201,7 +204,7 @@ def test_unknown_session_is_status_one(cli: CommandLine, content: Content, comma
 def test_end_ends_one_session(cli: CommandLine, content: Content) -> None:
     """`end` ends the session for the reason given; a second time there is nothing to end."""
     done = cli("end", content.ada.id, "--reason", "compromised")
-    assert (done.status, done.out) == (0, f"ended {content.ada.id} (compromised), 0 files removed\n")
+    assert (done.status, done.out) == (0, f"ended {content.ada.id} (compromised), {ELSEWHERE}\n")
     assert cli("show", content.ada.id, "--json").json()["reason"] == "compromised"
     again = cli("end", content.ada.id)
     assert (again.status, again.err) == (1, "sessionguard: it has already ended\n")
@@ -227,7 +230,7 @@ def test_end_removes_the_workspace(cli: CommandLine, content: Content) -> None:
 def test_end_ends_all_of_an_owner(cli: CommandLine, content: Content) -> None:
     """`end --owner` ends every session of the owner and nobody else's; the status says whether there were any."""
     assert cli("end", "--owner", "ada", "--scope", "upload", "--json").json() == {"owner": "ada", "ended": 1}
-    assert cli("end", "--owner", "ada").out == "ended 1 session of ada\n"
+    assert cli("end", "--owner", "ada").out == f"ended 1 session of ada, {ELSEWHERE}\n"
     assert cli("end", "--owner", "ada").status == 1
     assert [s["owner"] for s in cli("list", "--json").json()["sessions"]] == ["bob"]
 

@@ -99,23 +99,29 @@ def test_what_is_no_database_is_told_without_the_verb(
 
 @pytest.mark.parametrize("command", [["sweep"], ["end", "--owner", "ada"]], ids=" ".join)
 @pytest.mark.parametrize("by_environment", [False, True])
-def test_a_mistyped_workspaces_folder_is_not_made(
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_mistyped_workspaces_folder_is_left_alone(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     command: list[str],
     by_environment: bool,
+    exists: bool,
 ) -> None:
-    """A folder of workspaces that does not exist is refused before any session is ended, and not made."""
+    """A folder that no files of this store were ever in is refused before any session is ended; nothing is made."""
     url, folder = f"sqlite:///{tmp_path}/sessions.db", tmp_path / "typo"
+    if exists:
+        folder.mkdir(mode=0o700)
     with SessionGuard.open(url, sweep_interval=None) as guard:
         session = guard.create("ada")
         options = [] if by_environment else ["--workspaces", str(folder)]
         if by_environment:
             monkeypatch.setenv("SESSIONGUARD_WORKSPACES", str(folder))
         assert main([*command, "--store", url, *options]) == 2
-        assert capsys.readouterr().err == f"sessionguard: the folder of the workspaces does not exist: {folder}\n"
-        assert not folder.exists()
+        told = f"sessionguard: --workspaces {folder}: no files of this store's sessions were ever kept there; "
+        assert capsys.readouterr().err == f"{told}name the folder that the application uses\n"
+        assert [path for path in tmp_path.iterdir() if path == folder or folder in path.parents] == [folder] * exists
+        assert not exists or list(folder.iterdir()) == []
         found = guard.get(session.id)
         assert found is not None
         assert found.status == "active"

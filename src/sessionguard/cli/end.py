@@ -2,11 +2,14 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
+from typing import Final
 
 from sessionguard import SessionGuard
 from sessionguard.cli import status
 from sessionguard.cli.output import counted, print_json, visible
-from sessionguard.cli.target import add_store_arguments, opened_guard
+from sessionguard.cli.target import add_store_arguments, opened_guard, place_of
+
+_NOT_LOOKED_AT: Final = "files are left to the application; --workspaces says where they are"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -45,7 +48,8 @@ def _end_one(guard: SessionGuard, arguments: Namespace) -> int:
         )
     else:
         files = "files are in use and go later" if removed.deferred else f"{counted(removed.files, 'file')} removed"
-        print(f"ended {ended.id} ({visible(ended.reason)}), {files}")
+        told = files if place_of(arguments) else _NOT_LOOKED_AT
+        print(f"ended {ended.id} ({visible(ended.reason)}), {told}")
     return status.OK
 
 
@@ -54,5 +58,7 @@ def _end_owner(guard: SessionGuard, arguments: Namespace) -> int:
     if arguments.json:
         print_json({"owner": arguments.owner, "ended": count})
     else:
-        print(f"ended {counted(count, 'session')} of {visible(arguments.owner)}")
+        told = "their files are removed, those in use when they are not any more"
+        told = told if place_of(arguments) else _NOT_LOOKED_AT
+        print(f"ended {counted(count, 'session')} of {visible(arguments.owner)}{', ' + told if count else ''}")
     return status.OK if count else status.FAILED

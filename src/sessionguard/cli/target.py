@@ -9,10 +9,13 @@ from pathlib import Path
 from sessionguard import SessionGuard
 from sessionguard.cli.failure import CommandError
 from sessionguard.cli.output import visible
+from sessionguard.core.commands import Identify
 from sessionguard.errors import ConfigurationError, StoreError
 from sessionguard.stores.contract import ExaminedStore, Store
 from sessionguard.stores.opening import open_store
 from sessionguard.stores.sqlite import SQLiteStore
+from sessionguard.workspaces.contract import SettledWorkspaces
+from sessionguard.workspaces.opening import open_workspaces
 
 URL_VARIABLE = "SESSIONGUARD_URL"
 WORKSPACES_VARIABLE = "SESSIONGUARD_WORKSPACES"
@@ -25,11 +28,17 @@ def add_store_arguments(parser: ArgumentParser, *, with_workspaces: bool = False
     parser.add_argument("--store", metavar="URL", help=f"such as sqlite:///var/sessions.db (or {URL_VARIABLE})")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     if with_workspaces:
-        parser.add_argument(
-            "--workspaces",
-            metavar="DIR|URL",
-            help=f"folder or URL of the workspaces, so that files go as well (or {WORKSPACES_VARIABLE})",
-        )
+        add_workspaces_argument(parser, "folder or URL of the workspaces, so that files go as well")
+
+
+def add_workspaces_argument(parser: ArgumentParser, meaning: str) -> None:
+    """Declare the place for files."""
+    parser.add_argument("--workspaces", metavar="DIR|URL", help=f"{meaning} (or {WORKSPACES_VARIABLE})")
+
+
+def place_of(arguments: Namespace) -> str | None:
+    """Give the folder or URL of the workspaces, if the option or the environment names one."""
+    return arguments.workspaces or os.environ.get(WORKSPACES_VARIABLE) or None
 
 
 def store_url(arguments: Namespace) -> str:
@@ -49,15 +58,23 @@ def opened_guard(arguments: Namespace) -> Iterator[SessionGuard]:
     """Open a guard over a store that is already there, and close it afterwards; it sweeps only when asked to.
 
     Raises:
-        CommandError: no store is named, or the folder of the workspaces does not exist.
+        CommandError: no store is named, or the workspaces are not those of its sessions.
         ConfigurationError: there is no store of this release at that place. Nothing there was changed.
     """
     url = store_url(arguments)
-    workspaces = _workspaces(arguments)
+    place = place_of(arguments) if "workspaces" in arguments else None
+    workspaces = None if place is None else open_workspaces(place)
     store = open_store(url)
-    if isinstance(store, Store) and isinstance(store, ExaminedStore):
+    if isinstance(store, Store):
         with closing(store):
-            _require_schema(url, store)
+            if isinstance(store, ExaminedStore):
+                _require_schema(url, store)
+            if isinstance(workspaces, SettledWorkspaces) and not workspaces.is_home_of(store.identify(Identify())):
+                # The library would make one, and then there would be no files in it to remove.
+                raise CommandError(
+                    f"--workspaces {visible(str(place))}: no files of this store's sessions were ever kept there; name "
+                    "the folder that the application uses"
+                )
     with SessionGuard.open(url, workspaces=workspaces, sweep_interval=None) as guard:
         yield guard
 
@@ -96,13 +113,3 @@ def _require_schema(url: str, store: ExaminedStore, *, up_to_date: bool = True) 
         raise ConfigurationError.of_url(url, remedy, setting="--store")
     if due and up_to_date:
         raise ConfigurationError.of_url(url, "its schema is out of date; run `sessionguard migrate`", setting="--store")
-
-
-def _workspaces(arguments: Namespace) -> str | None:
-    if "workspaces" not in arguments:
-        return None
-    folder = arguments.workspaces or os.environ.get(WORKSPACES_VARIABLE)
-    if folder and "://" not in folder and not Path(folder).is_dir():
-        # The library would make it, and then there would be no files in it to remove.
-        raise CommandError(f"the folder of the workspaces does not exist: {visible(folder)}")
-    return folder or None

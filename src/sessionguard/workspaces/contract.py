@@ -176,6 +176,14 @@ class ExaminedWorkspaces(Protocol):
 
 
 @runtime_checkable
+class SettledWorkspaces(Protocol):
+    """A place for files that knows for whom it was ever opened, so that a mistyped one is noticed (optional)."""
+
+    def is_home_of(self, deployment_id: str) -> bool:
+        """Tell whether workspaces of this deployment were ever opened here."""
+
+
+@runtime_checkable
 class InspectedWorkspaces(Protocol):
     """Workspaces that can be looked at before anything is removed (optional)."""
 

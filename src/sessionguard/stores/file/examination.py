@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from sessionguard.core.findings import Finding
 from sessionguard.errors import SessionGuardError
+from sessionguard.file_systems import current_file_system
 from sessionguard.stores.file import changeset, journal
 from sessionguard.stores.file.folder import NEWEST, due_migrations, problem_of, problem_of_file_system
-from sessionguard.stores.placement import current_file_system
 
 _LITTLE_ROOM = 64 * 1024 * 1024
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from sessionguard.errors import ConfigurationError, StoreDataError, StoreUnavailableError
+from sessionguard.file_systems import current_file_system, is_network
 from sessionguard.stores.deadline import Deadline
 from sessionguard.stores.file import changeset
 from sessionguard.stores.file.waiting import lock_exclusively, unlock
-from sessionguard.stores.placement import current_file_system, is_network
 
 MIGRATIONS: Final = ("0001_initial",)
 NEWEST: Final = len(MIGRATIONS)

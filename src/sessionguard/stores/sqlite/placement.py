@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from sessionguard.errors import ConfigurationError, StoreUnavailableError
-from sessionguard.stores.placement import current_file_system as current_file_system
-from sessionguard.stores.placement import file_system_of as file_system_of
-from sessionguard.stores.placement import is_network as is_network
+from sessionguard.file_systems import current_file_system as current_file_system
+from sessionguard.file_systems import file_system_of as file_system_of
+from sessionguard.file_systems import is_network as is_network
 
 FileIdentity = tuple[int, int]
 

@@ -5,10 +5,11 @@ from copy import copy
 from datetime import datetime, timedelta
 
 from sessionguard.core.commands import Fence
+from sessionguard.core.findings import Finding
 from sessionguard.errors import ConfigurationError, InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.identities import checked_owner_key, checked_session_id
-from sessionguard.workspaces.local import inspection
+from sessionguard.workspaces.local import examination, inspection
 from sessionguard.workspaces.local.cleanup import Cleanup
 from sessionguard.workspaces.local.deployment import Deployment
 from sessionguard.workspaces.local.leases import take_shared
@@ -51,6 +52,15 @@ class LocalWorkspaces:
         deployment.make()
         owners = Owners(deployment)
         self._place = deployment, owners, Cleanup(deployment, owners)
+
+    def examine(self) -> list[Finding]:
+        """Say what is wrong with the root, if anything, and what to do about it."""
+        return examination.examine(self._root)
+
+    def is_home_of(self, deployment_id: str) -> bool:
+        """Tell whether workspaces of this deployment were ever opened below this root."""
+        with Deployment(self._root, deployment_id).opened() as descriptor:
+            return descriptor is not None
 
     def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> LocalWorkspace:
         """Give the workspace of a session, made on first use; it is not removed before it is closed.
