@@ -21,7 +21,7 @@ class _Beat:
 
 
 class Heart:
-    """Runs each added action once per period until it is removed, or finds the session ended or the guard closed.
+    """Runs each added action once per period until it is removed, gives False, or finds the session or guard over.
 
     One thread runs them all, the longest due first, so an action that waits makes the others late: all of them
     ask the same store, and while that keeps one waiting it would keep the others too. The thread starts with the
@@ -52,8 +52,10 @@ class Heart:
             beat = _Beat(action, period_seconds, time.monotonic() + period_seconds)
             self._beats[self._next_number] = beat
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sessionguard-heart", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="sessionguard-heart", daemon=True)
+                # Known as running only once it is: whoever is interrupted before leaves a heart that can still start.
+                thread.start()
+                self._thread = thread
             elif beat.due < self._next_wake:
                 self._changed.notify()
             return self._next_number
@@ -77,7 +79,8 @@ class Heart:
         while (due := self._wait_for_next()) is not None:
             number, action = due
             try:
-                action()
+                if action() is False:
+                    self.remove(number)
             except (SessionEndedError, MisuseError):
                 # The session has ended or the guard was closed, and neither is ever undone.
                 self.remove(number)

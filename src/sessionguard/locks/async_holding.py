@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from sessionguard.core.driving import Flow
 from sessionguard.core.holding import HoldingFlows, Tenure
-from sessionguard.core.leases import LEASE
 from sessionguard.errors import MisuseError, SessionEndedError, SessionGuardError
+from sessionguard.locks.hold import Hold
 
 _log = logging.getLogger("sessionguard.background")
 
@@ -23,7 +22,7 @@ class AsyncClosable(Protocol):
         """Close it."""
 
 
-class AsyncSessionHold:
+class AsyncSessionHold(Hold):
     """A session that is in use from `acquire` to `release`, or within an `async with` block; by any task of this loop.
 
     Until then its files are not removed and it does not expire by idleness. A background task renews the lease.
@@ -40,81 +39,31 @@ class AsyncSessionHold:
         lease_files: Callable[[], Awaitable[AsyncClosable | None]],
     ) -> None:
         """`run_once` does not repeat what the store leaves unanswered: for what is done again anyway, or gives up."""
-        self._tenure = tenure
-        self._flows = flows
+        super().__init__(tenure, flows)
         self._run = run
         self._run_once = run_once
         self._lease_files = lease_files
         self._files: AsyncClosable | None = None
         self._beating: asyncio.Task[None] | None = None
         self._releasing: asyncio.Task[None] | None = None
-        self._pid = os.getpid()
-        self._is_acquiring = False
-        self._is_acquired = False
-        self._is_released = False
-
-    @property
-    def session_id(self) -> str:
-        """The session that is held."""
-        return self._tenure.session.id
-
-    @property
-    def name(self) -> str:
-        """Empty: it is no lock, though `save` and `workspace` take it as one."""
-        return LEASE
-
-    @property
-    def fence(self) -> int:
-        """The number of this holding, higher than that of every earlier one. Known once acquired."""
-        return self._tenure.require_fence()
-
-    @property
-    def floor(self) -> int | None:
-        """The lowest number with which anybody holds the session, as far as is known here."""
-        return self._tenure.floor
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it was acquired, not released, and cannot have lapsed."""
-        return self._is_acquired and not self._is_released and self._is_ours and self._flows.is_held(self._tenure)
-
-    @property
-    def ended_reason(self) -> str | None:
-        """Why the session has ended meanwhile, if that is known; its files stay until it is released."""
-        return self._tenure.ended_reason
-
-    @property
-    def _is_ours(self) -> bool:
-        return self._pid == os.getpid()
-
-    def check(self) -> None:
-        """Raise `LeaseLostError` if it has lapsed, and `MisuseError` if it is not held in the first place."""
-        if not self._is_acquired or not self._is_ours:
-            raise MisuseError("the session is not held by this process; call acquire first")
-        if not self._is_released or self._tenure.lost_reason is not None:
-            self._flows.check(self._tenure)
 
     async def acquire(self) -> Self:
         """Hold the session from now on. Raises `SessionEndedError` if it is over."""
-        if self._is_acquiring:
-            raise MisuseError("a session is held once by each hold; call guard.hold again for another")
-        # Before anything is awaited: the store would take a second task for a repetition of the first.
-        self._is_acquiring = True
+        self._begin()
         try:
             await self._acquire()
         except BaseException:
-            self._is_acquiring = False
+            self._fail()
             raise
         return self
 
     async def _acquire(self) -> None:
-        self._pid = os.getpid()
         self._files = await self._lease_files()
         try:
             await self._run(self._flows.begin(self._tenure))
         except BaseException as error:
             # Shielded: who is cancelled meanwhile goes on as cancelled, and nothing is left held.
-            undoing = asyncio.ensure_future(self._undo(begun=not isinstance(error, SessionEndedError)))
+            undoing = asyncio.ensure_future(self._undo(begun=self._may_have_begun(error)))
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(undoing)
             raise
@@ -122,10 +71,12 @@ class AsyncSessionHold:
         self._beating = asyncio.create_task(self._beat())
 
     async def _undo(self, *, begun: bool) -> None:
-        if begun:
-            with contextlib.suppress(SessionGuardError):
-                await self._run_once(self._flows.abandon(self._tenure))
-        await self._let_go_of_files()
+        try:
+            if begun:
+                with contextlib.suppress(SessionGuardError):
+                    await self._run_once(self._flows.abandon(self._tenure))
+        finally:
+            await self._let_go_of_files()
 
     async def release(self) -> None:
         """Hold it no more, from whichever task. Again, or in a forked child, it does nothing.
@@ -134,11 +85,10 @@ class AsyncSessionHold:
             LeaseLostError: it had lapsed before.
         """
         await self._release()
-        if self._is_ours and self._is_acquired:
-            self.check()
+        self._check_released()
 
     async def _release(self) -> None:
-        if not self._is_acquired or not self._is_ours:
+        if not self._is_to_release:
             return
         if self._releasing is None:
             self._releasing = asyncio.ensure_future(self._released())
@@ -162,10 +112,10 @@ class AsyncSessionHold:
             await files.close()
 
     async def _beat(self) -> None:
-        while self._tenure.lost_reason is None:
+        while self._is_beating:
             await asyncio.sleep(self._tenure.period_seconds)
             try:
-                await self._run_once(self._flows.keep(self._tenure))
+                await self._run_once(self._renewal())
             except (SessionEndedError, MisuseError):
                 # The session has ended or the guard was closed, and neither is ever undone.
                 return

@@ -124,7 +124,9 @@ class SessionLock:
         if error is None:
             self.check()
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
+        """Renew the lock, and tell whether to go on."""
         with self._beating:
             if not self._is_left and not self._is_lost:
                 self._is_lost = not self._run_once(self._flows.renew(self._claim, self.fence))
+            return not self._is_left and not self._is_lost
