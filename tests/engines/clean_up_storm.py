@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 
 from sessionguard import Session, SessionEndedError, SessionGuard, SessionPolicy
 from sessionguard.core.events import Event, SessionExpired, WorkspaceRemoved
+from sessionguard.core.locking import LEASE_SECONDS
 from sessionguard.errors import LeaseLostError, StoreTimeoutError
 from sessionguard.testing.faults import ChildProcess
 
@@ -96,6 +97,7 @@ class Worker:
     ledger: Ledger
     seed: int
     _draw: random.Random = field(init=False)
+    _held_since: float | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         self._draw = random.Random(self.seed)
@@ -106,13 +108,18 @@ class Worker:
             owner = f"owner-{self._draw.randrange(self.owners)}"
             try:
                 self._serve(owner)
-            except (SessionEndedError, LeaseLostError, StoreTimeoutError):
+            except (SessionEndedError, StoreTimeoutError):
                 # It expired, or another ended it or was quicker.
                 continue
+            except LeaseLostError as error:
+                # As it began; or it stood still for longer than a lease lasts. Else somebody took what was in use.
+                is_late = self._held_since is None or time.monotonic() - self._held_since >= LEASE_SECONDS
+                self._check(is_late, f"{owner}: lost what was in use: {error}")
             except Exception as error:
                 self.ledger.complain(f"{owner}: {type(error).__name__}: {error}")
 
     def _serve(self, owner: str) -> None:
+        self._held_since = None
         session = self.guard.get_or_create(owner, data={"canary": owner})
         self._check(session.data.get("canary") == owner, f"data of {session.data.get('canary')} for {owner}")
         if self._draw.random() < 0.3:
@@ -128,6 +135,7 @@ class Worker:
     def _use(self, session: Session) -> None:
         began, canary = time.monotonic(), f"{session.owner} {session.id}"
         with self.guard.workspace(session) as files:
+            self._held_since = began
             found = files.read(CANARY).decode() if CANARY in files.list() else None
             # The files of a former session of the same owner are foreign, too.
             self._check(found in (None, canary), f"files of {found} for {canary}")

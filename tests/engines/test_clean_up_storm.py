@@ -88,7 +88,7 @@ def test_clean_up_of_a_bucket_harms_nobody(
     from sessionguard.workspaces.s3.bucket import Bucket
 
     is_deep = sg_profile.name == "deep"
-    owners, workers, seconds = (50, 4, 30.0) if is_deep else (4, 2, 0.2)
+    owners, workers, seconds = (50, 4, 30.0) if is_deep else (1, 3, 0.2)
     with installed(S3Server) as server, pytest.MonkeyPatch.context() as patched:
         settings = server.credentials | {"AWS_EC2_METADATA_DISABLED": "true"}
         for name, value in settings.items():
