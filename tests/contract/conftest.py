@@ -8,9 +8,9 @@ RACE = re.compile(r"\[(threads|tasks|processes|interleaved.*)\]$")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to longer runs what is marked `deep`, and the races of what is marked `variant`.
+    """Leave to longer runs the races of what is marked `variant`.
 
-    Those depend on our statements, and these are raced on the first release of each engine every time.
+    They depend on our statements, and these are raced on the first release of each engine every time.
     """
     if config.getoption("--sg-profile") != "ci":
         return
@@ -20,5 +20,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_left_out(item: pytest.Item) -> bool:
-    is_race_again = item.get_closest_marker("variant") is not None and RACE.search(item.name) is not None
-    return is_race_again or item.get_closest_marker("deep") is not None
+    return item.get_closest_marker("variant") is not None and RACE.search(item.name) is not None
