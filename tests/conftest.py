@@ -28,6 +28,14 @@ def pytest_report_header() -> str:
     return "engines: " + ", ".join([f"sqlite {sqlite3.sqlite_version} (python)", *map(str, found)])
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to longer runs what is marked `deep`."""
+    if config.getoption("--sg-profile") == "ci":
+        left_out = [item for item in items if item.get_closest_marker("deep") is not None]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def installed(make: Callable[[], Kind]) -> Kind:
     """Give what `make` makes; where its program is missing the test is skipped, and in continuous integration fails."""
     try:

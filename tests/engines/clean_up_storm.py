@@ -24,7 +24,7 @@ from sessionguard.testing.faults import ChildProcess
 IDLE: Final = timedelta(seconds=2)
 CANARY: Final = "canary.txt"
 POLICY: Final = SessionPolicy(idle_timeout=IDLE, touch_interval=timedelta(0))
-COUNTED: Final = ("requests", "holds", "passes", "expired", "removed", "deferred")
+COUNTED: Final = ("requests", "holds", "begun", "passes", "expired", "removed", "deferred")
 _NUMBERS: Final = struct.Struct(f"{len(COUNTED)}q")
 
 
@@ -190,6 +190,8 @@ def _count_passes(guard: SessionGuard, ledger: Ledger) -> None:
     sweep = guard._sweep_in_background
 
     def counted(*, is_first: bool) -> Any:
+        if is_first:
+            ledger.count("begun")
         report = sweep(is_first=is_first)
         if is_first and not report.yielded:
             ledger.count("passes")

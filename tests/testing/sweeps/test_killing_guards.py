@@ -1,6 +1,5 @@
 """T54, T62 and T68 on guards: killed and stopped at every stop, with every store that processes share."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
@@ -8,27 +7,12 @@ from typing import Any, Literal
 import pytest
 
 from sessionguard.errors import LeaseLostError, LockLostError, MisuseError, StoreError
-from sessionguard.testing import DEEP, Profile, RedisServer
+from sessionguard.testing import DEEP, Profile
 from sessionguard.testing.history import SessionModel
-from sessionguard.testing.servers import PostgresServer
 from sessionguard.testing.sweeps import SweepReport, fork_sweep, jump_sweep, kill_sweep
 from tests.testing.sweeps import killed_guards as k
 
 pytestmark = pytest.mark.processes
-
-
-@pytest.fixture(params=["file", "sqlite", "postgres", "redis"])
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Where each run opens its store; `{folder}` is its folder."""
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        yield f"{server.url}?prefix={request.getfixturevalue('key_prefix')}"
-    elif request.param == "postgres":
-        postgres: PostgresServer = request.getfixturevalue("postgres_server")
-        yield f"{postgres.url}?schema={request.getfixturevalue('schema_name')}"
-    else:
-        paths = {"file": "file://{folder}/sessions", "sqlite": "sqlite:///{folder}/sessions.db"}
-        yield f"{paths[request.param]}?patience=0.05"
 
 
 def parts(url: str, *functions: Any) -> list[Any]:
