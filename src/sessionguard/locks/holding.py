@@ -89,8 +89,9 @@ class SessionHold(Hold):
                 with self._releasing:
                     self._release_once()
         except BaseException:
-            # Interrupted, perhaps before the beat was removed: what nobody gives back has to lapse.
+            # Interrupted, perhaps before the beat was removed: what nobody gives back has to lapse, and files do not.
             self._is_given_up = True
+            self._let_go_of_files()
             raise
 
     def _release_once(self) -> None:

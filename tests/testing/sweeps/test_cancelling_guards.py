@@ -3,15 +3,18 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from sessionguard import AsyncSessionGuard, Session, open_store
+from sessionguard.core.leases import FindLease
+from sessionguard.core.locking import LEASE_SECONDS
 from sessionguard.stores.contract import AsyncStore, AsyncTwin, Store
 from sessionguard.stores.offload import OffloadedStore
-from sessionguard.testing import CancelError, VirtualClock
+from sessionguard.testing import CancelError, CancelPoint, VirtualClock
 from sessionguard.testing.history import History, SessionModel, recorded_async
 from sessionguard.testing.sweeps import Other, cancel_sweep
 from tests.testing.sweeps.guarded import STORES, Place, canary, place_of
@@ -50,6 +53,10 @@ def calls_of(guard: AsyncSessionGuard, ana: Session, name: str) -> Calls:
     async def end() -> None:
         await guard.end(await guard.create(name))
 
+    async def hold() -> None:
+        async with guard.hold(ana):
+            await asyncio.sleep(0)
+
     async def lock() -> None:
         # Another one each time: one whose release was cancelled is held until its lease ends, and this clock stands.
         async with guard.lock(ana, f"work {next(fresh)}"):
@@ -67,6 +74,7 @@ def calls_of(guard: AsyncSessionGuard, ana: Session, name: str) -> Calls:
         "touch": lambda: guard.touch(ana),
         "end": end,
         "sweep": guard.sweep,
+        "hold": hold,
         "lock": lock,
         "workspace": write,
     }
@@ -74,7 +82,7 @@ def calls_of(guard: AsyncSessionGuard, ana: Session, name: str) -> Calls:
 
 CALLS = (
     "get_or_create", "get_or_create again", "create", "replace", "load", "save", "modify", "touch", "end", "sweep",
-    "lock", "workspace",
+    "hold", "lock", "workspace",
 )  # fmt: skip
 
 
@@ -97,6 +105,13 @@ async def sweep_call(
     async with guard:
         ana = await guard.get_or_create(f"ana for {name}", data={"canary": "ana"})
         call = calls_of(guard, ana, name)[name]
+
+        async def nobody_holds(_: CancelPoint) -> None:
+            # Over a network what was cancelled may come after what gives it back. Then nothing renews it, and it lapses.
+            late = timedelta(seconds=LEASE_SECONDS if place.has_network else 0)
+            until = await cast("Any", store).leased_until(FindLease(ana.id, clock() + late))
+            assert until is None, f"{name} leaves a lease"
+
         # Only the first one makes folders and loads scripts, and only the fifth prepares statements, on each of the
         # two connections of the pool: two at a time meet both.
         for _ in range(6):
@@ -108,6 +123,7 @@ async def sweep_call(
                 in_use=lambda: IN_USE.get(place.kind, lambda store: 0)(store),
                 history=history,
                 model=SessionModel,
+                check=nobody_holds,
                 # A connection with its two files for each thread that meets the database.
                 descriptors=8 if place.kind == "sqlite" else 0,
             )
@@ -135,6 +151,6 @@ def test_t03_every_call_of_the_guard(place: Place, tmp_path: Path) -> None:
     waits = {name for name, count in counts.items() if count}
     assert "workspace" in waits
     if place.kind != "memory":
-        assert {"get_or_create", "create", "save", "modify", "touch", "end", "lock"} <= waits
+        assert {"get_or_create", "create", "save", "modify", "touch", "end", "hold", "lock"} <= waits
     if place.has_network:
         assert waits == set(counts)

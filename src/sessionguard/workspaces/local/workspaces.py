@@ -81,9 +81,12 @@ class LocalWorkspaces:
         workspace = LocalWorkspace(lease, quota, owners, cleanup.remove_if_pending, fence)
         # After taking the lease: the mark of a removal that came first is seen here, and one that
         # comes later sees the lease. Closing also does that removal, if this lease was what it met.
-        if cleanup.is_pending(session_id):
+        try:
+            if cleanup.is_pending(session_id):
+                raise LeaseLostError(session_id, "it is to be removed; its session has ended")
+        except BaseException:
             workspace.close()
-            raise LeaseLostError(session_id, "it is to be removed; its session has ended")
+            raise
         return workspace
 
     def remove(self, session_id: str) -> Removal:
