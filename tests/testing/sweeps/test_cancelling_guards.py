@@ -107,7 +107,7 @@ async def sweep_call(
         call = calls_of(guard, ana, name)[name]
 
         async def nobody_holds(_: CancelPoint) -> None:
-            # Over a network what was cancelled may come after what gives it back. Then nothing renews it, and it lapses.
+            # Over a network what was cancelled may come after what gives it back; nothing renews it then.
             late = timedelta(seconds=LEASE_SECONDS if place.has_network else 0)
             until = await cast("Any", store).leased_until(FindLease(ana.id, clock() + late))
             assert until is None, f"{name} leaves a lease"
