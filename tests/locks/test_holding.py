@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -165,7 +166,7 @@ def test_a_hold_is_taken_in_one_task_and_released_in_another(clock: Clock, work:
             assert ended is not None
             assert not ended.removed.deferred
             # What beats is gone as well.
-            assert [task for task in asyncio.all_tasks() if "_beat" in repr(task)] == []
+            assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(play())
 
@@ -214,16 +215,51 @@ def test_it_beats(
     store.around = around
     with guard.hold(session) as hold:
         clock.advance(timedelta(seconds=10))
-        for _ in range(500):
-            # An async guard beats only while its loop runs.
-            guard.get(session.id)
-            if beaten.wait(0.01):
-                break
-        assert beaten.is_set()
+        wait_for(guard, beaten)
         hold.check()
     found = guard.get(session.id)
     assert found is not None
     assert found.last_seen_at == clock()
+
+
+def test_a_lost_hold_beats_no_more(
+    open_guard: OpenGuard, store: WatchedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own beat tells it that it is lost, which stays so, and asks the store no more; other holds beat on."""
+    monkeypatch.setattr(holding, "BEAT_SECONDS", 0.01)
+    guard = open_guard()
+    session, lost = guard.create("ana"), threading.Event()
+    guard.subscribe(lambda event: isinstance(event, LeaseLost) and lost.set())
+    hold = guard.hold(session).acquire()
+    clock.advance(LAPSE)
+    wait_for(guard, lost)
+    with pytest.raises(LeaseLostError):
+        hold.check()
+    asked, thrice = Counter[str](), threading.Event()
+
+    def around(command: Any, ask: Any) -> Any:
+        if command.verb == "hold_lease":
+            asked[command.session_id] += 1
+            if max(asked.values()) > 3:
+                thrice.set()
+        return ask()
+
+    store.around = around
+    with guard.hold(guard.create("bea")) as other:
+        wait_for(guard, thrice)
+        assert asked[session.id] == 0
+        other.check()
+    with pytest.raises(LeaseLostError):
+        hold.release()
+
+
+def wait_for(guard: SessionGuard, event: threading.Event) -> None:
+    """Wait for what beats; an async guard beats only while its loop runs."""
+    for _ in range(500):
+        guard.sweep(1)
+        if event.wait(0.01):
+            return
+    raise AssertionError("nothing beats")
 
 
 def beat(hold: Any) -> None:
