@@ -18,7 +18,8 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from sessionguard.core import commands as c
-from sessionguard.stores.redis import RedisStore, openings, owning
+from sessionguard.core.leases import HoldLease, ReleaseLease
+from sessionguard.stores.redis import RedisStore, leasing, openings, owning
 from sessionguard.stores.redis.asking import Call, Procedure, Words, next_nonce
 from sessionguard.stores.redis.keys import TAGS
 from sessionguard.stores.redis.scripts import SCRIPTS
@@ -35,6 +36,8 @@ _PROCEDURES: Final[dict[type[c.Command[Any]], Callable[[Any, Any], Procedure[Any
     c.Touch: openings.touched,
     c.Rotate: owning.rotated,
     c.End: openings.ended,
+    HoldLease: leasing.leased,
+    ReleaseLease: leasing.leased,
 }
 SETTINGS: Final[dict[str, Any]] = {
     "protocol": 2,

@@ -16,6 +16,7 @@ from sessionguard.core.data import encode_fields, join_fields
 from sessionguard.core.opening import opened_record
 from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.core.tokens import Mint
+from sessionguard.stores.leases import Leases
 from sessionguard.stores.sqlite import SQLiteStore, rows
 from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
 from tests.benchmarks.guard_calls import DATA, fresh_owners
@@ -126,6 +127,28 @@ class BareSQLite:
             "end", [{"id": self._stored().id, "operation": secrets.token_hex(8)} | shared for _ in range(n)]
         )
 
+    def hold(self, n: int) -> float:
+        """Two transactions for each holding, one that keeps a lease and touches, and one that lets go of it."""
+        session_id, now_us = self._stored().id, time.time_ns() // 1000
+        holders = [secrets.token_hex(16) for _ in range(n)]
+
+        def run() -> None:
+            for number, holder in enumerate(holders, 1):
+                lease = Leases(number, {holder: (number, now_us + 15_000_000)})
+                self._change_leases(session_id, holder, lease, "touch", {"now": now_us + number})
+                self._change_leases(session_id, holder, lease.without(holder), "remember", {"operation": holder})
+
+        return seconds(run)
+
+    def _change_leases(self, session_id: str, holder: str, kept: Leases, also: str, values: dict[str, Any]) -> None:
+        execute, of_session = self._connection.execute, {"id": session_id}
+        execute("BEGIN IMMEDIATE")
+        execute(SQL["leases"], of_session | {"holder": holder}).fetchone()
+        leases = {"leases": kept.text(), "floor": kept.floor, "until": kept.until_us}
+        execute(SQL["keep_leases"], of_session | leases)
+        execute(SQL[also], of_session | values).fetchall()
+        execute("COMMIT")
+
     def sweep_100(self, n: int) -> float:
         """UPDATE that ends a hundred expired sessions."""
         self._connection.execute("BEGIN")
@@ -170,5 +193,6 @@ def sides(bare: BareSQLite) -> dict[str, tuple[Side, str]]:
         "touch": (bare.touch, "UPDATE"),
         "rotate": (bare.rotate, "UPDATE"),
         "end": (bare.end, "UPDATE"),
+        "hold": (bare.hold, "two transactions"),
         "sweep_100": (bare.sweep_100, "UPDATE"),
     }

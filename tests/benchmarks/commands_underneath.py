@@ -13,6 +13,7 @@ from sessionguard import SessionPolicy
 from sessionguard.core import commands as c
 from sessionguard.core.data import encode_fields, join_fields
 from sessionguard.core.driving import perform, run
+from sessionguard.core.leases import HoldLease, ReleaseLease
 from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.core.tokens import Mint
 from tests.benchmarks.guard_calls import DATA, fresh_owners
@@ -63,6 +64,8 @@ class Underneath:
                 return self._rotations(n)
             case "end":
                 return [c.End(self.stored().id, None, _operation(), "revoked") for _ in range(n)]
+            case "hold":
+                return self._holdings(n)
             case "sweep_100":
                 for _ in range(100 * n):
                     self.stored(timedelta(days=30))
@@ -92,6 +95,13 @@ class Underneath:
             c.Save(session_id, None, _operation(), {"step": str(number)}, (), number + 1 if expected else None, 65536)
             for number in range(n)
         ]
+
+    def _holdings(self, n: int) -> list[c.Command[Any]]:
+        session_id = self.stored().id
+        asked: list[c.Command[Any]] = []
+        for holder in (_operation() for _ in range(n)):
+            asked += HoldLease(session_id, holder, None, 15_000_000), ReleaseLease(session_id, holder, None)
+        return asked
 
     def _rotations(self, n: int) -> list[c.Rotate]:
         record = self.stored()

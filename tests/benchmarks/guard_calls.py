@@ -123,6 +123,15 @@ def end(guard: Any, n: int) -> Script:
         yield guard.end(session)
 
 
+def hold(guard: Any, n: int) -> Script:
+    """Hold a session and let it go: two questions to the store."""
+    session = yield guard.create("ana", data=DATA)
+    yield START
+    for _ in range(n):
+        held = yield guard.hold(session).acquire()
+        yield held.release()
+
+
 def sweep_100(guard: Any, n: int) -> Script:
     """End a hundred sessions that have expired."""
     for _ in range(100 * n):

@@ -12,6 +12,7 @@ from typing import Any, Final
 import psycopg
 
 from sessionguard.core import commands as c
+from sessionguard.core.leases import HoldLease, ReleaseLease
 from sessionguard.stores.postgres import PostgresStore, questions
 from sessionguard.stores.postgres.wire import wire_of
 from tests.benchmarks.commands_underneath import Underneath
@@ -28,6 +29,8 @@ _QUESTIONS: Final[dict[type[c.Command[Any]], questions.Question[Any, Any]]] = {
     c.Rotate: questions.ROTATE,
     c.End: questions.END,
     c.Sweep: questions.SWEEP,
+    HoldLease: questions.HOLD_LEASE,
+    ReleaseLease: questions.RELEASE_LEASE,
 }
 
 Statement = tuple[str, Sequence[Any]]

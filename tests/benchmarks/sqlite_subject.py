@@ -37,6 +37,7 @@ SCRIPTS: Final[dict[str, tuple[MakeScript, int]]] = {
     "touch": (guard_calls.touch, 20),
     "rotate": (guard_calls.rotate, 20),
     "end": (guard_calls.end, 20),
+    "hold and release": (guard_calls.hold, 20),
     "sweep of 100": (guard_calls.sweep_100, 1),
 }
 AIMS: Final = {"load": "<= 3x", "get_or_create, hit": "<= 3x", "create": "<= 1.5x"}

@@ -229,7 +229,7 @@ def test_a_lost_hold_beats_no_more(
     monkeypatch.setattr(holding, "BEAT_SECONDS", 0.01)
     guard = open_guard()
     session, lost = guard.create("ana"), threading.Event()
-    guard.subscribe(lambda event: isinstance(event, LeaseLost) and lost.set())
+    guard.subscribe(lambda event: lost.set() if isinstance(event, LeaseLost) else None)
     hold = guard.hold(session).acquire()
     clock.advance(LAPSE)
     wait_for(guard, lost)

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import pytest
 
 from sessionguard import SessionGuard
+from sessionguard.core.events import Event, LeaseLost
 from sessionguard.core.leases import FindLease
 from sessionguard.errors import LeaseLostError, StoreError
 from sessionguard.stores.memory import MemoryStore
@@ -59,7 +60,8 @@ def test_a_holder_that_is_interrupted_anywhere(stops: str, tmp_path: Path) -> No
     clock, store = VirtualClock(), MemoryStore()
     with SessionGuard(store, tmp_path, clock=clock, sweep_interval=None) as guard:
         others = [other(guard, name) for name in ("bea", "cy")]
-        session = guard.create("ana")
+        session, heard = guard.create("ana"), list[Event]()
+        guard.subscribe(heard.append)
 
         kept = []
 
@@ -72,6 +74,8 @@ def test_a_holder_that_is_interrupted_anywhere(stops: str, tmp_path: Path) -> No
 
         def check(point: InterruptPoint) -> None:
             require_still(guard, point)
+            # What was given up is not renewed once more to find out that it is lost.
+            assert [event for event in heard if isinstance(event, LeaseLost)] == [], point
             clock.advance(k.LEASE)
             assert store.leased_until(FindLease(session.id, clock())) is None, point
             guard.touch(session)
