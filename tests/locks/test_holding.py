@@ -458,6 +458,25 @@ def test_a_released_hold_beats_no_more(clock: Clock) -> None:
         assert guard._heart._beats == {}
 
 
+def test_an_acquire_that_is_interrupted_at_its_end_beats_no_more(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C after the beat was added: the lease is given back, and nothing asks for it again."""
+    store, added = WatchedStore(MemoryStore()), []
+
+    def add(action: Any, period_seconds: float) -> int:
+        added.append(action)
+        raise KeyboardInterrupt
+
+    with SessionGuard(store, policy=POLICY, clock=clock, sweep_interval=None) as guard:
+        session = guard.create("ana")
+        monkeypatch.setattr(guard._heart, "add", add)
+        with pytest.raises(KeyboardInterrupt):
+            guard.hold(session).acquire()
+        (beat_once,) = added
+        assert beat_once() is False
+        assert store.verbs().count("hold_lease") == 1
+        assert leased(store, session, clock) is None
+
+
 # Places that machines share
 
 
