@@ -9,7 +9,7 @@ from typing import Any
 from sessionguard import Session, SessionGuard, SessionPolicy
 from sessionguard.core.fleet import GiveTurn, TakeTurn
 from sessionguard.core.lifecycle import Outcome
-from sessionguard.core.sweeps import RUN, RUN_SECONDS
+from sessionguard.core.turns import RUN, RUN_SECONDS
 from sessionguard.errors import StoreTimeoutError, StoreUnavailableError
 from sessionguard.testing.sweeps import Other, Run
 from tests.testing.sweeps.guarded import canary

@@ -10,7 +10,7 @@ import pytest
 from sessionguard import SessionGuard
 from sessionguard.core.fleet import TakeTurn
 from sessionguard.core.lifecycle import Outcome
-from sessionguard.core.sweeps import RUN
+from sessionguard.core.turns import RUN
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.testing import Profile, VirtualClock
 from sessionguard.testing.sweeps import InterruptPoint, interrupt_sweep, kill_sweep
