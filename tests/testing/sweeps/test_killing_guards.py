@@ -42,7 +42,8 @@ def test_t62_every_change_is_whole_or_not_at_all(url: str, fault: Literal["kill"
     assert stops_in(report) >= 3
 
 
-@pytest.mark.parametrize("fault", ["kill", "pause"])
+# In short runs tests/workspaces/test_crashes.py kills a stream, at system calls, in a fraction of the time.
+@pytest.mark.parametrize("fault", [pytest.param("kill", marks=pytest.mark.deep), "pause"])
 def test_t54_a_streamed_file_is_old_or_new_and_the_quota_right(
     fault: Literal["kill", "pause"], sg_profile: Profile
 ) -> None:
