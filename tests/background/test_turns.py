@@ -12,6 +12,7 @@ import pytest
 from sessionguard import AsyncSessionGuard, SessionGuard, SweepReport
 from sessionguard.async_guard import _background_pass as async_background_pass
 from sessionguard.core.commands import Command, FindGarbage
+from sessionguard.core.events import CleanupFailed, Event
 from sessionguard.core.fleet import GiveTurn, TakeTurn
 from sessionguard.core.turns import LEAD, RUN, RUN_SECONDS
 from sessionguard.errors import StoreDataError
@@ -144,6 +145,26 @@ def test_a_pass_that_fails_gives_its_turn_back(open_guard: Open, store: WatchedS
     store.around = None
     assert RUN not in turns(other)
     assert other.sweep(in_turn=True) == SweepReport(ended=50)
+
+
+def test_a_turn_that_cannot_be_given_back_lapses(
+    open_guard: Open, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the pass did is reported all the same, and the failure is told."""
+    guard, other = open_guard(), open_guard()
+    told: list[Event] = []
+    guard.subscribe(told.append)
+    expired(guard, clock)
+
+    def fail(command: GiveTurn, store: Any) -> Any:
+        raise StoreDataError("memory", "give_turn", "a row is damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GiveTurn, "apply", fail)
+        assert guard.sweep(in_turn=True) == SweepReport(ended=1)
+    assert [event.session_id for event in told if isinstance(event, CleanupFailed)][:1] == [None]
+    expired(other, clock)
+    assert other.sweep(in_turn=True) == SweepReport(ended=1)
 
 
 @pytest.fixture
