@@ -91,14 +91,16 @@ def test_a_count_does_not_overtake_a_claim(workspaces: S3Workspaces, contents: C
     calls: list[str] = []
 
     def hook(label: str, resource: object, mode: str) -> None:
-        if label == "swap" and ".owners" in str(resource) and not calls:
-            # All manifests were read, and the book is about to say what they said.
-            calls.append(label)
+        if label == "get" and claiming.session_id in str(resource) and not calls:
+            calls.append("counted")
+        elif label == "swap" and ".owners" in str(resource) and calls == ["counted"]:
+            # The manifest was read, and the book is about to say what it said.
+            calls.append("claimed")
             claiming.write("b", b"x" * 40)
 
     with points.installed(hook), pytest.raises(QuotaExceededError):
         counting.write("b", b"x" * 60)
-    assert calls
+    assert calls == ["counted", "claimed"]
     assert counting.usage().bytes + claiming.usage().bytes == 80
 
 
