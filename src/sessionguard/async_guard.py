@@ -25,7 +25,7 @@ from sessionguard.core.policy import SessionPolicy
 from sessionguard.core.reports import PurgeReport, SweepReport
 from sessionguard.core.session import Session
 from sessionguard.core.setting import DEFAULT_ORPHAN_AGE, valid_session
-from sessionguard.core.sweeps import AT_ONCE
+from sessionguard.core.sweeps import AT_ONCE, Progress
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import IdentityMismatchError, LeaseLostError, MisuseError, SessionEndedError
 from sessionguard.locks.async_holding import AsyncSessionHold
@@ -242,18 +242,25 @@ class AsyncSessionGuard:
         return await self._run(self._parts.cleaning.end_owner(owner, scope, keep))
 
     async def sweep(
-        self, limit: int = 1000, *, force: bool = False, dry_run: bool = False, in_turn: bool = False
+        self,
+        limit: int = 1000,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        in_turn: bool = False,
+        progress: Progress | None = None,
     ) -> SweepReport:
         """End up to `limit` expired sessions and remove their workspaces; what is in use stays.
 
         If more is due than the `brake` of the guard lets pass, nothing is done, unless with `force`. With `dry_run` the
         report tells what would be done. With `in_turn` no session is ended while another runner of the fleet has that
-        turn, and no place for files is searched while another has that of the place.
+        turn, and no place for files is searched while another has that of the place. `progress` is called with how many
+        have ended and how many are to, first with 0 and then after each; what it raises ends the sweep.
         """
         if dry_run:
             required_ability(self._store, "find_due", "sweep(dry_run=True)")
             return await self._run(self._parts.sweeps.preview(limit, force=force))
-        return await self._run(self._parts.sweeps.sweep(limit, force=force, in_turn=in_turn))
+        return await self._run(self._parts.sweeps.sweep(limit, force=force, in_turn=in_turn, progress=progress))
 
     async def purge(self, older_than: timedelta | None = None, *, limit: int = 10_000) -> PurgeReport:
         """Forget up to `limit` sessions that ended `older_than` ago; None: as long ago as their policy says."""

@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 
-from sessionguard import SessionGuard, SessionPolicy
+from sessionguard import (
+    InvalidArgumentError,
+    SessionGuard,
+    SessionPolicy,
+    StoreUnavailableError,
+    SweepReport,
+)
 from sessionguard.cli.__main__ import main
 from sessionguard.core.fleet import TakeTurn
 from sessionguard.core.turns import RUN
+from sessionguard.errors import WorkspaceUnavailableError
+from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -56,7 +64,7 @@ def test_dry_run_changes_nothing(path: Path, work: Path, sweep: Any, capsys: pyt
     told = json.loads(capsys.readouterr().out)
     assert (told["ended"], told["workspaces_removed"], told["bytes_freed"]) == (3, 1, 10)
     assert sweep("--json") == 0
-    assert json.loads(capsys.readouterr().out) == told
+    assert json.loads(capsys.readouterr().out) == told | {"purged": 3}
     assert sweep("--json") == 0
     assert json.loads(capsys.readouterr().out)["ended"] == 0
 
@@ -164,10 +172,126 @@ def test_terminal_shows_a_bar(
         assert sweep("--force") == 0
         drawn = terminal.getvalue()
     shown = [line for line in drawn.split("\r") if line.startswith("sweeping")]
-    assert [line.rpartition(" ")[2] for line in shown] == ["200/450", "400/450", "450/450"]
+    assert [line.rpartition(" ")[2] for line in shown] == [f"{count}/450" for count in range(451)]
     assert shown[-1].count("#") == 30
     assert drawn.endswith("\r\033[K")
     report = capsys.readouterr().out
     assert "ended               450" in report
     assert "workspaces removed  1" in report
     assert "bytes freed         10" in report
+
+
+def test_a_terminal_changes_nothing_but_the_bar(
+    path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pass, braked or not, with one look for garbage and no look into what it removes."""
+    expired(path, work, 120)
+    calls: list[dict[str, Any]] = []
+    inner = SessionGuard.sweep
+
+    def watched(guard: SessionGuard, *arguments: Any, **options: Any) -> SweepReport:
+        calls.append(options)
+        return inner(guard, *arguments, **options)
+
+    monkeypatch.setattr(SessionGuard, "sweep", watched)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", Terminal())
+        assert [sweep(), sweep("--force", "--limit", "50"), sweep("--force")] == [1, 0, 0]
+    assert [(call["force"], call["in_turn"]) for call in calls] == [(False, True), (True, True), (True, True)]
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("ended")] == [
+        "0",
+        "50",
+        "70",
+    ]
+
+
+def test_progress_needs_no_ability_of_the_store() -> None:
+    """A store that cannot count what is due is swept all the same, and told of up to the limit."""
+
+    class Plain:
+        """Knows no fleet."""
+
+        def __init__(self) -> None:
+            self._inner = MemoryStore()
+
+        def __getattr__(self, name: str) -> Any:
+            if name in {"census", "find_due", "take_turn", "give_turn"}:
+                raise AttributeError(name)
+            return getattr(self._inner, name)
+
+    clock = [LONG_AGO]
+    store: Any = Plain()
+    with SessionGuard(store, clock=lambda: clock[0], sweep_interval=None) as guard:
+        for _ in range(3):
+            guard.create("ada")
+        clock[0] += timedelta(days=30)
+        told: list[tuple[int, int]] = []
+        assert guard.sweep(10, in_turn=True, progress=lambda *counts: told.append(counts)).ended == 3
+    assert told == [(0, 10), (1, 10), (2, 10), (3, 10)]
+
+
+def test_watch_outlives_a_store_that_is_away(
+    path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error is told in one line, and the next pass comes at its time; what no waiting mends ends it."""
+    expired(path, work, 1)
+    errors: list[Exception] = [
+        StoreUnavailableError("sqlite", "sweep", "the database is locked"),
+        WorkspaceUnavailableError("0" * 34, "remove", "no answer"),
+        OSError(5, "Input/output error"),
+    ]
+    inner, waits = SessionGuard.sweep, list[float]()
+
+    def failing(guard: SessionGuard, *arguments: Any, **options: Any) -> SweepReport:
+        if errors:
+            raise errors.pop(0)
+        return inner(guard, *arguments, **options)
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SessionGuard, "sweep", failing)
+    monkeypatch.setattr(time, "sleep", wait)
+    assert sweep("--watch", "5", "--json") == 130
+    printed = capsys.readouterr()
+    assert [json.loads(line)["ended"] for line in printed.out.splitlines()] == [1]
+    lines = printed.err.splitlines()
+    assert [line.endswith("the next pass tries again") for line in lines] == [True, True, True, False]
+    assert "sqlite store: the database is locked" in lines[0]
+    assert waits == [5.0] * 4
+    errors.append(InvalidArgumentError("limit", 0, "give at least 1"))
+    assert sweep("--watch", "5") == 2
+
+
+def test_watch_goes_on_at_once_while_more_is_due(
+    path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit bounds a pass and not what is done in a minute; a dry run, after which all is as it was, waits."""
+    expired(path, work, 7)
+
+    def wait(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", wait)
+    assert sweep("--watch", "--limit", "3", "--json", "--dry-run") == 130
+    assert sweep("--watch", "--limit", "3", "--json") == 130
+    ended = [json.loads(line)["ended"] for line in capsys.readouterr().out.splitlines()]
+    assert ended == [3, 3, 3, 1]
+
+
+def test_history_is_forgotten_from_cron(path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing sweeps in the background, the command forgets what is over; not in a dry run, nor while braked."""
+    policy = SessionPolicy(history_retention=timedelta(microseconds=1))
+    with SessionGuard.open(f"sqlite:///{path}", policy=policy, sweep_interval=None) as guard:
+        ended = guard.create("ada")
+        guard.end(ended)
+        expired(path, work, 120)
+        assert sweep("--json", "--dry-run") == 1
+        assert sweep("--json") == 1
+        assert [json.loads(text + "}")["purged"] for text in capsys.readouterr().out.split("}\n") if text] == [None, 0]
+        assert guard.get(ended.id) is not None
+        assert sweep("--json", "--force") == 0
+        assert json.loads(capsys.readouterr().out)["purged"] >= 1
+        assert guard.get(ended.id) is None

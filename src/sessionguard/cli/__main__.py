@@ -12,8 +12,8 @@ from sessionguard import __version__
 from sessionguard.cli import adopt, contract, doctor, end, listing, migrate, replay, show, stats, status, sweep
 from sessionguard.cli.demo import command as demo
 from sessionguard.cli.demo.failure import DemoError
-from sessionguard.cli.failure import CommandError
-from sessionguard.errors import SessionGuardError, StoreError
+from sessionguard.cli.failure import CommandError, told
+from sessionguard.errors import SessionGuardError
 
 
 class CommandModule(Protocol):
@@ -48,13 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module, _ = COMMANDS[parsed.command]
         with _quiet_store():
             return module.run(parsed)
-    except StoreError as error:
-        # Which verb of the store it was means nothing to whoever typed a command.
-        message = str(error).removeprefix(f"{error.store} store, {error.operation}: ")
-        print(f"sessionguard: {error.store} store: {message}", file=sys.stderr)
-        return status.UNUSABLE
     except (SessionGuardError, CommandError, DemoError) as error:
-        print(f"sessionguard: {error}", file=sys.stderr)
+        print(f"sessionguard: {told(error)}", file=sys.stderr)
         return status.UNUSABLE
     except KeyboardInterrupt:
         print("sessionguard: interrupted", file=sys.stderr)

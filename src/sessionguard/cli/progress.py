@@ -7,18 +7,17 @@ _WIDTH: Final = 30
 
 
 class Bar:
-    """Shows how much of `total` is done, on one line that is drawn anew each time."""
+    """Shows how much is done, on one line that is drawn anew each time."""
 
-    def __init__(self, terminal: TextIO, title: str, total: int) -> None:
+    def __init__(self, terminal: TextIO, title: str) -> None:
         self._terminal = terminal
         self._title = title
-        self._total = max(total, 1)
 
-    def show(self, done: int) -> None:
-        """Draw the bar with so much done."""
-        filled = min(_WIDTH, _WIDTH * done // self._total)
+    def show(self, done: int, total: int) -> None:
+        """Draw the bar with so much done of so much."""
+        filled = min(_WIDTH, _WIDTH * done // max(total, 1))
         bar = "#" * filled + "." * (_WIDTH - filled)
-        self._terminal.write(f"\r{self._title} [{bar}] {done}/{max(self._total, done)}")
+        self._terminal.write(f"\r{self._title} [{bar}] {done}/{total}")
         self._terminal.flush()
 
     def __enter__(self) -> Self:

@@ -3,21 +3,30 @@
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, NoReturn
 
-from attrs import asdict, evolve
+from attrs import asdict, frozen
 
 from sessionguard import SessionGuard, SweepReport
 from sessionguard.cli import status
+from sessionguard.cli.failure import told
 from sessionguard.cli.output import counted, json_line, print_fields, print_json
 from sessionguard.cli.progress import Bar
 from sessionguard.cli.target import add_store_arguments, opened_guard
-from sessionguard.core.sweeps import BATCH
+from sessionguard.errors import StoreError, WorkspaceError
 
 _INTERVAL_SECONDS: Final = 60.0
 
-Shown = Callable[[SweepReport], None]
+
+@frozen
+class _Done:
+    """What came of a pass."""
+
+    report: SweepReport
+    purged: int | None
+    """Ended sessions that were forgotten; a dry run does not look for them."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,67 +48,74 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Sweep and report; the status says whether the brake held."""
     with opened_guard(arguments) as guard:
-        if arguments.watch is None:
-            report = _pass(guard, arguments)
-            _show(report, arguments)
-            return status.FAILED if report.braked else status.OK
-        while True:
-            report = _pass(guard, arguments)
-            print(json_line(_fields(report)) if arguments.json else _line(report), flush=True)
-            time.sleep(arguments.watch)
+        if arguments.watch is not None:
+            _watch(guard, arguments)
+        done = _pass(guard, arguments)
+        _show(done, arguments)
+        return status.FAILED if done.report.braked else status.OK
 
 
-def _pass(guard: SessionGuard, arguments: Namespace) -> SweepReport:
+def _watch(guard: SessionGuard, arguments: Namespace) -> NoReturn:
+    """Sweep until interrupted: a store that is away for a while must not end what is to run for months."""
+    while True:
+        try:
+            done = _pass(guard, arguments)
+        except BrokenPipeError:
+            raise
+        except (StoreError, WorkspaceError, OSError) as error:
+            print(f"sessionguard: {told(error)}; the next pass tries again", file=sys.stderr, flush=True)
+        else:
+            print(json_line(_fields(done)) if arguments.json else _line(done), flush=True)
+            if done.report.has_more and done.report.ended and not arguments.dry_run:
+                continue
+        time.sleep(arguments.watch)
+
+
+def _pass(guard: SessionGuard, arguments: Namespace) -> _Done:
     if arguments.dry_run:
-        return guard.sweep(arguments.limit, force=arguments.force, dry_run=True)
+        return _Done(guard.sweep(arguments.limit, force=arguments.force, dry_run=True), None)
+    with _progress(arguments) as progress:
+        report = guard.sweep(arguments.limit, force=arguments.force, in_turn=True, progress=progress)
+    purged = 0
+    # As in the background: who must not end sessions must not forget any either, and whoever else sweeps forgets, too.
+    while not report.braked and not report.yielded:
+        part = guard.purge()
+        purged += part.purged
+        if not part.has_more or not part.purged:
+            break
+    return _Done(report, purged)
+
+
+@contextmanager
+def _progress(arguments: Namespace) -> Iterator[Callable[[int, int], object] | None]:
     if arguments.json or not sys.stderr.isatty():
-        return guard.sweep(arguments.limit, force=arguments.force, in_turn=True)
-    return _with_bar(guard, arguments.limit, force=arguments.force)
-
-
-def _with_bar(guard: SessionGuard, limit: int, *, force: bool) -> SweepReport:
-    """Sweep in parts, so that there is progress to show; the brake is asked before the first."""
-    due = guard.sweep(limit, force=force, dry_run=True).ended
-    whole = guard.sweep(min(limit, BATCH), force=force, in_turn=True)
-    with Bar(sys.stderr, "sweeping", max(due, whole.ended)) as bar:
-        bar.show(whole.ended)
-        part = whole
-        while part.has_more and part.ended and whole.ended < limit and not part.yielded:
-            part = guard.sweep(min(limit - whole.ended, BATCH), force=True, in_turn=True)
-            whole = _together(whole, part)
-            bar.show(whole.ended)
-    return whole
-
-
-def _together(whole: SweepReport, part: SweepReport) -> SweepReport:
-    return evolve(
-        part,
-        ended=whole.ended + part.ended,
-        workspaces_removed=whole.workspaces_removed + part.workspaces_removed,
-        bytes_freed=whole.bytes_freed + part.bytes_freed,
-        # What is in use in one part is met again in the next.
-        skipped_in_use=max(whole.skipped_in_use, part.skipped_in_use),
-    )
-
-
-def _show(report: SweepReport, arguments: Namespace) -> None:
-    if arguments.json:
-        print_json(_fields(report))
+        yield None
         return
-    print_fields({name.replace("_", " "): value for name, value in _fields(report).items()})
-    reason = _hindrance(report)
+    with Bar(sys.stderr, "sweeping") as bar:
+        yield bar.show
+
+
+def _show(done: _Done, arguments: Namespace) -> None:
+    if arguments.json:
+        print_json(_fields(done))
+        return
+    print_fields({name.replace("_", " "): value for name, value in _fields(done).items()})
+    reason = _hindrance(done.report)
     if reason:
         print(f"sessionguard: {reason}", file=sys.stderr)
 
 
-def _fields(report: SweepReport) -> dict[str, object]:
-    return asdict(report)
+def _fields(done: _Done) -> dict[str, object]:
+    return asdict(done.report) | {"purged": done.purged}
 
 
-def _line(report: SweepReport) -> str:
-    told = f"ended {counted(report.ended, 'session')}, removed {counted(report.workspaces_removed, 'workspace')}"
+def _line(done: _Done) -> str:
+    report = done.report
+    line = f"ended {counted(report.ended, 'session')}, removed {counted(report.workspaces_removed, 'workspace')}"
+    if done.purged:
+        line += f", forgot {counted(done.purged, 'session')}"
     reason = _hindrance(report)
-    return f"{time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime())}  {reason or told}"
+    return f"{time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime())}  {reason or line}"
 
 
 def _hindrance(report: SweepReport) -> str:

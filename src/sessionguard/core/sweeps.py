@@ -27,6 +27,10 @@ AT_ONCE: Final = 1000
 """A pass in the background ends so many before it looks whether it is to stop."""
 
 
+Progress = Callable[[int, int], object]
+"""Is told how many sessions a sweep has ended, and how many it means to end."""
+
+
 @frozen
 class _Part:
     """What is to be done at once."""
@@ -36,6 +40,7 @@ class _Part:
     in_turn: bool
     is_counted: bool = False
     """Whether it may end no more than had been counted when the brake was asked."""
+    progress: Progress | None = None
 
 
 @define
@@ -61,10 +66,10 @@ class SweepFlows:
         """Be another runner from now on: a forked child must not go on with its parent's turns."""
         self._turns.begin_anew()
 
-    def sweep(self, limit: int, *, force: bool, in_turn: bool) -> Flow[SweepReport]:
+    def sweep(self, limit: int, *, force: bool, in_turn: bool, progress: Progress | None = None) -> Flow[SweepReport]:
         """End what has expired, remove its workspaces, and finish removals that were interrupted or deferred."""
         limit, tally = positive("limit", limit), Tally()
-        report = yield from self._in_turn(_Part(limit, force, in_turn), tally)
+        report = yield from self._in_turn(_Part(limit, force, in_turn, progress=progress), tally)
         if force or (yield from self._lets_pass(report)):
             yield from self._garbage.collect(min(limit, AT_ONCE), tally, in_turn=in_turn)
         return tally.into(report)
@@ -127,16 +132,18 @@ class SweepFlows:
     def _swept(self, part: "_Part", tally: Tally) -> Flow[SweepReport]:
         limit = min(part.limit, self._may_end) if part.is_counted else part.limit
         ended, has_more, is_ours = 0, True, True
+        progress = yield from self._told(part)
         while has_more and ended < limit and is_ours:
             batch = min(BATCH, limit - ended)
             reply = yield from perform(c.Sweep(batch, self._setting.at(), self._setting.mint.operation_id()))
             ended, has_more = ended + len(reply.records), reply.has_more
             self._may_end -= len(reply.records)
-            for record in reply.records:
+            for position, record in enumerate(reply.records, ended - len(reply.records) + 1):
                 self._setting.bus.publish(e.SessionExpired(record.id, record.scope, record.owner))
                 # They have ended, so whatever happens to the turn or the guard, who waits for that is told of each.
                 is_late = self._is_stopping()
                 tally.count(record.id, (yield from clear_up_after(self._setting, record, is_late=is_late)))
+                progress(position)
                 # Within the batch, too: its files may take longer than the turn lasts.
                 is_ours = is_ours and (not part.in_turn or (yield from self._turns.keep(RUN, RUN_SECONDS)))
             if not reply.records or self._is_stopping():
@@ -144,6 +151,18 @@ class SweepFlows:
                 break
             is_ours = is_ours and (not part.in_turn or (yield from self._turns.take(RUN, RUN_SECONDS)))
         return SweepReport(ended, has_more=has_more, yielded=not is_ours)
+
+    def _told(self, part: "_Part") -> Flow[Callable[[int], object]]:
+        """Give what is to be called with how many have ended."""
+        tell = part.progress
+        if tell is None:
+            return lambda ended: None
+        total = part.limit
+        if self._setting.has_fleet:
+            # With the limit as floor it counts all that are due, but no more than needed.
+            total = min(total, (yield from perform(f.Census(self._setting.at(), 0.5, total))).due)
+        tell(0, total)
+        return lambda ended: tell(ended, max(ended, total))
 
     # The brake
 
