@@ -71,9 +71,9 @@ def left(root: Path) -> int:
     return len(list(root.rglob("a.bin")))
 
 
-def turns(store: WatchedStore) -> dict[str, tuple[str, int]]:
+def turns(store: WatchedStore) -> dict[str, tuple[str, int, int]]:
     """Give who has which turn."""
-    found: dict[str, tuple[str, int]] = store.inner._turns._turns
+    found: dict[str, tuple[str, int, int]] = store.inner._turns._turns
     return found
 
 

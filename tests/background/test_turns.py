@@ -87,10 +87,10 @@ def test_one_process_sweeps_for_all(open_guard: Open, clock: Clock) -> None:
     assert active_count(second) == 0
 
 
-def turns(guard: SessionGuard) -> dict[str, tuple[str, int]]:
+def turns(guard: SessionGuard) -> dict[str, tuple[str, int, int]]:
     """Give who has which turn."""
     store: Any = guard._store
-    found: dict[str, tuple[str, int]] = store.inner._turns._turns
+    found: dict[str, tuple[str, int, int]] = store.inner._turns._turns
     return found
 
 

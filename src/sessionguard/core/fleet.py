@@ -72,6 +72,9 @@ class _TurnCommand(Command[Outcome]):
 class TakeTurn(_TurnCommand):
     """Take the turn `name` for `lease_us`, or keep it, from now. CONFLICT: another has it, whose lease lives.
 
+    What was taken at an instant that is still to come is void: a clock that was ahead for a moment, whose runner may
+    have died with it, must not keep all others from their work until that instant.
+
     It keeps runners from doing the same work at once, and no more: who was stopped past the lease runs on. So what is
     done in turn must be safe when two do it.
     """

@@ -54,7 +54,7 @@ def take_turn(desk: Desk, command: f.TakeTurn) -> Outcome:
     now_us = instant_us(command.at)
     if _is_anothers(desk, command, now_us):
         return Outcome.CONFLICT
-    desk.put(_path(command.name), json.dumps([command.holder, now_us + command.lease_us]).encode())
+    desk.put(_path(command.name), json.dumps([command.holder, now_us + command.lease_us, now_us]).encode())
     return Outcome.DONE
 
 
@@ -71,8 +71,9 @@ def _is_anothers(desk: Desk, command: f.TakeTurn | f.GiveTurn, now_us: int) -> b
     if text is None:
         return False
     try:
-        holder, until_us = json.loads(text)
-        return holder != command.holder and now_us < int(until_us)
+        # An older release wrote down only when it lapses.
+        holder, until_us, *taken_us = json.loads(text)
+        return holder != command.holder and int(taken_us[0] if taken_us else 0) <= now_us < int(until_us)
     except (ValueError, TypeError) as error:
         raise StoreDataError("file", "read", "the file of a turn is damaged; remove the folder of turns") from error
 

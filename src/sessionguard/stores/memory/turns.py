@@ -8,7 +8,7 @@ class Turns:
     """One entry per turn that is taken and was not given back."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, tuple[str, int]] = {}
+        self._turns: dict[str, tuple[str, int, int]] = {}
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -17,7 +17,7 @@ class Turns:
         """Let the holder have the turn, if nobody else has it now."""
         if self._is_anothers(command.name, command.holder, now_us):
             return Outcome.CONFLICT
-        self._turns[command.name] = command.holder, now_us + command.lease_us
+        self._turns[command.name] = command.holder, now_us, now_us + command.lease_us
         return Outcome.DONE
 
     def give(self, command: f.GiveTurn, now_us: int) -> Outcome:
@@ -28,5 +28,5 @@ class Turns:
         return Outcome.DONE
 
     def _is_anothers(self, name: str, holder: str, now_us: int) -> bool:
-        former, until_us = self._turns.get(name, (holder, 0))
-        return former != holder and now_us < until_us
+        former, taken_us, until_us = self._turns.get(name, (holder, 0, 0))
+        return former != holder and taken_us <= now_us < until_us

@@ -176,14 +176,17 @@ SELECT @record FROM sg_session
  WHERE active = 1 AND expires_us <= :now
  ORDER BY expires_us LIMIT :limit
 
+-- macro: had
+(taken_us <= :now AND :now < until_us)
+
 -- name: take_turn
-INSERT INTO sg_turn (name, holder, until_us) VALUES (:name, :holder, :now + :lease)
-ON CONFLICT (name) DO UPDATE SET holder = :holder, until_us = :now + :lease
- WHERE until_us <= :now OR holder = :holder
+INSERT INTO sg_turn (name, holder, until_us, taken_us) VALUES (:name, :holder, :now + :lease, :now)
+ON CONFLICT (name) DO UPDATE SET holder = :holder, until_us = :now + :lease, taken_us = :now
+ WHERE NOT @had OR holder = :holder
 RETURNING 1
 
 -- name: give_turn
-DELETE FROM sg_turn WHERE name = :name AND (until_us <= :now OR holder = :holder)
+DELETE FROM sg_turn WHERE name = :name AND (NOT @had OR holder = :holder)
 
 -- name: has_turn
 SELECT EXISTS (SELECT 1 FROM sg_turn WHERE name = :name)

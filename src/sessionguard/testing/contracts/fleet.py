@@ -127,6 +127,23 @@ def a_turn_lapses(s: Stage) -> Steps:
 
 
 @case(needs="fleet")
+def a_turn_that_was_taken_in_the_future_is_void(s: Stage) -> Steps:
+    """T57: a clock was ahead, and is right again: the turn is free at once, and whoever had it can keep its own."""
+    for later in (TICK, 3650 * 24 * 3600 * SECOND):
+        for ask, outcome in (("take", Outcome.DONE), ("give", Outcome.DONE), ("keep", Outcome.DONE)):
+            name = f"{ask} {later}"
+            assert (yield from perform(s.take_turn("ahead", name, at=START + later))) is Outcome.DONE
+            if ask == "take":
+                assert (yield from perform(s.elsewhere(s.take_turn("right", name, at=START)))) is outcome
+                assert (yield from perform(s.take_turn("ahead", name, at=START))) is Outcome.CONFLICT
+            elif ask == "give":
+                assert (yield from perform(s.elsewhere(s.give_turn("right", name, at=START)))) is outcome
+            else:
+                assert (yield from perform(s.take_turn("ahead", name, at=START))) is outcome
+                assert (yield from perform(s.take_turn("right", name, at=SECOND - TICK))) is Outcome.CONFLICT
+
+
+@case(needs="fleet")
 def a_turn_is_given_back_by_its_holder(s: Stage) -> Steps:
     """A turn that its holder gives back is free at once; whoever lost it gives back nothing of the next holder's."""
     yield from perform(s.take_turn("one"))

@@ -66,7 +66,7 @@ class ModelBase:
         self.generations: dict[Slot, int] = {}
         self.holdings: dict[tuple[str, str], Holding] = {}
         self.answers: dict[str, Answer] = {}
-        self.turns: dict[str, tuple[str, int]] = {}
+        self.turns: dict[str, tuple[str, int, int]] = {}
         self.closed = False
 
     @contextmanager

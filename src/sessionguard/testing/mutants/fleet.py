@@ -100,7 +100,16 @@ class TurnsNeverLapse(ModelStore):
     """Waits for ever for a runner that has died."""
 
     def is_anothers(self, command: f.TakeTurn | f.GiveTurn) -> bool:
-        return self.turns.get(command.name, (command.holder, 0))[0] != command.holder
+        return self.turns.get(command.name, (command.holder, 0, 0))[0] != command.holder
+
+
+@planted("a_turn_that_was_taken_in_the_future_is_void")
+class BelievesTheFuture(ModelStore):
+    """Waits for a runner whose clock was ahead as long as that was."""
+
+    def is_anothers(self, command: f.TakeTurn | f.GiveTurn) -> bool:
+        holder, _, until_us = self.turns.get(command.name, (command.holder, 0, 0))
+        return holder != command.holder and now(command) < until_us
 
 
 @planted("a_turn_is_given_back_by_its_holder")
