@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sessionguard.errors import PathEscapeError
 from sessionguard.testing import DEEP, Profile
-from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces
+from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, nearest_name
 from sessionguard.workspaces.names import MAX_COMPONENTS, collision_key, parse_name
 
 SID = "0" * 34
@@ -207,3 +207,39 @@ def test_t50_a_refusal_says_why_and_shows_the_name_harmlessly(workspace: LocalWo
 
     assert "\n" not in str(caught.value)
     assert caught.value.session_id == workspace.session_id
+
+
+@pytest.mark.parametrize(
+    "original, name",
+    [
+        ("it's.csv", "it_s.csv"),
+        ("a&b;c.csv", "a_b_c.csv"),
+        ("report #1 100%.csv", "report _1 100_.csv"),
+        ("C:\\Users\\ana\\map.tif", "map.tif"),
+        ("../../etc/passwd", "passwd"),
+        ("..", "file"),
+        ("", "file"),
+        (".bashrc", "bashrc"),
+        ("con.csv", "_con.csv"),
+        ("\u0301a.csv", "_\u0301a.csv"),
+        ("\N{GRINNING FACE}.csv", "_.csv"),
+        ("e\u0301t\u00e9.csv", "\u00e9t\u00e9.csv"),
+        ("\uff23\uff2f\uff2e", "_\uff23\uff2f\uff2e"),
+        ("x" * 300 + ".geojson", "x" * 247 + ".geojson"),
+        ("é" * 300, "é" * 127),
+    ],
+)
+def test_the_nearest_name(original: str, name: str) -> None:
+    """What the files of clients are called, and what a workspace can call them."""
+    assert nearest_name(original) == name
+
+
+@given(st.text(max_size=300) | st.sampled_from(ACCEPTED))
+@example("a" * 254 + "\u0301")
+@example("\u2024\u2024")
+@example("\u00a0")
+def test_the_nearest_name_of_anything_is_taken(original: str) -> None:
+    """Whatever it is; and one that is taken is left as it is."""
+    name = nearest_name(original)
+    assert parse_name(SID, name) == (name,)
+    assert nearest_name(name) == name

@@ -7,6 +7,7 @@
 from sessionguard.workspaces.contract import Removal, Workspace, Workspaces
 from sessionguard.workspaces.limits import ARCHIVE_LIMITS, ArchiveLimits, Exported
 from sessionguard.workspaces.local import LocalWorkspace, LocalWorkspaces
+from sessionguard.workspaces.naming import nearest_name
 from sessionguard.workspaces.quota import OwnerQuota, Quota, Usage
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "Usage",
     "Workspace",
     "Workspaces",
+    "nearest_name",
 ]

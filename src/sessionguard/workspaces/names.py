@@ -37,7 +37,7 @@ def parse_name(session_id: str, name: object) -> tuple[str, ...]:
     if len(parts) > MAX_COMPONENTS:
         raise PathEscapeError(session_id, name, f"it has more than {MAX_COMPONENTS} components")
     for part in parts:
-        problem = _problem(part) or _problem_of_compatible_form(part)
+        problem = problem_of(part)
         if problem is not None:
             raise PathEscapeError(session_id, name, problem)
     return parts
@@ -96,6 +96,19 @@ class NamesTogether:
         return key
 
 
+def problem_of(part: str) -> str | None:
+    """Say which rule a component in NFC breaks, as it is or as whoever normalises sees it, or None."""
+    return _problem(part) or _problem_of_compatible_form(part)
+
+
+def is_allowed(character: str) -> bool:
+    """Tell whether a name may have this character in its middle."""
+    if character in _PUNCTUATION:
+        return True
+    # Controls, bidi and other format characters, surrogates, private and unassigned ones are category C.
+    return unicodedata.category(character)[0] in _CATEGORIES and _INVISIBLE.match(character) is None
+
+
 def _problem_of_compatible_form(part: str) -> str | None:
     # Full-width "CON" and "x" with a superscript one are device names or dots to whoever normalises.
     if part.isascii():
@@ -109,7 +122,7 @@ def _problem(part: str) -> str | None:
     if not part:
         return "it has an empty component"
     for character in part:
-        if not _is_allowed(character):
+        if not is_allowed(character):
             return f"the character {character!a} is not allowed"
     if part[0] in ".- " or unicodedata.category(part[0])[0] == "M":
         return "a component may not start with a dot, a hyphen, a space or a combining mark"
@@ -120,10 +133,3 @@ def _problem(part: str) -> str | None:
     if part.split(".", 1)[0].strip().casefold() in _DEVICES:
         return "it is the name of a device on some systems"
     return None
-
-
-def _is_allowed(character: str) -> bool:
-    if character in _PUNCTUATION:
-        return True
-    # Controls, bidi and other format characters, surrogates, private and unassigned ones are category C.
-    return unicodedata.category(character)[0] in _CATEGORIES and _INVISIBLE.match(character) is None
