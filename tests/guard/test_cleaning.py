@@ -196,9 +196,9 @@ def test_orphaned_directory_is_found(filing_guard: SessionGuard, open_guard: Ope
 
 
 def made_at(work: Path, session: Session, instant: datetime) -> None:
-    """Let all directories of the session be as old as if they were made then."""
+    """Let all that the session has be as old as if it were made then."""
     (folder,) = work.glob(f"*/*/{session.id}")
-    for path in (folder / "files", folder / "private", folder):
+    for path in (*folder.rglob("*"), folder):
         os.utime(path, (instant.timestamp(), instant.timestamp()))
 
 

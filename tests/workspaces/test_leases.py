@@ -2,6 +2,7 @@
 
 import os
 import weakref
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from sessionguard.errors import LeaseLostError, MisuseError
 from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Removal
-from sessionguard.workspaces.local import cleanup, descriptors, leases
+from sessionguard.workspaces.local import cleanup, descriptors, inspection, leases
+from sessionguard.workspaces.local.descriptors import open_directory
+from sessionguard.workspaces.local.tree import FileTree
 from tests.workspaces.conftest import UNLIMITED
 
 
@@ -138,6 +141,50 @@ def test_t69_letting_go_does_not_wait_for_children_that_python_does_not_know(
         assert not workspaces.remove(session_id).deferred
     finally:
         forked.close()
+
+
+def test_t69_who_held_a_directory_alone_lets_go_of_it_for_children_that_python_does_not_know(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A removal or quarantine that found nothing to do ends when it says so, also if a child was forked meanwhile."""
+    monkeypatch.setattr(leases, "_PATIENCE_SECONDS", 0.1)
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        place = workspace.path.parent
+    shard = open_directory(str(place.parent))
+    alone = leases.take_exclusive(session_id, shard)
+    assert alone is not None
+    with ChildProcess(wait, start="fork") as forked:
+        forked.hear()
+        leases.let_go_exclusive(session_id, alone)
+        with workspaces.lease(session_id, UNLIMITED) as workspace:
+            workspace.write("a", b"1")
+        forked.tell()
+    os.close(shard)
+
+
+def test_a_dry_run_keeps_nobody_waiting(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it counts what a removal would remove, others use the workspace, or remove it."""
+    monkeypatch.setattr(leases, "_PATIENCE_SECONDS", 0.1)
+    with workspaces.lease(session_id, UNLIMITED) as workspace:
+        workspace.write("a", b"1")
+        assert workspaces.measure(session_id).deferred
+    walked = []
+
+    class Tree(FileTree):
+        """Used by others in the middle of a walk."""
+
+        def files(self) -> Iterator[tuple[tuple[str, ...], os.stat_result]]:
+            with workspaces.lease(session_id, UNLIMITED) as workspace:
+                walked.append(workspace.list())
+            yield from super().files()
+            assert not workspaces.remove(session_id).deferred
+
+    monkeypatch.setattr(inspection, "FileTree", Tree)
+    assert workspaces.measure(session_id) == Removal(1, 1, deferred=False)
+    assert walked == [["a"]]
+    assert workspaces.measure(session_id) == Removal(0, 0, deferred=False)
 
 
 def test_t69_a_forked_child_does_not_publish_the_file_of_its_parent(

@@ -19,6 +19,7 @@ from sessionguard.testing import DEEP, ChildProcess, Profile
 from sessionguard.workspaces import LocalWorkspaces, Quota, Removal
 from sessionguard.workspaces.local import cleanup, emptying, leases
 from sessionguard.workspaces.local.descriptors import look, names_in
+from sessionguard.workspaces.local.emptying import Freed
 from tests.workspaces.conftest import UNLIMITED
 
 NOTHING = Removal(files=0, bytes=0, deferred=False)
@@ -339,6 +340,28 @@ def test_looking_for_leftovers_changes_nothing(workspaces: LocalWorkspaces, sess
         (trash / f"{session_id}.0011").mkdir(mode=0o700)
     with pytest.raises(MisuseError):
         workspaces.leftovers(2, "another")
+
+
+def test_trash_that_cannot_be_deleted_hides_no_other(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails at every pass, such as an immutable folder, is in the way of what comes after it only for a while."""
+    trash = fill(workspaces, session_id, a=b"123").parent.parent / ".trash"
+    trash.mkdir(mode=0o700)
+    for number in range(5):
+        (trash / f"{'ab'[number > 2] * 34}.{number}").mkdir(mode=0o700)
+    real = cleanup.delete_directory
+
+    def refusing(name: str, parent: int, freed: Freed) -> None:
+        if name.startswith("a"):
+            raise PermissionError(name)
+        real(name, parent, freed)
+
+    monkeypatch.setattr(cleanup, "delete_directory", refusing)
+    monkeypatch.setattr(cleanup, "names_in", lambda folder: sorted(names_in(folder)))
+    for _ in range(60):
+        workspaces.empty_trash(limit=2)
+    assert sorted(path.name[0] for path in trash.iterdir()) == ["a", "a", "a"]
 
 
 def test_trash_that_somebody_is_emptying_is_left_to_him(workspaces: LocalWorkspaces, session_id: str) -> None:

@@ -5,7 +5,6 @@ import os
 import random
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
@@ -13,6 +12,7 @@ from typing import Final
 
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.identities import is_session_id
+from sessionguard.workspaces.local.ages import ages_now
 from sessionguard.workspaces.local.deployment import Deployment
 from sessionguard.workspaces.local.descriptors import is_still_named, look, make_file, names_in, open_directory
 from sessionguard.workspaces.local.emptying import Freed, delete_directory
@@ -26,7 +26,7 @@ from sessionguard.workspaces.local.layout import (
     TRASH,
     shard_of,
 )
-from sessionguard.workspaces.local.leases import let_go_exclusive, lock_exclusive, take_exclusive
+from sessionguard.workspaces.local.leases import let_go_exclusive, lock_exclusive, take_exclusive, unlock
 from sessionguard.workspaces.local.mounts import has_mounts_below
 from sessionguard.workspaces.local.owners import Owners
 from sessionguard.workspaces.local.publishing import PLAN
@@ -84,7 +84,7 @@ class Cleanup:
         with self._deployment.opened(PENDING) as pending:
             found = [] if pending is None else _session_ids(pending)
         # By chance: the first few may be in use for long and must not hide the others.
-        return random.sample(found, min(limit, len(found)))
+        return _some_of(found, limit)
 
     def _scan(self, limit: int) -> list[str]:
         # Going on where the last call stopped.
@@ -95,7 +95,8 @@ class Cleanup:
         files = freed = 0
         with self._deployment.opened(TRASH) as trash:
             if trash is not None:
-                for name in names_in(trash)[:limit]:
+                # By chance: the first few may be such as cannot be deleted, and must not hide the others.
+                for name in _some_of(names_in(trash), limit):
                     removal = self._finish(name, trash)
                     files += removal.files
                     freed += removal.bytes
@@ -124,18 +125,24 @@ class Cleanup:
                         _delete(name, trash, session)
                     return False
                 # Its age counts from now, and its files' own times are left for whoever looks at them.
-                os.utime(session)
+                os.utime(session, (ages_now(self._deployment).sure,) * 2)
                 self._move(session_id, session, shard, QUARANTINE)
             finally:
                 let_go_exclusive(session_id, session)
         return True
 
     def empty_quarantine(self, limit: int) -> None:
-        """Move up to `limit` directories that nobody asked for in thirty days to the trash."""
+        """Move up to `limit` directories that nobody asked for in thirty days to the trash.
+
+        Thirty days that have surely passed: those in which the machine was off may not count.
+        """
         with self._deployment.opened(QUARANTINE) as quarantine:
             if quarantine is None:
                 return
-            for name in islice(_older(quarantine, time.time() - _QUARANTINE_SECONDS), limit):
+            ages = ages_now(self._deployment)
+            # Also by the clock of the machine, for whoever looks at them sets their times by that.
+            old = _older(quarantine, min(ages.sure, ages.at.wall) - _QUARANTINE_SECONDS)
+            for name in islice(old, limit):
                 with self._deployment.made(TRASH) as trash:
                     os.rename(name, name, src_dir_fd=quarantine, dst_dir_fd=trash)
 
@@ -201,6 +208,7 @@ class Cleanup:
                 return _delete(name, trash, directory)
             return _NOTHING
         finally:
+            unlock(directory)
             os.close(directory)
 
     def _mark(self, session_id: str) -> None:
@@ -237,6 +245,10 @@ def _names_below(path: str, session: int) -> list[str]:
         return names_in(directory)
     finally:
         os.close(directory)
+
+
+def _some_of(names: list[str], limit: int) -> list[str]:
+    return random.sample(names, min(limit, len(names)))
 
 
 def _older(directory: int, instant: float) -> Iterator[str]:

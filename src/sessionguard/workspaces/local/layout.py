@@ -3,6 +3,7 @@
 - `<root>/<deployment>/<shard>/<session_id>/files/`: what the application sees
 - `<root>/<deployment>/<shard>/<session_id>/private/`: the ledger, unfinished writes, and published files
   that a crash kept from getting their names
+- `<root>/<deployment>/.clock`: how much time has surely passed
 - `<root>/<deployment>/.owners/<shard>/<key>/`: how much of an owner's quota each of the sessions has
 - `<root>/<deployment>/.pending/<session_id>`: its removal was asked for while it was in use
 - `<root>/<deployment>/.quarantine/<session_id>.<random>`: of a session that the store has lost
@@ -13,6 +14,7 @@ FILES = "files"
 PRIVATE = "private"
 LEDGER = "ledger"
 GONE = "gone"
+CLOCK = ".clock"
 OWNERS = ".owners"
 PENDING = ".pending"
 QUARANTINE = ".quarantine"

@@ -45,6 +45,21 @@ def _lock(descriptor: int, *, exclusive: bool) -> bool:
     return True
 
 
+def unlock(descriptor: int) -> None:
+    """Hold the directory no longer: not by closing alone, for a child forked meanwhile may have the descriptor."""
+    import portalocker
+
+    portalocker.unlock(descriptor)
+
+
+def is_held(descriptor: int) -> bool:
+    """Tell whether someone holds the directory; nobody finds it held for longer than it takes to ask."""
+    if not lock_exclusive(descriptor):
+        return True
+    unlock(descriptor)
+    return False
+
+
 class Lease:
     """A shared claim on one session's directory, and the descriptors that stand on it."""
 
@@ -118,10 +133,7 @@ class Lease:
                 return False
             self._is_released = True
             self._changed.wait_for(lambda: self._users == 0)
-        import portalocker
-
-        # Not by closing alone: a child forked meanwhile may still have the descriptor, and with it the lock.
-        portalocker.unlock(self.session_descriptor)
+        unlock(self.session_descriptor)
         self._close(self.session_descriptor, self.files_descriptor, self.private_descriptor)
         return True
 
@@ -234,5 +246,6 @@ def take_exclusive(session_id: str, shard: int) -> int | None:
 
 def let_go_exclusive(session_id: str, session: int) -> None:
     """Close the descriptor that holds a directory exclusively."""
+    unlock(session)
     os.close(session)
     give_back(LEASES, session_id)

@@ -109,8 +109,9 @@ class LocalWorkspaces:
     def is_young(self, session_id: str, age: timedelta, at: datetime | None) -> bool:
         """Tell whether the directory of a session changed within `age` before `at`; None: before now.
 
-        By the times of the directories themselves; in the future is young. False if there is none, or if its removal
-        was asked for.
+        By the times of all files, whoever wrote them, and of the directories that a workspace changes; in the future is
+        young. False if there is none, or if its removal was asked for. Now is by the clock of the machine, but not by
+        what it has jumped ahead since it was first asked for in this run of the machine.
         """
         return inspection.is_young(self._opened()[0], checked_session_id(session_id), age, at)
 
