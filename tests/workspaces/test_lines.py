@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionguard.workspaces.local.lines import LARGEST_LINE_BYTES, read_line, write_line
+from sessionguard.workspaces.local.lines import LARGEST_TEXT_BYTES, read_line, write_line
 
 texts = st.lists(st.integers(1, 40).map(lambda size: b"x" * size), min_size=1, max_size=5)
 
@@ -63,6 +63,9 @@ def test_what_could_not_be_found_again_is_not_written(tmp_path: Path) -> None:
     """A line that is too long is refused, and the former stays."""
     with (tmp_path / "line").open("w+b") as file:
         write_line(file.fileno(), b"one")
-        with pytest.raises(OSError, match="File too large"):
-            write_line(file.fileno(), b"x" * LARGEST_LINE_BYTES)
+        with pytest.raises(ValueError, match="could not be found again"):
+            write_line(file.fileno(), b"x" * (LARGEST_TEXT_BYTES + 1))
         assert read_line(file.fileno()) == b"one"
+        for digit in b"123":
+            write_line(file.fileno(), bytes([digit]) * LARGEST_TEXT_BYTES)
+            assert read_line(file.fileno()) == bytes([digit]) * LARGEST_TEXT_BYTES

@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+from collections import deque
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from unittest import mock
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 
 from sessionguard import booting
 from sessionguard.core.commands import Fence
-from sessionguard.errors import LockLostError, QuotaExceededError
+from sessionguard.errors import LockLostError, QuotaExceededError, WorkspaceError
 from sessionguard.testing import ChildProcess
 from sessionguard.workspaces import LocalWorkspace, LocalWorkspaces, Quota, Usage
-from sessionguard.workspaces.local import keeping
+from sessionguard.workspaces.local import keeping, pages
 from sessionguard.workspaces.local.book import LARGEST_STEP_BYTES, STEP_BYTES, Book, Claim
 from sessionguard.workspaces.local.descriptors import is_still_named
 from tests.workspaces.conftest import UNLIMITED
@@ -262,6 +263,20 @@ def test_a_damaged_ledger_refuses_all_whose_fences_it_forgot(
             workspace.write("a", b"2")
             assert workspace.list() == ["a"]
     assert ("was damaged" in caplog.text) == bool(damage)
+
+
+def test_more_locks_than_a_ledger_holds_are_refused(
+    workspaces: LocalWorkspaces, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of those before is forgotten for them: whoever lost one is refused as ever."""
+    monkeypatch.setattr(pages, "LARGEST_TEXT_BYTES", 500)
+    stale = workspaces.lease(session_id, UNLIMITED, Fence("first", 1))
+    fences = (Fence(f"lock {number}", 1) for number in range(100))
+    with pytest.raises(WorkspaceError, match=r"more than \d+ locks; use fewer names"):
+        deque(workspaces.lease(session_id, UNLIMITED, fence).close() for fence in fences)
+    workspaces.lease(session_id, UNLIMITED, Fence("first", 2)).close()
+    with stale, pytest.raises(LockLostError):
+        stale.write("a", b"1")
 
 
 def test_a_ledger_from_before_a_restart_is_counted_anew(workspaces: LocalWorkspaces, session_id: str) -> None:

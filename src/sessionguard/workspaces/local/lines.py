@@ -6,7 +6,6 @@ is. What lies between and behind them are rests of older ones. So a file is at m
 line, and lines that stay as they are need no further room: they can be written on a disk without a free byte.
 """
 
-import errno
 import os
 import zlib
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from typing import Final
 from attrs import frozen
 
 LARGEST_FILE_BYTES: Final = 16 * 1024 * 1024
-LARGEST_LINE_BYTES: Final = LARGEST_FILE_BYTES // 3
-"""With its number and check, which take less than 32 bytes."""
+LARGEST_TEXT_BYTES: Final = LARGEST_FILE_BYTES // 3 - 32
+"""Number, check and end take the rest."""
 
 
 @frozen
@@ -37,14 +36,14 @@ def write_line(descriptor: int, text: bytes) -> None:
     """Keep `text`, which has no end of line in it, instead of what was kept.
 
     Raises:
+        ValueError: it is larger than a text may be; what was kept still is.
         OSError: not all of it could be written; what was kept still is, unless the rest of `text` stood there already.
     """
+    if len(text) > LARGEST_TEXT_BYTES:
+        raise ValueError(f"a line of {len(text)} bytes could not be found again")
     last = _last_in(_content(descriptor))
     number, start, end = (0, 0, 0) if last is None else (last.number, last.start, last.end)
     line = _line(number + 1, text)
-    if len(line) > LARGEST_LINE_BYTES:
-        # Longer ones could not be found again.
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     _write_whole(descriptor, line, 0 if len(line) <= start else end)
 
 

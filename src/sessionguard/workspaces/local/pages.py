@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from sessionguard.errors import LeaseLostError
+from sessionguard.errors import LeaseLostError, WorkspaceError
 from sessionguard.workspaces.local.book import Book
 from sessionguard.workspaces.local.keeping import Pulse
-from sessionguard.workspaces.local.lines import write_line
+from sessionguard.workspaces.local.lines import LARGEST_TEXT_BYTES, write_line
 from sessionguard.workspaces.local.reaches import BOOKS, reach
 
 
@@ -29,11 +29,16 @@ class Page:
         """Write what has changed.
 
         Raises:
+            WorkspaceError: so many locks were used that their fences have no room; the former book is as it was.
             OSError: the disk is full, or does not take it; the former book is as it was.
         """
         text = self.book.text()
         if text == self._text:
             return
+        if len(text) > LARGEST_TEXT_BYTES:
+            # No fence is ever forgotten: who has stood still since he took that lock may come at any time.
+            problem = f"its ledger has no room for the fences of more than {len(self.book.fences)} locks"
+            raise WorkspaceError(self._session_id, f"{problem}; use fewer names of locks under which files are used")
         reach("write the book", BOOKS, self._session_id, "w")
         write_line(self._descriptor, text)
         self._text = text
