@@ -350,7 +350,7 @@ def test_trash_that_cannot_be_deleted_hides_no_other(
     trash.mkdir(mode=0o700)
     for number in range(5):
         (trash / f"{'ab'[number > 2] * 34}.{number}").mkdir(mode=0o700)
-    real = cleanup.delete_directory
+    real = emptying.delete_directory
 
     def refusing(name: str, parent: int, freed: Freed) -> None:
         if name.startswith("a"):
