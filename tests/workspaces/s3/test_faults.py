@@ -23,8 +23,8 @@ Fault = Callable[[TcpProxy], None]
 
 
 def lose_the_reply(proxy: TcpProxy) -> None:
-    """The next request is done, and nobody hears of it: of one that stores, the driver asks first whether it may."""
-    proxy.cut_after_request(nth=2)
+    """The next request is done, and nobody hears of it."""
+    proxy.drop_replies()
 
 
 def lose_all_replies(proxy: TcpProxy) -> None:
@@ -107,10 +107,10 @@ def test_a_change_whose_reply_was_lost_is_done_once(
     """A deletion tells that there was a file, and a claim is made once, although the driver asked twice."""
     with patient.lease(session_id, Quota(bytes=150, files=2)) as workspace:
         for number in (1, 2, 3):
-            with at_request(number, lambda: lose_the_reply(proxy)):
+            with at_request(number, proxy.drop_replies):
                 workspace.write("a", b"x" * 100)
             proxy.heal()
-            lose_the_reply(proxy)
+            proxy.drop_replies()
             assert workspace.delete("a")
             proxy.heal()
             assert not workspace.delete("a")
@@ -265,7 +265,7 @@ def test_a_slow_network_changes_nothing(patient: S3Workspaces, proxy: TcpProxy, 
 def test_a_lost_reply_does_not_make_a_good_place_a_bad_one(patient: S3Workspaces, proxy: TcpProxy) -> None:
     """Where the driver repeats what was stored, the probe begins anew; the place is opened, nothing of it is left."""
     for number in (1, 3):
-        with at_request(number, lambda: lose_the_reply(proxy)) as made:
+        with at_request(number, proxy.drop_replies) as made:
             S3Workspaces(patient.settings).open("deployment")
         # That key is given up, and all is asked under another.
         assert made == ["swap"] * number + ["delete"] + ["swap"] * 4 + ["delete", "swap", "delete"]

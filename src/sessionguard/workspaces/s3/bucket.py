@@ -15,7 +15,6 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from attrs import frozen
 from sessionguard.core.points import Mode, point
 from sessionguard.errors import WorkspaceUnavailableError
 from sessionguard.forking import after_fork
+from sessionguard.workspaces.s3.dating import ServerClock, date_of
 from sessionguard.workspaces.s3.failures import LOST, code_of, translated
 from sessionguard.workspaces.s3.layout import session_of
 from sessionguard.workspaces.s3.settings import Settings
@@ -107,6 +107,7 @@ class Bucket:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.clock = ServerClock()
         self._name = settings.bucket
         self._guard = threading.Lock()
         self._made: Any = None
@@ -120,6 +121,7 @@ class Bucket:
         with self._guard:
             if self._made is None:
                 self._made = _made_client(self.settings)
+                self.clock.listen(self._made)
                 # botocore leaves its connections to the collector of garbage, which complains of each.
                 weakref.finalize(self, self._made.close)
             return self._made
@@ -328,6 +330,5 @@ def _loader() -> Any:
 
 
 def _server_time(reply: Any) -> datetime:
-    text = reply["ResponseMetadata"]["HTTPHeaders"].get("date")
     # Without it: earlier than everything, so that nothing looks old.
-    return datetime.fromtimestamp(0, UTC) if text is None else parsedate_to_datetime(text).astimezone(UTC)
+    return date_of(reply["ResponseMetadata"]["HTTPHeaders"]) or datetime.fromtimestamp(0, UTC)

@@ -80,7 +80,7 @@ class _Setbacks:
 class Cleanup:
     """Removal, its leftovers and the search for garbage, in one deployment."""
 
-    def __init__(self, bucket: Bucket, layout: Layout, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, bucket: Bucket, layout: Layout, clock: Callable[[], float]) -> None:
         self._bucket = bucket
         self._layout = layout
         self._clock = clock

@@ -1,7 +1,8 @@
 """What a workspace in object storage holds, and who may change it: decisions without I/O.
 
 The manifest is one small object, replaced only by whoever has seen it as it is (If-Match). A file is there when the
-manifest says so. All times are seconds since 1970 of whoever writes; hours of safety stand between them.
+manifest says so. All times are seconds since 1970 by the clock of the server, which each client counts on from the last
+reply: they may be a second or two apart.
 """
 
 import errno

@@ -1,6 +1,5 @@
 """The workspaces of all sessions of one deployment, below one prefix of one bucket."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -25,16 +24,16 @@ class S3Workspaces:
     """Files of sessions in object storage; any number of machines share it.
 
     Nothing is asked of the bucket before `open`. It holds no connection that a forked child could use by mistake, and
-    needs no closing. `clock` gives seconds since 1970.
+    needs no closing. `clock` gives seconds since 1970; without one, ages are judged by the clock of the server.
     """
 
     leases_in_store = True
     """Who is using a workspace is not to be seen in the bucket: leases live in the store."""
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] | None = None) -> None:
         self.settings = settings
-        self._clock = clock
         self._bucket = Bucket(settings)
+        self._clock = clock or self._bucket.clock.now
         # One value, so that a thread that switches deployments leaves nobody with half of each.
         self._place: tuple[Layout, Cleanup] | None = None
 
