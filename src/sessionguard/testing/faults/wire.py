@@ -136,7 +136,7 @@ class Wire:
         """Count what came and judge it: a reply to a request that an order names does not pass."""
         state = self._state
         with state.changed:
-            if direction == "down" and data.startswith(_GO_ON) and data.find(b"\r\n\r\n") == len(data) - 4:
+            if direction == "down" and _is_interim(data):
                 state.bytes_down += len(data)
                 state.changed.notify_all()
                 return True
@@ -193,6 +193,12 @@ class Wire:
     def _wait_while_held(self) -> None:
         with self._state.changed:
             self._state.changed.wait_for(lambda: self.is_closed or not self._state.is_held)
+
+
+def _is_interim(data: bytes) -> bool:
+    """Tell whether nothing but such answers came: some servers give two, at once or one after the other."""
+    *heads, rest = data.split(b"\r\n\r\n")
+    return not rest and bool(heads) and all(head.startswith(_GO_ON) for head in heads)
 
 
 def close_socket(end: socket.socket) -> None:
