@@ -83,7 +83,7 @@ def test_a_removal_that_began_lets_nobody_in(workspaces: S3Workspaces, session_i
     with workspaces.lease(session_id, UNLIMITED) as workspace:
         workspace.write("a", OLD)
         unfinished = workspace.open("b", "wb")
-        with interrupted_at(3), pytest.raises(ZeroDivisionError):
+        with interrupted_at(4), pytest.raises(ZeroDivisionError):
             workspaces.remove(session_id)
         assert len(contents.keys(session_id)) == 2
         for call in (

@@ -92,14 +92,25 @@ class Cleanup:
 
     def remove(self, session_id: str) -> Removal:
         """Remove all of a session: first its manifest shows nothing any more, then contents go, the manifest last."""
+        if not self._bucket.page(self._layout.session(session_id), None, 1).objects:
+            # Most sessions of many applications never have a file, and all of them are removed when they end.
+            return _NOTHING
+        buried = Manifest()
+
+        def bury(manifest: Manifest) -> Removal | None:
+            nonlocal buried
+            buried = manifest
+            return self._buried(manifest)
+
         try:
-            counted = self._swapped(session_id, must_be_whole=False).change(self._buried)
+            counted = self._swapped(session_id, must_be_whole=False).change(bury)
         except _AbsentError:
             # No manifest, so nothing of what is here can be seen.
             counted = _NOTHING
         if counted is None:
             return _NOTHING
-        self._clear(session_id)
+        # Others may end the quarantine of what is apart; nothing else changes what was buried.
+        self._clear(session_id, None if buried.apart else buried)
         return counted
 
     def quarantine(self, session_id: str) -> bool:
@@ -138,16 +149,17 @@ class Cleanup:
         manifest.enter(REMOVED)
         return Removal(files=held.files, bytes=held.bytes, deferred=False)
 
-    def _clear(self, session_id: str) -> None:
-        """Remove every object of a session but what is in quarantine, its manifest last.
+    def _clear(self, session_id: str, manifest: Manifest | None = None) -> None:
+        """Remove every object of a session but what is in quarantine, its manifest last; looked for if it is not given.
 
         While that is there, a crash is found and healed.
         """
         prefix = self._layout.session(session_id)
-        try:
-            manifest = self._swapped(session_id, must_be_whole=False).look()
-        except _AbsentError:
-            manifest = Manifest()
+        if manifest is None:
+            try:
+                manifest = self._swapped(session_id, must_be_whole=False).look()
+            except _AbsentError:
+                manifest = Manifest()
         kept = manifest.kept()
         staying = {prefix + name for name in (MANIFEST, *kept, *([APART] if kept else []))}
         more = True
