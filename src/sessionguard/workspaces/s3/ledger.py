@@ -195,9 +195,9 @@ class Ledger:
 
     def condemn(self, contents: list[str], now: float) -> None:
         """Remove contents that no file has and nobody writes, and what else may go."""
-        # Twice: what is condemned may go only when all can see that it is.
-        for _ in range(2):
-            self._change(lambda manifest, _now: [manifest.condemn(content, now) for content in contents], now=now)
+        self._change(lambda manifest, _now: [manifest.condemn(content, now) for content in contents], now=now)
+        # What is condemned may go only when all can see that it is: each change begins by removing what may go.
+        self._change(lambda manifest, _now: None, now=now)
 
     def _revive(self, claim: str, files: Mapping[str, Entry], extent: Usage) -> None:
         """Claim again, after which nobody removes the contents, and only then look whether they are still there."""
@@ -223,18 +223,21 @@ class Ledger:
     def _change(
         self, judge: Callable[[Manifest, float], Result], *, is_fenced: bool = True, now: float | None = None
     ) -> Result:
-        def judged(manifest: Manifest) -> Result:
+        def judged(manifest: Manifest) -> tuple[Result, list[str]]:
             at = self._clock() if now is None else now
             manifest.require_open(self.session_id, self._incarnation)
             if is_fenced:
                 manifest.pass_fence(self.session_id, self._fence)
             self._clear(manifest, at)
             manifest.forget_the_dead(at)
-            for claim in list(self._forgotten):
+            forgotten = list(self._forgotten)
+            for claim in forgotten:
                 manifest.claims.pop(claim, None)
-            return judge(manifest, at)
+            return judge(manifest, at), forgotten
 
-        return self._swapped.change(judged)
+        result, gone = self._swapped.change(judged)
+        self._forgotten.difference_update(gone)
+        return result
 
     def _clear(self, manifest: Manifest, now: float) -> None:
         """Remove contents whose time is over. First here, then in the manifest: a crash leaves a name too many."""

@@ -143,5 +143,5 @@ class FileWriter(io.BufferedIOBase):
 
     def __del__(self) -> None:
         # IOBase would close, and so publish, a file whose writer was forgotten half-way.
-        if hasattr(self, "_uploading"):
+        if hasattr(self, "_uploading") and not self.closed:
             self.abandon()
