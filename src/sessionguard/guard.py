@@ -17,6 +17,7 @@ from sessionguard.core.commands import Create, Fence, GetOrCreate, Replace, Stat
 from sessionguard.core.driving import Flow, run
 from sessionguard.core.events import Event, Subscriber
 from sessionguard.core.flows import Modifier
+from sessionguard.core.holding import keeper_of
 from sessionguard.core.hooks import Hook, Hooks
 from sessionguard.core.listing import list_page
 from sessionguard.core.locking import DEFAULT_TIMEOUT, HeldLock, fence_of
@@ -280,10 +281,18 @@ class SessionGuard:
     def workspace(self, session: Session, *, lock: HeldLock | None = None) -> "Iterator[Workspace]":
         """Lend the private directory of `session`; it is not removed, and the session kept alive, inside the block.
 
-        Raises `SessionEndedError` if the session is over. Under a `lock` of this session that is held, what is written
-        after a later holder of that lock opened the workspace raises `LockLostError` and leaves what was there.
+        Raises `SessionEndedError` if the session is over, unless a hold on it that is held is given as `lock`. Under a
+        `lock` of this session that is held, what is written after a later holder of that lock opened the workspace
+        raises `LockLostError` and leaves what was there.
         """
         fence = fence_of(lock, session)
+        keeper = keeper_of(lock, fence)
+        if keeper is not None:
+            with self._opened_files(session, fence) as files:
+                # Only as long as it is held were they there all the time; they may have been made anew since.
+                keeper.check()
+                yield files
+            return
         if self._parts.setting.leases_in_store:
             with self.hold(session), self._opened_files(session, fence) as files:
                 yield files

@@ -377,6 +377,15 @@ class LeasesWhatIsGoing(ModelWorkspaces):
         return folder
 
 
+@caught_by("a_hold_opens_what_waits_for_removal")
+class RefusesItsHolders(ModelWorkspaces):
+    """Takes a hold for somebody new."""
+
+    def lease(self, session_id: str, quota: Quota, fence: Fence | None = None) -> ModelWorkspace:
+        is_late = session_id in self.folders and self.folders[session_id].is_pending
+        return super().lease(session_id, quota, None if is_late else fence)
+
+
 @caught_by("only_a_session_id_is_taken_for_one")
 class TakesAnyId(ModelWorkspaces):
     """Makes a session_id of whatever it is given."""

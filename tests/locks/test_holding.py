@@ -92,6 +92,39 @@ def test_a_held_session_keeps_its_files_after_its_end(filing: SessionGuard, hear
     assert [event for event in heard if isinstance(event, LeaseLost)] == []
 
 
+def test_who_holds_a_session_opens_its_files_after_its_end(
+    filing: SessionGuard, open_guard: OpenGuard, clock: Clock
+) -> None:
+    """Given as the lock, a hold opens what it keeps, on a place of any kind; others are told that it is over."""
+    for guard in (filing, open_guard(workspaces=shared_place())):
+        session = written(guard)
+        with guard.hold(session) as hold:
+            guard.end(session)
+            with pytest.raises(SessionEndedError), guard.workspace(session):
+                pass
+            for plan in (b"second", b"third"):
+                with guard.workspace(session, lock=hold) as files:
+                    files.write("plan", plan)
+                    assert files.read("plan") == plan
+        with pytest.raises(SessionEndedError), guard.workspace(session, lock=hold):
+            pass
+        assert guard.sweep().skipped_in_use == 0
+
+
+def test_a_hold_that_lapses_as_its_files_are_opened_is_lost(
+    filing: SessionGuard, successor: SessionGuard, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it kept may be gone by then, and these files made anew."""
+    session = written(filing)
+    hold = filing.hold(session).acquire()
+    target = getattr(hold, "_target", hold)
+    held = iter([True, False])
+    monkeypatch.setattr(type(target), "is_held", property(lambda _: next(held)))
+    monkeypatch.setattr(target._tenure, "lost_reason", "it had lapsed")
+    with pytest.raises(LeaseLostError), filing.workspace(session, lock=hold):
+        pytest.fail("its files were given")
+
+
 def test_a_hold_leaves_nothing_behind(filing: SessionGuard, store: WatchedStore, clock: Clock) -> None:
     """Taken and released many times, the session is free and may be used as before."""
     session = written(filing)
@@ -377,10 +410,15 @@ def test_an_unanswered_acquire_holds_nothing(filing: SessionGuard, store: Watche
         return reply
 
     store.around = around
+    hold = filing.hold(session)
     with pytest.raises(StoreUnavailableError):
-        filing.hold(session).acquire()
+        hold.acquire()
     store.around = None
     assert leased(store, session, clock) is None
+    # Under the name that was given back the store would refuse it.
+    hold.acquire()
+    assert leased(store, session, clock) is not None
+    hold.release()
     ended = filing.end(session)
     assert ended is not None
     assert not ended.removed.deferred
@@ -456,6 +494,33 @@ def test_a_released_hold_beats_no_more(clock: Clock) -> None:
             with guard.hold(session):
                 assert len(guard._heart._beats) == 1
         assert guard._heart._beats == {}
+
+
+def test_a_hold_beats_until_its_files_are_removed(filing: SessionGuard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That may take longer than a lease lasts."""
+    session = written(filing)
+    hold = filing.hold(session).acquire()
+    target, seen = getattr(hold, "_target", hold), []
+    let_go = target._let_go_of_files
+
+    def watched() -> Any:
+        seen.append((target._is_beating, hold.is_held))
+        return let_go()
+
+    monkeypatch.setattr(target, "_let_go_of_files", watched)
+    hold.release()
+    assert seen == [(True, True)]
+    assert not hold.is_held
+
+
+def test_a_hold_says_how_it_stands(filing: SessionGuard) -> None:
+    """In logs and debuggers."""
+    hold = filing.hold(written(filing))
+    told = []
+    for step in (lambda: None, hold.acquire, hold.release):
+        step()
+        told.append(repr(getattr(hold, "_target", hold)).rpartition(", ")[2])
+    assert told == ["not held>", "held>", "released>"]
 
 
 def test_an_acquire_that_is_interrupted_at_its_end_beats_no_more(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ of the claim, by the lease on local files, and the session is kept alive by touc
 """
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol, cast
 
 from attrs import define, frozen
 
@@ -14,9 +14,9 @@ from sessionguard.core import commands as c
 from sessionguard.core import events as e
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.instants import from_us
-from sessionguard.core.leases import HoldLease, LeaseReply, ReleaseLease
+from sessionguard.core.leases import HoldLease, LeaseReply, ReleaseLease, is_of_hold
 from sessionguard.core.lifecycle import Outcome
-from sessionguard.core.locking import BEAT_SECONDS, LEASE_SECONDS
+from sessionguard.core.locking import BEAT_SECONDS, LEASE_SECONDS, HeldLock
 from sessionguard.core.removing import remove_workspace
 from sessionguard.core.session import Session, record_of
 from sessionguard.core.setting import Setting, valid_session
@@ -49,6 +49,21 @@ class Tenure:
         return self.fence
 
 
+class Keeper(Protocol):
+    """A hold, of whatever guard, that keeps the files of its session now."""
+
+    @property
+    def is_held(self) -> bool: ...
+
+    def check(self) -> None: ...
+
+
+def keeper_of(lock: HeldLock | None, fence: c.Fence | None) -> Keeper | None:
+    """Give the hold that `lock`, with this fence, is; None if it is none, or held no more."""
+    keeper = cast("Keeper", lock)
+    return keeper if is_of_hold(fence) and keeper.is_held else None
+
+
 @frozen
 class HoldingFlows:
     """The flows behind `hold`."""
@@ -59,6 +74,10 @@ class HoldingFlows:
         """Name a new claim, renewed so often that the session cannot expire by idleness meanwhile."""
         return Tenure(valid_session(session), self.setting.mint.operation_id(), min(BEAT_SECONDS, beat_seconds))
 
+    def name_anew(self, tenure: Tenure) -> None:
+        """Draw another name: what was given back under the former one, as after an interruption, stays given back."""
+        tenure.holder = self.setting.mint.operation_id()
+
     def begin(self, tenure: Tenure) -> Flow[None]:
         """Hold the session from now on. Raises `SessionEndedError` if it is over."""
         session = tenure.session
@@ -66,6 +85,8 @@ class HoldingFlows:
             yield from self._touch(tenure)
             return
         reply = yield from self._ask(tenure)
+        if reply.outcome is Outcome.CONFLICT:
+            raise LeaseLostError(session.id, "it was given back while it was asked for")
         if reply.outcome is not Outcome.DONE:
             if self.setting.bus.subscribers:
                 about = (session.id, session.scope, session.owner)

@@ -72,8 +72,13 @@ class FindLease(Command["int | None"]):
     at: datetime | None
 
 
+def is_of_hold(fence: Fence | None) -> bool:
+    """Tell whether it is the fence of a hold, which keeps the files of its session also once that is over."""
+    return fence is not None and fence.name == LEASE
+
+
 def lost(session_id: str, fence: Fence) -> LockLostError | LeaseLostError:
     """Give the error for who writes with a fence that is too low."""
-    if fence.name == LEASE:
+    if is_of_hold(fence):
         return LeaseLostError(session_id, f"it lapsed with fence {fence.number}, and others hold the session since")
     return LockLostError(session_id, fence.name, fence.number)

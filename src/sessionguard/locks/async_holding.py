@@ -96,14 +96,14 @@ class AsyncSessionHold(Hold):
         await asyncio.shield(self._releasing)
 
     async def _released(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait([self._beating])
-        self._is_released = True
         try:
-            # The files first: whoever lets go last removes them.
+            # The files first: whoever lets go last removes them. That may take longer than a lease lasts, so it beats.
             await self._let_go_of_files()
         finally:
+            if self._beating is not None:
+                self._beating.cancel()
+                await asyncio.wait([self._beating])
+            self._is_released = True
             await self._run(self._flows.finish(self._tenure))
 
     async def _let_go_of_files(self) -> None:

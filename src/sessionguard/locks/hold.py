@@ -60,12 +60,17 @@ class Hold:
         if not self._is_released or self._tenure.lost_reason is not None:
             self._flows.check(self._tenure)
 
+    def __repr__(self) -> str:
+        state = "held" if self.is_held else "released" if self._is_released else "not held"
+        return f"<{type(self).__name__} of session {self.session_id}, {state}>"
+
     # Acquiring and releasing, but for what waits
 
     def _begin(self) -> None:
         if not self._acquiring.acquire(blocking=False):
             raise MisuseError("a session is held once by each hold; call guard.hold again for another")
         self._pid, self._is_given_up = os.getpid(), False
+        self._flows.name_anew(self._tenure)
 
     def _fail(self) -> None:
         """Acquiring failed: nothing beats for it any more, and it may be tried again."""

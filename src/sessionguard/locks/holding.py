@@ -97,14 +97,14 @@ class SessionHold(Hold):
     def _release_once(self) -> None:
         if self._is_released:
             return
-        if self._beat is not None:
-            self._heart.remove(self._beat)
-        with self._beating:
-            self._is_released = True
         try:
-            # The files first: whoever lets go last removes them.
+            # The files first: whoever lets go last removes them. That may take longer than a lease lasts, so it beats.
             self._let_go_of_files()
         finally:
+            if self._beat is not None:
+                self._heart.remove(self._beat)
+            with self._beating:
+                self._is_released = True
             self._run(self._flows.finish(self._tenure))
 
     def _let_go_of_files(self) -> None:

@@ -242,7 +242,8 @@ class Workspaces(Protocol):
         made anew, empty. With a `fence`, all who come with a number below its `lowest` are refused from now on.
 
         Raises:
-            LeaseLostError: it is being removed, or will be when its other leases end.
+            LeaseLostError: it is being removed, or will be when its other leases end. Whoever comes with the fence of
+                a hold, which is named `LEASE`, is one of these others, and gets it until then.
             LockLostError: someone with a higher fence has been here.
             LeaseLostError: so has someone since the lease of the `fence` had lapsed.
         """

@@ -16,7 +16,7 @@ from typing import IO, Any, Self, cast
 from attrs import define, field
 
 from sessionguard.core.commands import Fence
-from sessionguard.core.leases import lost
+from sessionguard.core.leases import is_of_hold, lost
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError, QuotaExceededError
 from sessionguard.testing.model.unfinished import UnfinishedFile, exists, missing
 from sessionguard.workspaces.contract import Removal
@@ -87,7 +87,7 @@ class ModelWorkspaces:
         """Give the workspace of a session, made on first use."""
         with self.lock:
             folder = self.folder_of(checked_session_id(session_id))
-            if folder.is_pending:
+            if folder.is_pending and not is_of_hold(fence):
                 raise LeaseLostError(session_id, "it is to be removed; its session has ended")
             workspace = self.workspace(self, session_id, folder, quota, fence)
             workspace.pass_fence()

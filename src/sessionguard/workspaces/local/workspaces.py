@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sessionguard.core.commands import Fence
 from sessionguard.core.findings import Finding
+from sessionguard.core.leases import is_of_hold
 from sessionguard.errors import ConfigurationError, InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.workspaces.contract import Removal
 from sessionguard.workspaces.identities import checked_owner_key, checked_session_id
@@ -70,7 +71,7 @@ class LocalWorkspaces:
         now on.
 
         Raises:
-            LeaseLostError: it is being removed, or will be when its other leases end.
+            LeaseLostError: it is being removed, or will be when its other leases end, and no hold leases it.
             LockLostError: someone with a higher fence has been here.
         """
         checked_session_id(session_id)
@@ -82,7 +83,7 @@ class LocalWorkspaces:
         # After taking the lease: the mark of a removal that came first is seen here, and one that
         # comes later sees the lease. Closing also does that removal, if this lease was what it met.
         try:
-            if cleanup.is_pending(session_id):
+            if cleanup.is_pending(session_id) and not is_of_hold(fence):
                 raise LeaseLostError(session_id, "it is to be removed; its session has ended")
         except BaseException:
             workspace.close()

@@ -1,5 +1,7 @@
 """Cases about leases: what is in use stays, and a removal waits for the last one."""
 
+from sessionguard.core.commands import Fence
+from sessionguard.core.leases import LEASE
 from sessionguard.errors import InvalidArgumentError, LeaseLostError, MisuseError
 from sessionguard.testing.contracts.places.cases import case
 from sessionguard.testing.contracts.places.site import UNLIMITED, Site, new_session, refused
@@ -43,6 +45,21 @@ def there_is_no_new_lease_where_a_removal_waits(site: Site) -> None:
         refused(LeaseLostError, lambda: site.another().lease(session_id, UNLIMITED))
         first.write("still", b"works")
     assert site.workspaces.candidates(10) == []
+    with site.workspaces.lease(session_id, UNLIMITED) as anew:
+        assert anew.list() == []
+
+
+@case(needs="leases")
+def a_hold_opens_what_waits_for_removal(site: Site) -> None:
+    """Whoever holds the session, and says so by the fence, opens its files again until it lets go of them."""
+    session_id = site.filled(a=b"1")
+    with site.workspaces.lease(session_id, UNLIMITED):
+        site.another().remove(session_id)
+        with site.workspaces.lease(session_id, UNLIMITED, Fence(LEASE, 1)) as again:
+            assert again.read("a") == b"1"
+            again.write("b", b"2")
+        with site.workspaces.lease(session_id, UNLIMITED, Fence(LEASE, 1)) as again:
+            assert again.list() == ["a", "b"]
     with site.workspaces.lease(session_id, UNLIMITED) as anew:
         assert anew.list() == []
 
