@@ -81,7 +81,7 @@ class Whole(Mine):
         (b"files", "give the path of a folder"),
         ("", "give the path of a folder"),
     ],
-    ids=repr,
+    ids=["half a place", "a class", "a number", "bytes", "nothing"],
 )
 def test_what_is_no_place_is_told_why(place: Any, says: str) -> None:
     """Half a place is told what it lacks; a class has nobody to answer."""
