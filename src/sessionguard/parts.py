@@ -85,6 +85,7 @@ class GuardParts(Generic[Files]):
             self.flows.open_workspaces,
             valid_brake(brake),
             Alarm(_background.error),
+            Alarm(_background.warning),
             lambda: self.is_closed,
         )
         self.locking = LockFlows(self.setting)

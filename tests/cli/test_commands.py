@@ -140,7 +140,8 @@ def test_a_limit_is_above_zero(cli: CommandLine, content: Content, command: str,
     """A limit that lets nothing through is refused alike by every command that has one."""
     done = cli(command, "--limit", limit)
     assert (done.status, done.out) == (2, "")
-    assert done.err == f"sessionguard: limit = {limit}: give a whole number above zero\n"
+    says = f"argument --limit: {limit!r} is no whole number above zero; see sessionguard {command} --help"
+    assert done.err == f"sessionguard: {says}\n"
 
 
 def test_one_is_not_several(cli: CommandLine) -> None:
@@ -224,6 +225,7 @@ def test_end_removes_the_workspace(cli: CommandLine, content: Content) -> None:
         "files_removed": 1,
         "bytes_removed": 5,
         "removal_deferred": False,
+        "removal_failed": False,
     }
 
 

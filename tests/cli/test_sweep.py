@@ -2,9 +2,11 @@
 
 import io
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from sessionguard import (
     SweepReport,
 )
 from sessionguard.cli.__main__ import main
+from sessionguard.core.commands import RemoveWorkspace
 from sessionguard.core.fleet import TakeTurn
 from sessionguard.core.turns import RUN
 from sessionguard.errors import WorkspaceUnavailableError
@@ -72,15 +75,87 @@ def test_dry_run_changes_nothing(path: Path, work: Path, sweep: Any, capsys: pyt
 def test_brake_is_status_1_until_forced(path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Cron mails the line; nothing was ended."""
     expired(path, work, 120)
-    for arguments in ((), ("--dry-run",)):
+    for arguments, how_many in (((), "at least 100 of 1"), (("--dry-run",), "a large share of all")):
         assert sweep(*arguments) == 1
         printed = capsys.readouterr()
         assert "braked              yes" in printed.out
-        assert "use --force" in printed.err
+        assert printed.err.startswith(f"sessionguard: {how_many}")
+        assert printed.err.count("\n") == 1
+        assert "--dry-run --force" in printed.err
     assert sweep("--dry-run", "--force", "--json") == 0
     assert json.loads(capsys.readouterr().out)["ended"] == 120
     assert sweep("--force", "--json") == 0
     assert json.loads(capsys.readouterr().out)["ended"] == 120
+
+
+@pytest.mark.parametrize("brake, status", [("0.5", 1), ("off", 0)])
+def test_brake_can_be_moved(path: Path, work: Path, sweep: Any, brake: str, status: int) -> None:
+    """To what the guards of the application have."""
+    expired(path, work, 120)
+    assert sweep("--json", "--brake", brake) == status
+    assert sweep("--json", "--dry-run", "--brake", brake) == status
+
+
+def test_files_that_cannot_be_removed_are_status_1(
+    path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cron mails why, once; the next pass removes them."""
+    expired(path, work, 3)
+
+    def fail(command: RemoveWorkspace, files: Any) -> Any:
+        raise OSError(5, "the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoveWorkspace, "apply", fail)
+        assert sweep() == 1
+    printed = capsys.readouterr()
+    assert "failed              3\n" in printed.out
+    assert printed.err == (
+        "sessionguard: the files of 3 sessions could not be removed, the next pass tries again: "
+        "OSError: [Errno 5] the disk is gone\n"
+    )
+    # Forgotten meanwhile, for all that was years ago: an orphan.
+    assert sweep("--json", "--orphan-age", "0.000001") == 0
+    assert json.loads(capsys.readouterr().out)["workspaces_removed"] == 1
+
+
+def test_age_of_orphans_is_an_option(
+    path: Path, work: Path, sweep: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the guards of the application have it."""
+    with (
+        SessionGuard.open(f"sqlite:///{path}", work, sweep_interval=None) as guard,
+        guard.workspace(guard.create("ada")) as files,
+    ):
+        files.write("a", b"1")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM sg_session")
+    removed = []
+    for options in ((), ("--orphan-age", "1000"), ("--orphan-age", "0.000001")):
+        assert sweep("--json", *options) == 0
+        removed.append(json.loads(capsys.readouterr().out)["workspaces_removed"])
+    assert removed == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "option, value, says",
+    [
+        ("--watch", "0", "'0' is no number of seconds above zero"),
+        ("--watch", "soon", "'soon' is no number of seconds above zero"),
+        ("--orphan-age", "-1", "'-1' is no number of seconds above zero"),
+        ("--limit", "x", "'x' is no whole number above zero"),
+        ("--brake", "1", "'1' is no share above 0 and below 1, and not 'off'"),
+        ("--brake", "20%", "'20%' is no share above 0 and below 1, and not 'off'"),
+    ],
+)
+def test_numbers_are_refused_by_the_option(
+    sweep: Any, capsys: pytest.CaptureFixture[str], option: str, value: str, says: str
+) -> None:
+    """In one line, with status 2."""
+    with pytest.raises(SystemExit) as refused:
+        sweep(f"{option}={value}")
+    assert refused.value.code == 2
+    assert capsys.readouterr().err == f"sessionguard: argument {option}: {says}; see sessionguard sweep --help\n"
 
 
 @pytest.mark.parametrize("limit, more", [(2, True), (3, False), (4, False)])

@@ -167,7 +167,8 @@ def test_anonymous_session_may_have_received_an_owner() -> None:
 
 def sweeps(shared: Setting) -> SweepFlows:
     """Give the flows of a sweep without a brake."""
-    return SweepFlows(shared, SessionFlows(shared).open_workspaces, None, Alarm(lambda text: None), lambda: False)
+    quiet = Alarm(lambda text: None)
+    return SweepFlows(shared, SessionFlows(shared).open_workspaces, None, quiet, quiet, lambda: False)
 
 
 def test_sweep_goes_on_until_nothing_is_left() -> None:

@@ -43,7 +43,7 @@ def test_too_much_at_once_ends_nothing(braked: SessionGuard, clock: Clock, caplo
             assert braked.sweep() == SweepReport(braked=True)
     assert [type(event) for event in heard if not hasattr(event, "session_id")] == [SweepBraked] * 3
     (told,) = [record.getMessage() for record in caplog.records if record.name == "sessionguard.background"]
-    assert "sessionguard sweep --force" in told
+    assert "sessionguard sweep --dry-run --force" in told
     opened(braked, 1)
     caplog.clear()
     assert braked.sweep() == SweepReport(ended=6)

@@ -11,6 +11,8 @@ import pytest
 from sessionguard import InvalidArgumentError, PurgeReport, Session, SessionGuard, SweepReport
 from sessionguard.core.commands import Command, FindGarbage, RemoveWorkspace
 from sessionguard.core.events import CleanupFailed, Event
+from sessionguard.core.session import Removed
+from sessionguard.errors import WorkspaceUnavailableError
 from sessionguard.stores.sqlite import SQLiteStore
 from sessionguard.testing import ChildProcess
 from tests.guard.clock import Clock
@@ -161,10 +163,41 @@ def test_failed_removal_is_told_and_done_by_the_next_sweep(
         patch.setattr(RemoveWorkspace, "apply", fail)
         ended = filing_guard.end(session)
     assert ended is not None
-    assert ended.removed.deferred
+    assert ended.removed == Removed(deferred=True, failed=True)
     assert [event.session_id for event in heard if isinstance(event, CleanupFailed)] == [session.id]
     assert filing_guard.load(session.token) is None
     assert filing_guard.sweep() == SweepReport(workspaces_removed=1, bytes_freed=10)
+    assert directories(work) == set()
+
+
+def test_place_that_cannot_be_reached_is_asked_once_a_pass(
+    filing_guard: SessionGuard,
+    work: Path,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who waits for it once for each session waits for hours; what failed is counted, told, and done later."""
+    for owner in "abcde":
+        with_file(filing_guard, filing_guard.create(owner))
+    clock.advance(IDLE)
+    asked: list[str] = []
+
+    def fail(command: RemoveWorkspace, files: Any) -> Any:
+        asked.append(command.session_id)
+        raise WorkspaceUnavailableError(command.session_id, "delete", "nobody answers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoveWorkspace, "apply", fail)
+        assert filing_guard.sweep() == SweepReport(ended=5, failed=5)
+        assert len(asked) == 1
+        assert filing_guard.sweep().failed == 1
+    assert len(asked) == 2
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "sessionguard.background"]
+    assert line.startswith(
+        "the files of 5 ended sessions could not be removed, the first for WorkspaceUnavailableError"
+    )
+    assert filing_guard.sweep() == SweepReport(workspaces_removed=5, bytes_freed=50)
     assert directories(work) == set()
 
 

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = _parser().parse_args(arguments)
         module, _ = COMMANDS[parsed.command]
-        with _quiet_store():
+        with _quiet_logs():
             return module.run(parsed)
     except (SessionGuardError, CommandError, DemoError) as error:
         print(f"sessionguard: {told(error)}", file=sys.stderr)
@@ -64,15 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _quiet_store() -> Iterator[None]:
-    """Keep the store's log off standard error: cron would mail it at every run, and `doctor` reports the same."""
-    logger = logging.getLogger("sessionguard.sqlite")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+def _quiet_logs() -> Iterator[None]:
+    """Keep off standard error what the commands tell themselves, and cron would mail twice, or at every run."""
+    loggers = [logging.getLogger(f"sessionguard.{name}") for name in ("sqlite", "background")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class _Parser(ArgumentParser):

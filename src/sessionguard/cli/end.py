@@ -44,10 +44,13 @@ def _end_one(guard: SessionGuard, arguments: Namespace) -> int:
                 "files_removed": removed.files,
                 "bytes_removed": removed.bytes,
                 "removal_deferred": removed.deferred,
+                "removal_failed": removed.failed,
             }
         )
     else:
-        files = "files are in use and go later" if removed.deferred else f"{counted(removed.files, 'file')} removed"
+        files = f"{counted(removed.files, 'file')} removed"
+        if removed.deferred:
+            files = "files could not be removed; a sweep tries again" if removed.failed else "files in use go later"
         told = files if place_of(arguments) else _NOT_LOOKED_AT
         print(f"ended {ended.id} ({visible(ended.reason)}), {told}")
     return status.OK

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from itertools import islice
 
 from sessionguard.cli import status
+from sessionguard.cli.numbers import whole_number
 from sessionguard.cli.output import as_plain, counted, print_json, print_table, session_fields
 from sessionguard.cli.target import add_store_arguments, opened_guard
 from sessionguard.errors import InvalidArgumentError
@@ -20,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--scope", help="only this scope")
     parser.add_argument("--owner", help="only this owner")
     parser.add_argument("--status", choices=["active", "ended", "all"], default="active", help="default: active")
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="at most so many (default 100)")
+    parser.add_argument("--limit", type=whole_number, default=100, metavar="N", help="at most so many (default 100)")
 
 
 def run(arguments: Namespace) -> int:

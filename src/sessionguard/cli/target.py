@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from sessionguard import SessionGuard
 from sessionguard.cli.failure import CommandError
@@ -54,8 +55,10 @@ def store_url(arguments: Namespace) -> str:
 
 
 @contextmanager
-def opened_guard(arguments: Namespace) -> Iterator[SessionGuard]:
+def opened_guard(arguments: Namespace, **options: Any) -> Iterator[SessionGuard]:
     """Open a guard over a store that is already there, and close it afterwards; it sweeps only when asked to.
+
+    What else the guard is to know are `options`.
 
     Raises:
         CommandError: no store is named, or the workspaces are not those of its sessions.
@@ -75,7 +78,7 @@ def opened_guard(arguments: Namespace) -> Iterator[SessionGuard]:
                     f"--workspaces {visible(str(place))}: no files of this store's sessions were ever kept there; name "
                     "the folder that the application uses"
                 )
-    with SessionGuard.open(url, workspaces=workspaces, sweep_interval=None) as guard:
+    with SessionGuard.open(url, workspaces=workspaces, sweep_interval=None, **options) as guard:
         yield guard
 
 

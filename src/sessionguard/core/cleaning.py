@@ -16,7 +16,7 @@ from sessionguard.core.garbage import as_stored
 from sessionguard.core.instants import duration_us
 from sessionguard.core.lifecycle import REVOKED_REASON, Outcome
 from sessionguard.core.removing import clear_up_after, quarantine_lost, remove_workspace
-from sessionguard.core.reports import PurgeReport
+from sessionguard.core.reports import PurgeReport, Tally
 from sessionguard.core.session import Session, record_of
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.sweeps import BATCH
@@ -39,7 +39,7 @@ class CleaningFlows:
         if reply.outcome is not Outcome.DONE or record is None:
             return None
         self._tell(e.SessionEnded(record.id, record.scope, record.owner, reason))
-        removed = yield from clear_up_after(self._setting, record)
+        removed = yield from clear_up_after(self._setting, record, Tally())
         return Session(record, removed=removed)
 
     def end_owner(self, owner: str, scope: str | None, keep: Session | str | None) -> Flow[int]:
@@ -53,9 +53,10 @@ class CleaningFlows:
         operation = self._setting.mint.operation_id()
         at = self._setting.at()
         ended = yield from perform(c.EndOwner(owner, scope, keep_id, REVOKED_REASON, at, operation))
+        tally = Tally()
         for record in ended.records:
             self._tell(e.SessionEnded(record.id, record.scope, record.owner, record.reason or REVOKED_REASON))
-            yield from clear_up_after(self._setting, record)
+            yield from clear_up_after(self._setting, record, tally)
         return len(ended.records)
 
     def purge(self, older_than: timedelta | None, limit: int) -> Flow[PurgeReport]:
@@ -82,7 +83,7 @@ class CleaningFlows:
         if record is None and self._setting.may_forget:
             yield from quarantine_lost(self._setting, session_id)
         elif record is None or record.reason is not None:
-            yield from remove_workspace(self._setting, session_id)
+            yield from remove_workspace(self._setting, session_id, Tally())
 
     def _tell(self, event: e.Event) -> None:
         self._setting.bus.publish(event)

@@ -17,6 +17,7 @@ from sessionguard.core.locking import HeldLock, fence_of
 from sessionguard.core.losing import Mark, Marks, Slot, lost_session
 from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.core.removing import clear_up_after, keep_apart
+from sessionguard.core.reports import Tally
 from sessionguard.core.retrying import delays
 from sessionguard.core.session import Session, is_in_grace, private_copy, record_of, with_removed
 from sessionguard.core.setting import Setting, valid_session
@@ -93,8 +94,9 @@ class SessionFlows:
             yield from self._note_generation(slot, before, opened.record)
         # Told before anything is removed: events come in the order in which things happened.
         session = self._opened(kind.verb, opened, minted)
+        tally = Tally()
         for former in opened.ended:
-            session = with_removed(session, (yield from clear_up_after(self._setting, former)))
+            session = with_removed(session, (yield from clear_up_after(self._setting, former, tally)))
         return session
 
     def _note_generation(self, slot: Slot, before: Mark | None, record: SessionRecord) -> Flow[None]:

@@ -84,9 +84,9 @@ class Garbage:
             self._tell("the store became another one meanwhile, so no garbage was removed")
             return
         for session_id in garbage:
-            if not (yield from self._goes_on(run)):
+            if tally.is_place_lost or not (yield from self._goes_on(run)):
                 return
-            tally.count(session_id, (yield from remove_workspace(self._setting, session_id)))
+            yield from remove_workspace(self._setting, session_id, tally)
         for session_id in lost:
             if not (yield from self._goes_on(run)):
                 return
@@ -142,4 +142,9 @@ def _sorted_out(setting: Setting, found: list[str]) -> Flow[tuple[list[str], lis
 def _is_young(setting: Setting, session_id: str) -> Flow[bool]:
     if not setting.orphan_age:
         return False
-    return (yield from perform(IsWorkspaceYoung(session_id, setting.orphan_age, setting.at())))
+    try:
+        return (yield from perform(IsWorkspaceYoung(session_id, setting.orphan_age, setting.at())))
+    except Exception as error:
+        # Whose age cannot be told is left alone, and hinders nobody else.
+        setting.bus.publish(e.CleanupFailed(session_id, f"{type(error).__name__}: {error}"))
+        return True

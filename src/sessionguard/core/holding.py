@@ -18,6 +18,7 @@ from sessionguard.core.leases import HoldLease, LeaseReply, ReleaseLease, is_of_
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.locking import BEAT_SECONDS, LEASE_SECONDS, HeldLock
 from sessionguard.core.removing import remove_workspace
+from sessionguard.core.reports import Tally
 from sessionguard.core.session import Session, record_of
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.errors import LeaseLostError, MisuseError, SessionEndedError
@@ -121,7 +122,7 @@ class HoldingFlows:
             # As it is stored: by a clock that is ahead it may only seem over, and a sweep ends it first.
             record = yield from perform(c.Get(tenure.session.id, from_us(0)))
             if record is not None and record.reason is not None:
-                yield from remove_workspace(self.setting, tenure.session.id)
+                yield from remove_workspace(self.setting, tenure.session.id, Tally())
 
     def abandon(self, tenure: Tenure) -> Flow[None]:
         """Let go if an interrupted `begin` took it."""

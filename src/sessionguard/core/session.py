@@ -21,7 +21,9 @@ class Removed:
     files: int = 0
     bytes: int = 0
     deferred: bool = False
-    """The workspace is in use; it is removed when its last lease is gone."""
+    """The workspace is still there. It is in use, and removed when its last lease is gone, or else that `failed`."""
+    failed: bool = False
+    """It could not be removed, which the event `CleanupFailed` explains; the next pass of a sweep tries again."""
 
 
 NOTHING_REMOVED: Final = Removed()
@@ -175,7 +177,10 @@ def with_removed(session: Session, removed: Removed) -> Session:
         is_new=session._is_new,
         in_grace=session._in_grace,
         removed=Removed(
-            before.files + removed.files, before.bytes + removed.bytes, before.deferred or removed.deferred
+            before.files + removed.files,
+            before.bytes + removed.bytes,
+            before.deferred or removed.deferred,
+            before.failed or removed.failed,
         ),
     )
 

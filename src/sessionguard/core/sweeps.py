@@ -51,6 +51,7 @@ class SweepFlows:
     _open_workspaces: Callable[[], Flow[str]] = field(alias="open_workspaces")
     _brake: SweepBrake | None = field(alias="brake")
     _alarm: Alarm = field(alias="alarm")
+    _failing: Alarm = field(alias="failing")
     _is_stopping: Callable[[], bool] = field(alias="is_stopping")
     """Asked between two sessions: who closes a guard must not wait for the files of a thousand."""
     _turns: Turns = field(init=False)
@@ -72,7 +73,7 @@ class SweepFlows:
         report = yield from self._in_turn(_Part(limit, force, in_turn, progress=progress), tally)
         if force or (yield from self._lets_pass(report)):
             yield from self._garbage.collect(min(limit, AT_ONCE), tally, in_turn=in_turn)
-        return tally.into(report)
+        return self._judged(tally, report)
 
     def in_background(self, interval_seconds: float, *, is_first: bool) -> Flow[SweepReport]:
         """Do a part of a pass in the background.
@@ -92,7 +93,7 @@ class SweepFlows:
         # Looked for once in a pass.
         if is_first and (yield from self._lets_pass(report)):
             yield from self._garbage.collect(AT_ONCE, tally, in_turn=True, lead_seconds=lead_seconds)
-        return tally.into(report)
+        return self._judged(tally, report)
 
     def retire(self) -> Flow[None]:
         """Let other processes take over at once, also if this one was interrupted in a pass."""
@@ -142,7 +143,7 @@ class SweepFlows:
                 self._setting.bus.publish(e.SessionExpired(record.id, record.scope, record.owner))
                 # They have ended, so whatever happens to the turn or the guard, who waits for that is told of each.
                 is_late = self._is_stopping()
-                tally.count(record.id, (yield from clear_up_after(self._setting, record, is_late=is_late)))
+                yield from clear_up_after(self._setting, record, tally, is_late=is_late)
                 progress(position)
                 # Within the batch, too: its files may take longer than the turn lasts.
                 is_ours = is_ours and (not part.in_turn or (yield from self._turns.keep(RUN, RUN_SECONDS)))
@@ -164,6 +165,18 @@ class SweepFlows:
         tell(0, total)
         return lambda ended: tell(ended, max(ended, total))
 
+    def _judged(self, tally: Tally, report: SweepReport) -> SweepReport:
+        """Give the report, and let the log know of files that could not be removed."""
+        report = tally.into(report)
+        if report.failed:
+            self._failing.ring(
+                f"the files of {report.failed} ended sessions could not be removed, the first for {tally.failure}; "
+                "each pass tries again, and the events CleanupFailed tell of each"
+            )
+        elif report.workspaces_removed:
+            self._failing.end()
+        return report
+
     # The brake
 
     def _is_braked(self) -> Flow[bool]:
@@ -175,8 +188,10 @@ class SweepFlows:
         self._setting.bus.publish(e.SweepBraked(counted.due, counted.active, share))
         self._alarm.ring(
             f"the sweep was stopped before it ended anything: at least {counted.due} of {counted.active} sessions are "
-            "due at once. Look at the clocks of this host and of the store, at restored backups and at the policy; if "
-            "they really are to end: sessionguard sweep --force, or guard.sweep(force=True)"
+            "due at once. Look at the clocks of this host and of the store, at restored backups and at the policy, and "
+            "at what would end: sessionguard sweep --dry-run --force, or guard.sweep(dry_run=True, force=True). If "
+            "they really are to end, the same without the dry run ends them; if as many often do, give the guard "
+            "brake=SweepBrake(share=...)"
         )
         return True
 
