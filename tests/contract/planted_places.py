@@ -6,6 +6,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -401,6 +402,42 @@ class WorksUnopened(ModelWorkspaces):
     def __init__(self) -> None:
         super().__init__()
         self.open("anybody's")
+
+
+# Looking
+
+
+@caught_by("what_is_measured_is_what_a_removal_tells")
+class MeasuresByRemoving(ModelWorkspaces):
+    """Finds out by doing."""
+
+    def measure(self, session_id: str) -> Removal:
+        return self.remove(session_id)
+
+
+@caught_by("what_is_in_use_is_measured_as_deferred")
+class MeasuresWhatIsInUse(ModelWorkspaces):
+    """Does not ask who is at it."""
+
+    def measure(self, session_id: str) -> Removal:
+        return self.folders[session_id].removal()
+
+
+@caught_by("what_changed_lately_is_young")
+class FindsNothingYoung(ModelWorkspaces):
+    """Takes what changed after the instant for old."""
+
+    def is_young(self, session_id: str, age: timedelta, at: datetime | None) -> bool:
+        at = at or datetime.now(UTC)
+        return super().is_young(session_id, age, at) and self.folders[session_id].changed_at <= at
+
+
+@caught_by("leftovers_are_the_next_candidates")
+class LooksByGoingOn(ModelWorkspaces):
+    """Begins where the last look ended."""
+
+    def leftovers(self, limit: int, deployment_id: str | None = None) -> list[str]:
+        return self.candidates(limit, deployment_id)
 
 
 # Removal

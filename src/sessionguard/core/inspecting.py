@@ -12,7 +12,7 @@ from sessionguard.core.commands import FileCommand
 class IsWorkspaceYoung(FileCommand[bool]):
     """Tell whether the files of a session changed within `age` before `at`; None: before now, by the clock of the host.
 
-    False where removal was asked for, and of a place that looks at ages by itself.
+    False where removal was asked for. True of a place that cannot tell: what may be young is left alone.
     """
 
     verb: ClassVar[str] = "is_young"
@@ -21,9 +21,9 @@ class IsWorkspaceYoung(FileCommand[bool]):
     at: datetime | None
 
     def apply(self, store: Any) -> Any:
-        # A place may look at ages by itself; the awaitable twins have the method in any case.
+        # The awaitable twins have the method in any case.
         is_young = getattr(store, "is_young", None)
-        return is_young is not None and is_young(self.session_id, self.age, self.at)
+        return is_young is None or is_young(self.session_id, self.age, self.at)
 
 
 @frozen

@@ -191,7 +191,8 @@ class InspectedWorkspaces(Protocol):
         """Tell whether the files of a session changed within `age` before `at`; None: before now, by the host's clock.
 
         By the times of the files and directories themselves; in the future is young. False if there are none, or if
-        their removal was asked for. A place without this method looks at ages by itself.
+        their removal was asked for. In a place without this method everything is young: files of which the store
+        knows no session are left alone.
         """
 
     def measure(self, session_id: str) -> Removal:

@@ -8,7 +8,8 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -41,8 +42,18 @@ class Folder:
     fences: dict[str, int] = field(factory=dict)
     owner: str | None = None
     """The key of whom it belongs to, if that limits it."""
+    changed_at: datetime = field(factory=partial(datetime.now, UTC))
     is_pending: bool = False
     """Whether it is removed when its last lease ends."""
+
+    def removal(self) -> Removal:
+        """Tell what goes with it."""
+        usage = self.usage()
+        return Removal(files=usage.files, bytes=usage.bytes, deferred=False)
+
+    def is_young(self, age: timedelta, at: datetime) -> bool:
+        """Tell whether it changed within `age` before `at`, or after it."""
+        return self.changed_at > at - age
 
     def usage(self) -> Usage:
         """Count what is finished."""
@@ -109,8 +120,21 @@ class ModelWorkspaces:
                 folder.is_pending = True
                 return Removal(files=0, bytes=0, deferred=True)
             del self.folders[session_id]
-            usage = folder.usage()
-            return Removal(files=usage.files, bytes=usage.bytes, deferred=False)
+            return folder.removal()
+
+    def measure(self, session_id: str) -> Removal:
+        """Tell what `remove` would do now."""
+        with self.lock:
+            folder = self.folders.get(checked_session_id(session_id))
+            if folder is None:
+                return _GONE
+            return Removal(files=0, bytes=0, deferred=True) if folder.leases else folder.removal()
+
+    def is_young(self, session_id: str, age: timedelta, at: datetime | None) -> bool:
+        """Tell whether the files of a session changed within `age` before `at`, or before now."""
+        with self.lock:
+            folder = self.folders.get(checked_session_id(session_id))
+            return folder is not None and not folder.is_pending and folder.is_young(age, at or datetime.now(UTC))
 
     def let_go(self, workspace: "ModelWorkspace", folder: Folder) -> None:
         """End a lease, and do the removal that waited for it."""
@@ -131,7 +155,16 @@ class ModelWorkspaces:
             return True
 
     def candidates(self, limit: int, deployment_id: str | None = None) -> list[str]:
-        """Give up to `limit` sessions whose files may be garbage, those that wait for removal first."""
+        """Give up to `limit` sessions whose files may be garbage, and go on behind them."""
+        chosen, self.after = self.chosen(limit, deployment_id)
+        return chosen
+
+    def leftovers(self, limit: int, deployment_id: str | None = None) -> list[str]:
+        """Give what `candidates` would give now."""
+        return self.chosen(limit, deployment_id)[0]
+
+    def chosen(self, limit: int, deployment_id: str | None) -> tuple[list[str], str]:
+        """Give up to `limit` sessions, those that wait for removal first, and the last of the others."""
         if limit < 1:
             raise InvalidArgumentError("limit", limit, "give at least 1")
         with self.lock:
@@ -139,12 +172,12 @@ class ModelWorkspaces:
             if deployment_id not in (None, self._deployment_id):
                 raise MisuseError("these workspaces are open for another deployment; open them for this one")
             pending = [session_id for session_id, folder in folders.items() if folder.is_pending]
-            chosen = pending[: (limit + 1) // 2]
+            chosen, after = pending[: (limit + 1) // 2], self.after
             for session_id in [*self.following(), *self.following()]:
                 if len(chosen) < limit and session_id not in chosen:
                     chosen.append(session_id)
-                    self.after = session_id
-            return chosen
+                    after = session_id
+            return chosen, after
 
     def following(self) -> list[str]:
         """Give all sessions in turn, going on where the last call stopped."""
@@ -256,6 +289,7 @@ class ModelWorkspace:
     def publish(self, files: dict[str, bytes]) -> None:
         """Let files appear."""
         self.folder.files.update(files)
+        self.folder.changed_at = datetime.now(UTC)
 
     def read(self, name: str) -> bytes:
         """Give all bytes of a file."""

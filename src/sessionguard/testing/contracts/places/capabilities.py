@@ -17,6 +17,9 @@ class PlaceCapabilities:
     """It knows by itself who uses a workspace. False where `leases_in_store` is set, and the store knows."""
     paths: bool = True
     """`workspace.path` is a directory; else it raises MisuseError."""
+    inspection: bool = True
+    """It tells how young, how large and what is left over, by `is_young`, `measure` and `leftovers`. Without them a dry
+    run counts no files, and those of which the store knows no session are never removed."""
     fences: bool = True
     """Whoever comes with a lower fence is refused."""
     owner_quotas: bool = True

@@ -10,7 +10,7 @@ from sessionguard.testing.contracts.places.catalogue import PLACE_CASES, PlaceCa
 from sessionguard.testing.contracts.places.site import MakeWorkspaces, Site
 from sessionguard.testing.contracts.wholeness import alterations, collected_beside, refuse_touched
 from sessionguard.testing.profile import Profile
-from sessionguard.workspaces.contract import lacking_calls
+from sessionguard.workspaces.contract import InspectedWorkspaces, lacking_calls
 
 
 class WorkspaceContract:
@@ -49,11 +49,16 @@ class WorkspaceContract:
         assert list(alterations(type(self), _METHODS, _ONCE, collected_beside(request.node))) == []
 
     def test_the_capabilities_are_true(self, workspace_site: Site) -> None:
-        """The place has every call of the contract, and its leases are where the capabilities say."""
+        """The place has every call of the contract, and its leases and looks are as the capabilities say."""
         place = workspace_site.make()
         lacking = lacking_calls(place)
         assert not lacking, f"{type(place).__name__} lacks {', '.join(lacking)} of sessionguard.workspaces.Workspaces"
         in_store = bool(getattr(place, "leases_in_store", False))
+        inspected = isinstance(place, InspectedWorkspaces)
+        assert inspected is self.capabilities.inspection, (
+            f"is_young, measure and leftovers are {'there' if inspected else 'not all there'}: "
+            f"declare PlaceCapabilities(inspection={inspected})"
+        )
         assert in_store is not self.capabilities.leases, (
             f"leases_in_store is {in_store}: declare PlaceCapabilities(leases={not in_store})"
         )
