@@ -7,8 +7,6 @@ Importing this package loads nothing; each name is loaded when it is first asked
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sessionguard.errors import MissingExtraError
-
 if TYPE_CHECKING:
     from sessionguard.testing.contracts.capabilities import (
         PER_PROCESS,
@@ -332,6 +330,8 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name not in _PACKAGES:
             raise
+        from sessionguard.errors import MissingExtraError
+
         raise MissingExtraError("testing", _PACKAGES[error.name]) from error
     return getattr(module, there or name)
 

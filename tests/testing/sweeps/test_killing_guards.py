@@ -2,17 +2,19 @@
 
 from datetime import timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 
 from sessionguard.errors import LeaseLostError, LockLostError, MisuseError, StoreError
-from sessionguard.testing import DEEP, Profile
 from sessionguard.testing.history import SessionModel
 from sessionguard.testing.sweeps import SweepReport, fork_sweep, jump_sweep, kill_sweep
 from tests.testing.sweeps import killed_guards as k
 
 pytestmark = pytest.mark.processes
+
+SLOW: Final = ["sqlite", "redis", *(pytest.param(kind, marks=pytest.mark.deep) for kind in ("file", "postgres"))]
+"""In short runs one engine on the machine and one server: each stop takes a process, and a wait if it is paused."""
 
 
 def parts(url: str, *functions: Any) -> list[Any]:
@@ -26,6 +28,7 @@ def stops_in(report: SweepReport) -> int:
 
 
 @pytest.mark.parametrize("fault, operation", [("kill", k.change), ("pause", k.save)])
+@pytest.mark.parametrize("url", SLOW, indirect=True)
 def test_t62_every_change_is_whole_or_not_at_all(url: str, fault: Literal["kill", "pause"], operation: Any) -> None:
     """Killed or stopped at every declared point, nobody waits for it, and history and store are in order."""
     played, survivor, prepare, check = parts(url, operation, k.go_on, k.prepare, k.all_is_well)
@@ -42,12 +45,12 @@ def test_t62_every_change_is_whole_or_not_at_all(url: str, fault: Literal["kill"
     assert stops_in(report) >= 3
 
 
-# In short runs tests/workspaces/test_crashes.py kills a stream, at system calls, in a fraction of the time.
-@pytest.mark.parametrize("fault", [pytest.param("kill", marks=pytest.mark.deep), "pause"])
-def test_t54_a_streamed_file_is_old_or_new_and_the_quota_right(
-    fault: Literal["kill", "pause"], sg_profile: Profile
-) -> None:
-    """Killed or stopped at every point (in long runs: system call) of a stream, the file is whole, and no room lost."""
+# In short runs tests/workspaces/test_crashes.py kills a stream, at system calls, in a fraction of the time, and
+# test_standstill.py stops writers there.
+@pytest.mark.deep
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_t54_a_streamed_file_is_old_or_new_and_the_quota_right(fault: Literal["kill", "pause"]) -> None:
+    """Killed or stopped at every system call of a stream, the file is whole, and no room lost."""
     url = "sqlite:///{folder}/sessions.db"
     operation, survivor, prepare, check = parts(
         url, k.stream_file, k.read_whole_and_write, k.prepare, k.only_the_file_is_left
@@ -57,12 +60,12 @@ def test_t54_a_streamed_file_is_old_or_new_and_the_quota_right(
         survivor,
         prepare=prepare,
         check=check,
-        stops="io:sessionguard.workspaces" if sg_profile is DEEP else "declared",
+        stops="io:sessionguard.workspaces",
         faults=[fault],
         refusals=(LeaseLostError,),
     )
     labels = {stop.label for stop in report.strikes[fault]}
-    assert labels >= ({"open", "pwrite", "rename"} if sg_profile is DEEP else {"piece", "fsync", "rename"})
+    assert labels >= {"open", "pwrite", "rename"}
 
 
 def test_t54_the_file_store_at_every_system_call() -> None:
@@ -82,6 +85,7 @@ def test_t54_the_file_store_at_every_system_call() -> None:
     assert stops_in(report) >= 10
 
 
+@pytest.mark.parametrize("url", SLOW, indirect=True)
 def test_t68_whoever_wakes_after_its_lease_writes_nothing(url: str) -> None:
     """Stopped under a lock for longer than its lease and woken, it is refused by row and workspace: fences."""
     operation, survivor, prepare, check = parts(
@@ -106,6 +110,7 @@ def test_t02_a_fork_in_the_middle_of_a_call(url: str) -> None:
     assert stops_in(report) >= 3
 
 
+@pytest.mark.parametrize("url", SLOW, indirect=True)
 def test_t57_a_clock_that_jumps_in_the_middle_of_a_call(url: str) -> None:
     """By the idle timeout, to the tick before, or an hour back: one active session that ends in time."""
     operation, survivor, prepare, check = parts(

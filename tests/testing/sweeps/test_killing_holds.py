@@ -23,7 +23,7 @@ ENGINES: Final = ["sqlite", *(pytest.param(kind, marks=pytest.mark.deep) for kin
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("fault", ["pause", pytest.param("kill", marks=pytest.mark.deep)])
+@pytest.mark.parametrize("fault", ["kill", pytest.param("pause", marks=pytest.mark.deep)])
 @pytest.mark.parametrize("url", ENGINES, indirect=True)
 def test_a_holder_that_dies_or_is_stopped_anywhere(url: str, fault: Literal["kill", "pause"]) -> None:
     """Its lease ends by itself, another works on, and woken it writes nothing, is told so, and leaves no lease."""

@@ -228,12 +228,12 @@ def test_the_doctor_tells_what_is_wrong(s3_server: S3Server) -> None:
 
 
 def test_doctor_examines_a_place_for_files(s3_server: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """`sessionguard doctor --workspaces` needs no store; a missing bucket is a problem, a folder is refused."""
+    """`sessionguard doctor --workspaces` needs no store; a missing bucket is a problem, as is a folder of all."""
     url = f"s3://sessions/doctor?endpoint={s3_server.endpoint}"
     assert main(["doctor", "--workspaces", url]) == 0
     assert "ok       conditions: " in capsys.readouterr().out
     assert main(["doctor", "--workspaces", url.replace("sessions", "missing")]) == 1
-    assert main(["doctor", "--workspaces", "/tmp"]) == 2
+    assert main(["doctor", "--workspaces", "/tmp"]) == 1
 
 
 def test_a_guard_keeps_files_in_a_bucket(s3_server: S3Server, tmp_path: Path) -> None:
