@@ -40,7 +40,7 @@ def opened(place: Place) -> AsyncStore:
     return store.as_async() if isinstance(store, AsyncTwin) else OffloadedStore(cast("Store", store))
 
 
-def calls_of(guard: AsyncSessionGuard, ana: Session, name: str) -> Calls:
+def calls_of(guard: AsyncSessionGuard, ana: Session, name: str, held: list[str]) -> Calls:
     """Give every call that waits for the store or for files; those that make something make something new each time."""
     fresh = itertools.count()
     token = ana.token
@@ -54,7 +54,10 @@ def calls_of(guard: AsyncSessionGuard, ana: Session, name: str) -> Calls:
         await guard.end(await guard.create(name))
 
     async def hold() -> None:
-        async with guard.hold(ana):
+        # Another session each time: of one that may or may not have been held by so many, no history can be judged.
+        session = await guard.create(name)
+        held.append(session.id)
+        async with guard.hold(session):
             await asyncio.sleep(0)
 
     async def lock() -> None:
@@ -104,13 +107,15 @@ async def sweep_call(
     guard = AsyncSessionGuard(recorded_async(store, history, name), folder, clock=clock, sweep_interval=None)
     async with guard:
         ana = await guard.get_or_create(f"ana for {name}", data={"canary": "ana"})
-        call = calls_of(guard, ana, name)[name]
+        held = [ana.id]
+        call = calls_of(guard, ana, name, held)[name]
 
         async def nobody_holds(_: CancelPoint) -> None:
             # Over a network what was cancelled may come after what gives it back; nothing renews it then.
             late = timedelta(seconds=LEASE_SECONDS if place.has_network else 0)
-            until = await cast("Any", store).leased_until(FindLease(ana.id, clock() + late))
-            assert until is None, f"{name} leaves a lease"
+            for session_id in (ana.id, held[-1]):
+                until = await cast("Any", store).leased_until(FindLease(session_id, clock() + late))
+                assert until is None, f"{name} leaves a lease"
 
         # Only the first one makes folders and loads scripts, and only the fifth prepares statements, on each of the
         # two connections of the pool: two at a time meet both.
