@@ -1,7 +1,7 @@
 """What the processes do that are killed, stopped, forked or shown a jumping clock while they use a guard."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -178,14 +178,14 @@ def save_under_a_lock(run: Run, url: str) -> int:
             return lock.fence
 
 
-def save_later(run: Run, url: str) -> int:
-    """Do the same; 0 if somebody was stopped in the middle of a write to a disk of this host, where nobody gets on.
+def later(run: Run, url: str, work: Callable[[Run, str], int]) -> int:
+    """Do `work`; 0 if somebody was stopped in the middle of a write to a disk of this host, where nobody gets on.
 
     What the system locks is kept by the stopped: whoever comes is told so in bounded time, and nothing is done.
     """
     keeping._QUIET_SECONDS = leases._PATIENCE_SECONDS = 0.05
     try:
-        return save_under_a_lock(run, url)
+        return work(run, url)
     except WorkspaceError:
         pass
     except (StoreTimeoutError, StoreUnavailableError):
@@ -193,6 +193,11 @@ def save_later(run: Run, url: str) -> int:
     assert run.operation is not None
     assert run.operation.how == "stopped"
     return 0
+
+
+def save_later(run: Run, url: str) -> int:
+    """Save under the lock as well, where anybody gets on."""
+    return later(run, url, save_under_a_lock)
 
 
 def highest_fence_is_last(run: Run, url: str) -> None:
