@@ -13,7 +13,6 @@ from sessionguard.core.commands import FindGarbage
 from sessionguard.core.fleet import TakeTurn
 from sessionguard.core.turns import LEAD, RUN, RUN_SECONDS
 from sessionguard.guard import _background_pass
-from sessionguard.stores.memory import MemoryStore
 from sessionguard.workspaces.local import LocalWorkspaces
 from sessionguard.workspaces.s3.addresses import place_id
 from sessionguard.workspaces.s3.settings import Settings
@@ -22,18 +21,6 @@ from tests.guard.watching import WatchedStore
 
 IDLE = timedelta(hours=2)
 Open = Callable[..., SessionGuard]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The time of the test."""
-    return Clock()
-
-
-@pytest.fixture
-def store() -> WatchedStore:
-    """The one store of the fleet."""
-    return WatchedStore(MemoryStore())
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from sessionguard.core.fleet import GiveTurn, TakeTurn
 from sessionguard.core.turns import LEAD, RUN, RUN_SECONDS
 from sessionguard.errors import StoreDataError
 from sessionguard.guard import _background_pass
-from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
 from sessionguard.testing import in_children
 from tests.guard.clock import Clock
@@ -25,18 +24,6 @@ from tests.guard.watching import WatchedStore
 
 IDLE = timedelta(hours=2)
 Open = Callable[..., SessionGuard]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The time of the test."""
-    return Clock()
-
-
-@pytest.fixture
-def store() -> WatchedStore:
-    """The one store of the fleet."""
-    return WatchedStore(MemoryStore())
 
 
 @pytest.fixture
