@@ -17,8 +17,10 @@ def test_every_verb_has_its_function(store: PostgresStore, postgres_server: Post
         "SELECT proname, pronargs FROM pg_proc JOIN pg_namespace AS n ON n.oid = pronamespace "
         f"WHERE n.nspname = '{schema_name}' AND proconfig IS NOT NULL"
     )
-    functions = {str(name).removeprefix("sg_"): int(count or 0) for name, count in rows}
-    assert functions == dict(wire.ARITIES)
+    functions = {(str(name).removeprefix("sg_"), int(count or 0)) for name, count in rows}
+    assert functions >= set(wire.ARITIES.items())
+    # A verb that got a parameter keeps the shorter function beneath the longer one.
+    assert {name for name, _ in functions} == set(wire.ARITIES)
     asked = {question.verb for question in vars(questions).values() if isinstance(question, questions.Question)}
     assert asked == set(wire.ARITIES)
 
