@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from tests.architecture.source_tree import REPOSITORY
 from tests.installed.conftest import Installed
