@@ -11,10 +11,11 @@ Resolver = Callable[[], Session | None]
 class Entry:
     """One request from `enter` to `leave`. Emptied then, because copies of its context outlive it."""
 
-    __slots__ = ("current", "token")
+    __slots__ = ("current", "holder", "token")
 
-    def __init__(self, current: Session | Resolver | None) -> None:
+    def __init__(self, current: Session | Resolver | None, holder: object = None) -> None:
         self.current = current
+        self.holder = holder
         self.token: Token[Entry | None]
 
 
@@ -32,18 +33,24 @@ def current_session() -> Session | None:
     return current() if callable(current) else current
 
 
-def enter(session: Session | Resolver | None) -> Entry:
+def current_holder() -> object:
+    """Give what the adapter keeps of this request's sessions; None outside a request. For adapters."""
+    entry = _entry.get()
+    return None if entry is None else entry.holder
+
+
+def enter(session: Session | Resolver | None, holder: object = None) -> Entry:
     """Make `session` the current one until `leave`; for adapters.
 
     An adapter that loads the session at its first use passes what loads it: it learns of that use, and the
-    response gets the headers that every use of a session demands.
+    response gets the headers that every use of a session demands. `holder` is what `current_holder` gives.
     """
-    entry = Entry(session)
+    entry = Entry(session, holder)
     entry.token = _entry.set(entry)
     return entry
 
 
 def leave(entry: Entry) -> None:
     """Undo the `enter` that gave `entry`; for adapters."""
-    entry.current = None
+    entry.current = entry.holder = None
     _entry.reset(entry.token)

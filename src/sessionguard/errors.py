@@ -10,7 +10,8 @@
     │  ├─ SessionEndedError                reason
     │  ├─ SessionConflictError             expected, found
     │  ├─ SessionTooLargeError             limit_bytes, size_bytes
-    │  └─ SessionLimitError                limit
+    │  ├─ SessionLimitError                limit
+    │  └─ SessionMismatchError             found
     ├─ StoreError                          store, operation, message, retryable
     │  ├─ StoreUnavailableError            the outcome is unknown; safe to repeat: transient
     │  ├─ StoreTimeoutError (TimeoutError) nothing was done in the time allowed
@@ -217,6 +218,20 @@ class SessionLimitError(SessionError):
     def __init__(self, session_id: str, limit: int) -> None:
         self.limit = limit
         super().__init__(session_id, f"its owner already has {limit} active sessions, the most the policy allows")
+
+
+class SessionMismatchError(SessionError):
+    """A request carries the id of another session than the one it belongs to; nothing was changed.
+
+    `session_id` is the one it carries and `found` its own, or None without one.
+    """
+
+    code = "session_mismatch"
+
+    def __init__(self, session_id: str, found: str | None) -> None:
+        self.found = found
+        own = "this request has no session" if found is None else f"this request belongs to session {found}"
+        super().__init__(session_id, f"{own}; load the page again")
 
 
 # Stores

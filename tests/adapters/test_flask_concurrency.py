@@ -10,6 +10,7 @@ import pytest
 from flask import request, session
 
 from sessionguard import SessionGuard
+from sessionguard.adapters import concurrency, read_only
 from sessionguard.core.events import LockLost
 from sessionguard.testing.profile import Profile
 from tests.adapters.conftest import BuildSite
@@ -254,11 +255,12 @@ def test_serial_gives_the_turn_back_after_errors(build: BuildSite) -> None:
     assert site.sender().post("/view", headers=headers).status_code == 200
 
 
-def test_serial_view_may_opt_out(build: BuildSite) -> None:
-    """A view that is declared parallel runs beside others, and its response is private only if it looks."""
+@pytest.mark.parametrize("mark", [read_only, concurrency("merge")], ids=["read only", "merge"])
+def test_serial_view_may_opt_out(build: BuildSite, mark: Any) -> None:
+    """A view that is marked so runs beside others, and its response is private only if it looks."""
     site = build(concurrency="serial", SESSIONGUARD_LOCK_TIMEOUT=timedelta(milliseconds=50))
-    site.app.add_url_rule("/progress/now", "progress", site.extension.parallel(lambda: str(session["n"])))
-    site.app.add_url_rule("/health/now", "health", site.extension.parallel(lambda: "ok"))
+    site.app.add_url_rule("/progress/now", "progress", mark(lambda: str(session["n"])))
+    site.app.add_url_rule("/health/now", "health", mark(lambda: "ok"))
     headers = visitor_of(site, n=1)
     (held,) = site.guard.sessions()
     with site.guard.lock(held, "request"):

@@ -10,7 +10,7 @@ from flask import Response, abort, redirect, session, stream_with_context
 from werkzeug.exceptions import HTTPException
 
 from sessionguard import current_session
-from sessionguard.adapters.flask import interface
+from sessionguard.adapters import http
 from sessionguard.core.events import CookieRefused, SessionCreated, TokenRejected
 from sessionguard.errors import SessionGuardError, StoreUnavailableError
 from tests.adapters.conftest import BuildSite
@@ -446,7 +446,7 @@ def test_token_of_another_scope_is_refused(build: BuildSite) -> None:
 
 def test_secure_cookie_over_plain_http_is_told_once(build: BuildSite, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever tries an application without HTTPS reads why the cookie does not come back, and what to set."""
-    interface._warn_of_lost_cookie.cache_clear()
+    http.warn_of_lost_cookie.cache_clear()
     site, insecure = build(), build(SESSIONGUARD_COOKIE_SECURE=False)
     for tried in (site, insecure):
 

@@ -382,8 +382,8 @@ def test_t08_session_is_sealed_after_the_response(site: Site) -> None:
         lambda: kept[0].setdefault("b", 2),
         lambda: setattr(kept[0], "permanent", True),
         lambda: setattr(kept[0], "modified", True),
-        lambda: kept[0].login("ana"),
-        lambda: kept[0].logout(),
+        lambda: kept[0].visit.login("ana"),
+        lambda: kept[0].visit.logout(),
     ]
     with ThreadPoolExecutor(1) as pool:
         for write in writes:

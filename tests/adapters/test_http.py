@@ -220,6 +220,7 @@ def test_t41_shared_caches_are_told_off(given: list[tuple[str, str]], expected: 
         (errors.SessionEndedError("s", "revoked"), 409, None),
         (errors.SessionConflictError("s", 1, 2), 409, None),
         (errors.SessionLimitError("s", 3), 409, None),
+        (errors.SessionMismatchError("s", None), 409, None),
         (errors.LeaseLostError("s", "gone"), 409, None),
         (errors.SessionTooLargeError("s", 1, 2), 413, None),
         (errors.QuotaExceededError("s", 1, 2, "bytes"), 413, None),
@@ -249,17 +250,17 @@ def test_subclass_of_an_error_is_answered_like_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "environ, plain",
+    "scheme, headers, plain",
     [
-        ({"wsgi.url_scheme": "http"}, True),
-        ({"wsgi.url_scheme": "https"}, False),
-        ({"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "https"}, False),
-        ({"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "HTTPS, http"}, False),
-        ({"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "http"}, True),
-        ({"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_FOR": "192.0.2.1"}, False),
-        ({"wsgi.url_scheme": "http", "HTTP_FORWARDED": "for=192.0.2.1"}, False),
+        ("http", {}, True),
+        ("https", {}, False),
+        ("http", {"x-forwarded-proto": "https"}, False),
+        ("http", {"x-forwarded-proto": "HTTPS, http"}, False),
+        ("http", {"x-forwarded-proto": "http"}, True),
+        ("http", {"x-forwarded-for": "192.0.2.1"}, False),
+        ("http", {"forwarded": "for=192.0.2.1"}, False),
     ],
 )
-def test_plain_http_is_told_only_where_it_is_sure(environ: dict[str, str], plain: bool) -> None:
+def test_plain_http_is_told_only_where_it_is_sure(scheme: str, headers: dict[str, str], plain: bool) -> None:
     """Behind a proxy that does not say what it speaks, nobody is warned of a cookie that may be safe."""
-    assert is_plain(environ) is plain
+    assert is_plain(scheme, headers.get) is plain

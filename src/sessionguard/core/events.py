@@ -31,11 +31,14 @@ class SessionCreated(SessionEvent):
     """A new session was opened; `verb` says by which call."""
 
     verb: str
+    external_id: str | None = None
 
 
 @frozen
 class SessionReused(SessionEvent):
     """`get_or_create` found the active session of the slot."""
+
+    external_id: str | None = None
 
 
 @frozen
@@ -110,6 +113,15 @@ class CookieRefused(Event):
     """A request carried something under the name of our cookie, or under one that looks like it, that was not taken."""
 
     reason: str
+
+
+@frozen
+class ContextLost(Event):
+    """A request that went on with the session `expected_id` met `found_id` (None: no session) in its place."""
+
+    expected_id: str
+    found_id: str | None
+    owner: str | None
 
 
 @frozen

@@ -124,9 +124,9 @@ class SessionFlows:
             replaced = former.reason == "replaced"
             self._bus.publish(e.SessionReplaced(*about, record.id) if replaced else e.SessionExpired(*about))
         if is_new:
-            self._bus.publish(e.SessionCreated(record.id, record.scope, record.owner, verb))
+            self._bus.publish(e.SessionCreated(record.id, record.scope, record.owner, verb, record.external_id))
         else:
-            self._bus.publish(e.SessionReused(record.id, record.scope, record.owner))
+            self._bus.publish(e.SessionReused(record.id, record.scope, record.owner, record.external_id))
         if opened.touched:
             self._bus.publish(e.SessionTouched(record.id, record.scope, record.owner))
 

@@ -1,26 +1,25 @@
 """The extension: binds a guard to a Flask application, and what views call."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from flask import Flask, current_app, has_request_context, request
 from flask import session as flask_session
 from werkzeug.local import LocalProxy
 
-from sessionguard.adapters.flask import answers, settings
+from sessionguard.adapters import settings
+from sessionguard.adapters.flask import answers
 from sessionguard.adapters.flask.interface import GuardedSessionInterface, with_safe_headers
 from sessionguard.adapters.flask.session import GuardedSession
-from sessionguard.adapters.visit import Concurrency, VisitRules
+from sessionguard.adapters.modes import READ_ONLY, Concurrency, mode_of
+from sessionguard.adapters.visits import Visit, VisitRules, blocking_guard
 from sessionguard.core.session import Session
 from sessionguard.errors import ConfigurationError, MisuseError
 from sessionguard.guard import SessionGuard
 
-View = TypeVar("View", bound=Callable[..., Any])
-
 _EXTENSION: Final = "sessionguard"
-_PARALLEL: Final = "_sessionguard_parallel"
 
 
 class SessionGuardExtension:
@@ -52,21 +51,28 @@ class SessionGuardExtension:
         if _EXTENSION in app.extensions:
             raise MisuseError("sessionguard is already bound to this application; call init_app once")
         config = settings.read(app.config)
-        options = {"concurrency": self._concurrency, **settings.visit_of(config)}
-        cookie = settings.cookie_of(config)
-        rules = VisitRules(guard=self._guard or settings.guard_of(config), cookie=cookie, **options)
+        guard = self._guard or settings.guard_of(config, SessionGuard)
+        rules = settings.rules_of(config, guard, concurrency=self._concurrency)
         app.extensions[_EXTENSION] = rules
         app.session_interface = interface = GuardedSessionInterface(rules)
         app.teardown_request(lambda error: interface.leave(request.environ, error))
         app.wsgi_app = with_safe_headers(app.wsgi_app, interface)  # type: ignore[assignment, method-assign]
         answers.register(app)
-        if rules.concurrency == "serial":
-            app.before_request(partial(_wait_for_turn, interface))
+        app.before_request(partial(_enter_mode, interface))
 
     @property
     def guard(self) -> SessionGuard:
         """The guard of the current application, or the one that was passed."""
-        return self._guard or cast(VisitRules, current_app.extensions[_EXTENSION]).guard
+        return self._guard or blocking_guard(cast(VisitRules, current_app.extensions[_EXTENSION]))
+
+    @property
+    def visit(self) -> Visit:
+        """What this request does with its session: the calls below, and more.
+
+        Raises:
+            MisuseError: there is no request here.
+        """
+        return _session().visit
 
     def login(self, owner: str) -> Session:
         """Give a session of `owner` with a new token, which the response sets as the cookie.
@@ -77,7 +83,7 @@ class SessionGuardExtension:
         Raises:
             InvalidArgumentError: `owner` is not non-empty text; the store was not asked.
         """
-        return _session().login(owner)
+        return self.visit.login(owner)
 
     def logout(self) -> Session | None:
         """End the visitor's session on the server, then remove the cookie; None if there was no session.
@@ -85,7 +91,7 @@ class SessionGuardExtension:
         Raises:
             StoreUnavailableError: the session may still be active; the cookie is left.
         """
-        return _session().logout()
+        return self.visit.logout()
 
     def new_session(self, scope: str | None = None, data: Mapping[str, Any] | None = None) -> Session:
         """Give a session for one upload or workflow: always new, the visitor's own, with its own workspace.
@@ -93,22 +99,17 @@ class SessionGuardExtension:
         The cookie stays that of the visitor, who is given an anonymous session first if there is none. A later
         request finds it with `own_session(session.id)`.
         """
-        session = _session()
-        session.opened()
-        return session.visit.new_session(scope, data)
+        return self.visit.new_session(scope, data)
 
     def own_session(self, session_id: str, scope: str | None = None) -> Session | None:
         """Give the visitor's active session with this id, in `scope` or any; None for every other id, all alike."""
-        return _session().visit.own_session(session_id, scope)
+        return self.visit.own_session(session_id, scope)
 
     def workspace(self, session: Session | None = None) -> AbstractContextManager[Any]:
         """Give the workspace of `session`, or of the visitor's own, which is opened if there is none."""
-        return self.guard.workspace(_session().opened() if session is None else session)
-
-    def parallel(self, view: View) -> View:
-        """Let `view` run beside other requests of its session in serial mode; it should not write to it."""
-        setattr(view, _PARALLEL, True)
-        return view
+        if session is not None and not has_request_context():
+            return self.guard.workspace(session)
+        return self.visit.workspace(session)
 
 
 def _check_app(app: object) -> None:
@@ -139,13 +140,18 @@ def _session() -> GuardedSession:
     return session
 
 
-def _wait_for_turn(interface: GuardedSessionInterface) -> None:
-    """Take the session's lock before the view runs, unless the view may run beside others."""
+def _enter_mode(interface: GuardedSessionInterface) -> None:
+    """Go on as the view of this request is marked, and in serial mode take the session's lock before it runs."""
     session = interface.opened_in(request.environ)
     assert session is not None
     endpoint = request.endpoint or ""
     view = current_app.view_functions.get(endpoint)
-    if view is None or getattr(view, _PARALLEL, False) or endpoint.rpartition(".")[2] == "static":
-        session.visit.is_parallel = True
+    if view is None or endpoint.rpartition(".")[2] == "static":
+        mode = READ_ONLY
     else:
-        session.visit.session()
+        mode = mode_of(getattr(view, "view_class", view), mode_of(view, interface.rules.mode))
+    visit = session.visit
+    if mode != visit.flows.mode:
+        visit.enter_mode(mode)
+    if mode.takes_turns:
+        visit.session()

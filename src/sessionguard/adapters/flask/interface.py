@@ -1,7 +1,5 @@
 """Flask's session interface over a visit: what happens as a request begins, answers and is torn down."""
 
-import functools
-import logging
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -12,10 +10,8 @@ from sessionguard import context
 from sessionguard.adapters import http
 from sessionguard.adapters.flask import answers
 from sessionguard.adapters.flask.session import GuardedSession
-from sessionguard.adapters.visit import Visit, VisitRules
+from sessionguard.adapters.visits import Visit, VisitRules
 from sessionguard.errors import SessionGuardError
-
-_log = logging.getLogger("sessionguard.adapters")
 
 
 class GuardedSessionInterface(SessionInterface):
@@ -26,6 +22,15 @@ class GuardedSessionInterface(SessionInterface):
         # Of these rules alone: an application that calls another one with its own environment keeps its session.
         self.environ_key = f"sessionguard.session.{id(rules)}"
         """Where the WSGI environment carries the session object of its request, and its entry as the current one."""
+        transport = rules.transport
+        self._sets_secure_cookie = isinstance(transport, http.CookieSettings) and transport.secure
+        self._header_key = "HTTP_" + transport.request_header.upper().replace("-", "_")
+
+    @property
+    def cookie(self) -> http.CookieSettings:
+        """How the cookie is named and limited; the default, which is never set, if tokens travel in a header."""
+        transport = self.rules.transport
+        return transport if isinstance(transport, http.CookieSettings) else http.CookieSettings()
 
     def open_session(self, app: Flask, request: Request) -> GuardedSession:
         """Give the session object of the request; the store is not asked before its first use."""
@@ -33,10 +38,10 @@ class GuardedSessionInterface(SessionInterface):
         if self.environ_key in environ:
             # Flask's test client opens a second object for one request; two would hold the lock against each other.
             self.leave(environ)
-        header = environ.get("HTTP_COOKIE")
+        header = environ.get(self._header_key)
         visit = Visit(self.rules, () if header is None else (header.encode("latin-1"),))
         session = GuardedSession(visit)
-        environ[self.environ_key] = session, context.enter(visit.session)
+        environ[self.environ_key] = session, context.enter(visit.session, visit.flows.resolved)
         return session
 
     def opened_in(self, environ: WSGIEnvironment) -> GuardedSession | None:
@@ -52,7 +57,8 @@ class GuardedSessionInterface(SessionInterface):
             context.leave(entry)
             session.visit.release()
             # Without an error it was sealed as it was saved; or the test client goes on to write to it.
-            session.visit.is_sealed |= error is not None
+            if error is not None:
+                session.visit.flows.stop()
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Store what the request changed, set the headers and seal the session.
@@ -64,8 +70,8 @@ class GuardedSessionInterface(SessionInterface):
         visit = session.visit
         try:
             # Sealed before: Flask comes a second time when the first one led to an error page.
-            if not visit.is_sealed:
-                session.save()
+            if not visit.flows.is_sealed:
+                visit.save()
         except SessionGuardError as error:
             answers.replace(response, app.make_response(app.handle_user_exception(error)))
         finally:
@@ -73,31 +79,31 @@ class GuardedSessionInterface(SessionInterface):
         self._dress(app, session, response)
 
     def _dress(self, app: Flask, session: GuardedSession, response: Response) -> None:
-        visit = session.visit
-        visit.is_used |= session.accessed
-        if not visit.is_used and response.is_streamed and not response.direct_passthrough:
+        flows = session.visit.flows
+        flows.is_used |= session.accessed
+        if not flows.is_used and response.is_streamed and not response.direct_passthrough:
             # The body is still to be made, by code that may look at the session when the headers are gone.
-            visit.is_barred = response.cache_control.public is True
-            visit.is_used = not visit.is_barred
-        if visit.is_used:
-            expires = self.get_expiration_time(app, session) if visit.hands_out_token else None
-            response.headers[:] = visit.private(response.headers, expires)
-            if visit.hands_out_token and self.rules.cookie.secure and http.is_plain(request.environ):
-                _warn_of_lost_cookie()
+            flows.is_barred = response.cache_control.public is True
+            flows.is_used = not flows.is_barred
+        if flows.is_used:
+            expires = self.get_expiration_time(app, session) if flows.hands_out_token else None
+            response.headers[:] = flows.private(response.headers, expires)
+            if flows.hands_out_token and self._sets_secure_cookie and _is_plain(request):
+                http.warn_of_lost_cookie()
 
     # What other extensions ask of an interface. The settings SESSION_COOKIE_* are those of Flask's own cookie.
 
     def get_cookie_name(self, app: Flask) -> str:
         """The name of the cookie that carries the token."""
-        return self.rules.cookie.name
+        return self.cookie.name
 
     def get_cookie_domain(self, app: Flask) -> str | None:
         """The domain below which all hosts get the cookie; None for this host only."""
-        return self.rules.cookie.domain
+        return self.cookie.domain
 
     def get_cookie_path(self, app: Flask) -> str:
         """The path below which the cookie is sent."""
-        return self.rules.cookie.path
+        return self.cookie.path
 
     def get_cookie_httponly(self, app: Flask) -> bool:
         """Always True."""
@@ -105,24 +111,19 @@ class GuardedSessionInterface(SessionInterface):
 
     def get_cookie_secure(self, app: Flask) -> bool:
         """Whether the cookie is sent over HTTPS only."""
-        return self.rules.cookie.secure
+        return self.cookie.secure
 
     def get_cookie_samesite(self, app: Flask) -> str | None:
         """Which requests from other sites carry the cookie."""
-        return self.rules.cookie.samesite
+        return self.cookie.samesite
 
     def get_cookie_partitioned(self, app: Flask) -> bool:
         """Always False."""
         return False
 
 
-# Once per process: it is about how the application is run, not about this request.
-@functools.cache
-def _warn_of_lost_cookie() -> None:
-    _log.warning(
-        "a Secure session cookie was set over plain HTTP, where many clients do not keep it, so that every request "
-        "may be a new visitor; for local trials set SESSIONGUARD_COOKIE_SECURE=False, elsewhere serve over HTTPS"
-    )
+def _is_plain(request: Request) -> bool:
+    return http.is_plain(request.scheme, request.headers.get)
 
 
 def with_safe_headers(inner: WSGIApplication, interface: GuardedSessionInterface) -> WSGIApplication:
@@ -134,10 +135,10 @@ def with_safe_headers(inner: WSGIApplication, interface: GuardedSessionInterface
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             session = interface.opened_in(environ)
-            if session is not None and not session.visit.is_sealed:
+            if session is not None and not session.visit.flows.is_sealed:
                 session.visit.seal()
-                session.visit.is_used |= session.accessed
-                headers = session.visit.private(headers, None)
+                session.visit.flows.is_used |= session.accessed
+                headers = session.visit.private(headers)
             return start_response(status, headers, *exc_info)
 
         return inner(environ, start)

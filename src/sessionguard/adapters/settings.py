@@ -1,59 +1,70 @@
-"""Settings from `app.config`, all of them under SESSIONGUARD_."""
+"""Settings from the configuration of any framework, all of them under SESSIONGUARD_."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sessionguard.adapters.http import CookieSettings
+from sessionguard.adapters.http import CookieSettings, HeaderSettings, Transport
+from sessionguard.adapters.visits.rules import VisitRules
+from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.errors import ConfigurationError, without_secrets
 from sessionguard.guard import SessionGuard
+
+Guard = TypeVar("Guard", SessionGuard, AsyncSessionGuard)
 
 PREFIX: Final = "SESSIONGUARD_"
 _GUARD: Final = frozenset({"URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
 _COOKIE: Final = frozenset({"COOKIE_NAME", "COOKIE_SECURE", "COOKIE_SAMESITE", "COOKIE_PATH", "COOKIE_DOMAIN"})
 _VISIT: Final = frozenset({"SCOPE", "CONCURRENCY", "LOCK_TIMEOUT"})
-_KNOWN: Final = _GUARD | _COOKIE | _VISIT
+_TRANSPORT: Final = frozenset({"TRANSPORT", "HEADER_NAME"})
+KNOWN: Final = _GUARD | _COOKIE | _TRANSPORT | _VISIT
+"""The settings of every framework, without their prefix."""
 _ARGUMENTS: Final = {"store URL": "URL", "workspaces": "WORKSPACES", "keys": "KEYS", "policy": "POLICY"}
 """What the library calls the values that these settings give."""
 
 
-def read(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give our settings without their prefix.
+def read(config: Mapping[str, Any], known: frozenset[str] = KNOWN) -> dict[str, Any]:
+    """Give our settings, which must be among `known`, without their prefix.
 
     Raises:
         ConfigurationError: one is not known. A misspelt limit would not limit anything.
     """
     settings = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
     for key, value in settings.items():
-        if key not in _KNOWN:
-            raise _misspelt(key, value)
+        if key not in known:
+            raise _misspelt(key, value, known)
     return settings
 
 
-def _misspelt(key: str, value: object) -> ConfigurationError:
-    meant = get_close_matches(key, _KNOWN, 1, 0.8)
+def _misspelt(key: str, value: object, known: frozenset[str]) -> ConfigurationError:
+    meant = get_close_matches(key, known, 1, 0.8)
     # What stands under a misspelt KEYS is a secret, and what is like no setting may be one.
     shown = without_secrets(value) if meant and meant != ["KEYS"] and isinstance(value, str) else "(not shown)"
     remedy = f"there is no such setting{f'; is {PREFIX}{meant[0]} meant?' if meant else ''}; there are: "
-    return ConfigurationError(PREFIX + key, shown, remedy + ", ".join(PREFIX + name for name in sorted(_KNOWN)))
+    return ConfigurationError(PREFIX + key, shown, remedy + ", ".join(PREFIX + name for name in sorted(known)))
 
 
-def guard_of(settings: Mapping[str, Any]) -> SessionGuard:
+def rules_of(settings: Mapping[str, Any], guard: SessionGuard | AsyncSessionGuard, **defaults: Any) -> VisitRules:
+    """Give what `settings` say about the requests of an application; `defaults` hold where they say nothing."""
+    return VisitRules(guard=guard, transport=transport_of(settings), **{**defaults, **_visit_of(settings)})
+
+
+def guard_of(settings: Mapping[str, Any], kind: type[Guard]) -> Guard:
     """Open the guard that `settings` describe."""
     url = settings.get("URL")
     if not isinstance(url, str) or not url:
         raise ConfigurationError.of_url(
             url,
-            'name a store, such as "sqlite:///var/sessions.db", or pass guard= to the extension',
+            'name a store, such as "sqlite:///var/sessions.db", or pass a guard of your own',
             setting=PREFIX + "URL",
         )
     options = {"keys": settings["KEYS"]} if "KEYS" in settings else {}
     policy = _policy_of(settings)
     try:
-        return SessionGuard.open(url, workspaces=settings.get("WORKSPACES"), policy=policy, **options)
+        return kind.open(url, workspaces=settings.get("WORKSPACES"), policy=policy, **options)
     except ConfigurationError as error:
         for argument, key in _ARGUMENTS.items():
             # A part of it follows: `workspaces, bucket`, `policy['upload']`.
@@ -62,13 +73,25 @@ def guard_of(settings: Mapping[str, Any]) -> SessionGuard:
         raise
 
 
-def cookie_of(settings: Mapping[str, Any]) -> CookieSettings:
-    """Give the cookie that `settings` describe."""
-    return CookieSettings(**{key.removeprefix("COOKIE_").lower(): settings[key] for key in _COOKIE & settings.keys()})
+def transport_of(settings: Mapping[str, Any]) -> Transport:
+    """Give how tokens travel as `settings` say: in a cookie, or in a header."""
+    transport = settings.get("TRANSPORT", "cookie")
+    if transport == "cookie":
+        _refuse(settings, {"HEADER_NAME"}, 'it needs SESSIONGUARD_TRANSPORT = "header"')
+        cookie = {key.removeprefix("COOKIE_").lower(): settings[key] for key in _COOKIE & settings.keys()}
+        return CookieSettings(**cookie)
+    if transport == "header":
+        _refuse(settings, _COOKIE, 'no cookie is set with SESSIONGUARD_TRANSPORT = "header"; leave it out')
+        return HeaderSettings(name=settings["HEADER_NAME"]) if "HEADER_NAME" in settings else HeaderSettings()
+    raise ConfigurationError(PREFIX + "TRANSPORT", transport, 'give "cookie" or "header"')
 
 
-def visit_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the rules for requests that `settings` name."""
+def _refuse(settings: Mapping[str, Any], keys: Iterable[str], remedy: str) -> None:
+    for key in sorted(settings.keys() & set(keys)):
+        raise ConfigurationError(PREFIX + key, settings[key], remedy)
+
+
+def _visit_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     options = {key.lower(): settings[key] for key in _VISIT & settings.keys()}
     if "lock_timeout" in options:
         options["lock_timeout"] = _duration("LOCK_TIMEOUT", options["lock_timeout"])

@@ -1,28 +1,24 @@
-"""What HTTP asks of any adapter, without any framework: the cookie, the headers, the status of an error.
+"""The token in a cookie: how the cookie is named, limited and set, and how it is read from the raw header.
 
-Everything here is a pure function of its arguments. Frameworks disagree about cookies (which of two values
-counts, what is white space in a name, where a quoted value ends), and each disagreement has let one user's
-cookie pass for another's; so the token is read here from the raw bytes, by one rule.
+Frameworks disagree about cookies (which of two values counts, what is white space in a name, where a quoted value
+ends), and each disagreement has let one user's cookie pass for another's; so the token is read here from the raw
+bytes, by one rule.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from email.utils import format_datetime
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import Attribute, Factory, field, frozen
 from attrs.validators import optional
 
-from sessionguard import errors
-from sessionguard.errors import ConfigurationError, SessionGuardError
+from sessionguard.adapters.http.presented import NOTHING, Header, Presented
+from sessionguard.errors import ConfigurationError
 
 MAX_COOKIE_BYTES: Final = 4096
 """What browsers keep of a cookie, its name and value together."""
-CLEAR_SITE_DATA: Final = '"cache", "storage"'
-"""Sent at logout. Not "cookies": that would also take the cookie of a session opened by the same response
-(a farewell message, say) and the cookies of every other application under the same domain."""
 
 _COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*")
@@ -73,7 +69,9 @@ class CookieSettings:
         validator=optional(_matching(_DOMAIN, "give a host name such as example.org, without a leading dot, or None")),
     )
     """None: this host only. A domain shares the cookie with every host below it."""
+    request_header: ClassVar[str] = "Cookie"
     _attributes: str = field(init=False, repr=False, eq=False)
+    _key: bytes = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if self.samesite == "None" and not self.secure:
@@ -84,6 +82,7 @@ class CookieSettings:
         object.__setattr__(
             self, "_attributes", f"; Path={self.path}{domain}{secure}; HttpOnly; SameSite={self.samesite}"
         )
+        object.__setattr__(self, "_key", self.name.encode("ascii"))
 
     def _check_prefix(self) -> None:
         # Browsers compare the prefixes without regard to case, and drop a cookie that breaks their rules.
@@ -96,6 +95,18 @@ class CookieSettings:
                 raise ConfigurationError("SESSIONGUARD_COOKIE_DOMAIN", self.domain, remedy)
             if self.path != "/":
                 raise ConfigurationError("SESSIONGUARD_COOKIE_PATH", self.path, remedy)
+
+    def read(self, values: Iterable[bytes]) -> Presented:
+        """Give the token that the raw Cookie headers carry under exactly our name."""
+        return read_token(values, self._key)
+
+    def handing_out(self, token: str, expires: datetime | None) -> Header:
+        """Give the header that has the browser keep `token`."""
+        return "Set-Cookie", self.carrying(token, expires=expires)
+
+    def taking_back(self) -> Header:
+        """Give the header that has the browser forget its token."""
+        return "Set-Cookie", self.deleting()
 
     def carrying(self, token: str, *, expires: datetime | None = None) -> str:
         """Give the Set-Cookie value that hands out `token`, kept until `expires` or until the browser closes.
@@ -113,18 +124,6 @@ class CookieSettings:
     def deleting(self) -> str:
         """Give the Set-Cookie value that removes the cookie; its attributes equal those it was set with."""
         return f"{self.name}=; Expires={_EPOCH}; Max-Age=0{self._attributes}"
-
-
-@frozen(repr=False)
-class Presented:
-    """What a request carries under our cookie's name. The token is not judged yet."""
-
-    token: str | None
-    problem: str | None = None
-    """Why something in the header was not taken: "several cookies" or "lookalike cookie"."""
-
-
-_NOTHING: Final = Presented(None)
 
 
 def read_token(headers: Iterable[bytes], name: bytes) -> Presented:
@@ -148,7 +147,7 @@ def read_token(headers: Iterable[bytes], name: bytes) -> Presented:
             elif name in pair and _looks_like(pair, name):
                 problem = "lookalike cookie"
     if found is None:
-        return _NOTHING if problem is None else Presented(None, problem)
+        return NOTHING if problem is None else Presented(None, problem)
     return Presented(found.decode("latin-1"), problem)
 
 
@@ -159,87 +158,3 @@ def _looks_like(pair: bytes, name: bytes) -> bool:
         pair.decode(encoding, "replace").lstrip("= \t").partition("=")[0].strip() == ours
         for encoding in ("latin-1", "utf-8")
     )
-
-
-# What only a proxy adds. One that does not say what it speaks to the client may speak HTTPS.
-_TRACES_OF_A_PROXY: Final = (
-    "HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_SSL", "HTTP_FRONT_END_HTTPS", "HTTP_VIA",
-)  # fmt: skip
-
-
-def is_plain(environ: Mapping[str, Any]) -> bool:
-    """Tell whether the client surely spoke plain HTTP, so that a Secure cookie is lost. For advice: clients can lie."""
-    if environ.get("wsgi.url_scheme") != "http":
-        return False
-    spoken = environ.get("HTTP_X_FORWARDED_PROTO")
-    if spoken is not None:
-        return "https" not in spoken.lower()
-    return not any(name in environ for name in _TRACES_OF_A_PROXY)
-
-
-# The headers
-
-# What shared caches obey before Cache-Control, or beside it.
-_CACHE_OVERRIDES: Final = frozenset({"expires", "surrogate-control", "x-accel-expires", "edge-control"})
-
-
-def private_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Give the `headers` of a response that depends on a session.
-
-    No shared cache may keep it, whatever the view said: a response with `public` reaches other users.
-    """
-    kept: list[tuple[str, str]] = []
-    vary: list[str] = []
-    cache_control = "private, no-store"
-    for header in headers:
-        name = header[0].lower()
-        if name == "vary":
-            vary += [part for part in map(str.strip, header[1].split(",")) if part and part.lower() != "cookie"]
-        elif name == "cache-control":
-            if "no-transform" in header[1].lower():
-                cache_control = "private, no-store, no-transform"
-        elif name not in _CACHE_OVERRIDES and not name.endswith("cdn-cache-control"):
-            kept.append(header)
-    kept.append(("Vary", ", ".join([*vary, "Cookie"])))
-    kept.append(("Cache-Control", cache_control))
-    return kept
-
-
-# The status
-
-
-@frozen
-class Answer:
-    """How an error is told to a client: nothing but a status, and when to try again."""
-
-    status: int
-    retry_after_seconds: int | None = None
-
-
-_FAULT: Final = Answer(500)
-
-ANSWERS: Final[Mapping[type[SessionGuardError], Answer]] = MappingProxyType(
-    {
-        # An outage is not "nobody": a visitor who was told so would open a second session.
-        errors.StoreUnavailableError: Answer(503, retry_after_seconds=5),
-        errors.StoreTimeoutError: Answer(503, retry_after_seconds=1),
-        errors.WorkspaceUnavailableError: Answer(503, retry_after_seconds=5),
-        errors.LockTimeoutError: Answer(503, retry_after_seconds=1),
-        errors.LockLostError: Answer(503, retry_after_seconds=1),
-        errors.SessionEndedError: Answer(409),
-        errors.SessionConflictError: Answer(409),
-        errors.SessionLimitError: Answer(409),
-        errors.LeaseLostError: Answer(409),
-        errors.SessionTooLargeError: Answer(413),
-        errors.QuotaExceededError: Answer(413),
-        errors.PathEscapeError: Answer(400),
-        errors.ArchiveRefusedError: Answer(400),
-        errors.InvalidArgumentError: Answer(400),
-    }
-)
-"""The one table from errors to statuses. What is not in it is the program's or the store's fault: 500."""
-
-
-def answer_to(error: SessionGuardError) -> Answer:
-    """Give how `error`, or the nearest of its base classes in the table, is told to a client."""
-    return next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), _FAULT)

@@ -1,0 +1,170 @@
+"""`Visit`: one request's dealings with its session, for blocking frameworks."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sessionguard import context
+from sessionguard.adapters.fields import Fields
+from sessionguard.adapters.http import Header
+from sessionguard.adapters.modes import Mode
+from sessionguard.adapters.visits.calls import Flow, run
+from sessionguard.adapters.visits.flows import VisitFlows
+from sessionguard.adapters.visits.rules import VisitRules
+from sessionguard.async_guard import AsyncSessionGuard
+from sessionguard.core.session import Session
+from sessionguard.errors import ConfigurationError
+from sessionguard.guard import SessionGuard
+
+R = TypeVar("R")
+
+
+class Visit:
+    """The session of one request, and what the request does with it. Not for use by two threads at once."""
+
+    __slots__ = ("_guard", "flows")
+
+    def __init__(self, rules: VisitRules, presented: Iterable[bytes] = ()) -> None:
+        """`presented` are the raw values of the request header that carries the token."""
+        self.flows = VisitFlows(rules, presented)
+        self._guard = blocking_guard(rules)
+
+    def run(self, flow: Flow[R]) -> R:
+        """Run a flow of this request on its guard; for adapters."""
+        return run(flow, self._guard)
+
+    @property
+    def guard(self) -> SessionGuard:
+        """The guard of the application, for all other calls."""
+        return self._guard
+
+    @property
+    def fields(self) -> Fields | None:
+        """The mapping that views read and write, where the framework gives them one."""
+        return self.flows.fields
+
+    def session(self) -> Session | None:
+        """Give the visitor's session, or None. The store is asked once; an outage stays one for this request."""
+        flows = self.flows
+        if not flows.is_resolved and not flows.is_barred:
+            self.run(flows.resolve())
+        return flows.known()
+
+    def opened(self) -> Session:
+        """Give the visitor's session; without one, open an anonymous one that holds what was written so far."""
+        return self.run(self.flows.opened())
+
+    def save(self) -> None:
+        """Store what the request wrote, opening a session if it has none; nothing written stores nothing."""
+        self.run(self.flows.save())
+
+    def login(self, owner: str) -> Session:
+        """Give a session of `owner` with a token that nobody held before.
+
+        The visitor's anonymous session becomes the owner's, with its data. Without one, one is opened; a session of
+        another owner is ended first, and nothing of it is carried over.
+
+        Raises:
+            InvalidArgumentError: `owner` is not non-empty text; the store was not asked.
+        """
+        return self.run(self.flows.login(owner))
+
+    def rotate(self) -> None:
+        """Give the session a new token, unless there is none or this response sets one anyway."""
+        self.run(self.flows.rotate())
+
+    def logout(self) -> Session | None:
+        """End the visitor's session on the server, then have the client forget its token; None if there was none.
+
+        Raises:
+            StoreUnavailableError: the session may still be active; the client keeps its token.
+        """
+        return self.run(self.flows.logout())
+
+    def logout_others(self) -> int:
+        """End the visitor's other sessions of this kind, his other devices; gives how many they were."""
+        return self.run(self.flows.logout_others())
+
+    def logout_everywhere(self) -> int:
+        """End all sessions of the visitor, of every kind, this one among them; gives how many they were."""
+        return self.run(self.flows.logout_everywhere())
+
+    def new_session(self, scope: str | None = None, data: Mapping[str, Any] | None = None) -> Session:
+        """Give a session for one upload or workflow: always new, the visitor's own, with its own workspace.
+
+        The token stays that of the visitor, who is given an anonymous session first if there is none. A later
+        request finds it with `own_session(session.id)`.
+        """
+        return self.run(self.flows.new_session(scope, data))
+
+    def own_session(self, session_id: str, scope: str | None = None) -> Session | None:
+        """Give the visitor's active session with this id, in `scope` or any; None for every other id, all alike."""
+        return self.run(self.flows.own_session(session_id, scope))
+
+    def own_sessions(self, scope: str | None = None) -> tuple[Session, ...]:
+        """Give the visitor's active sessions, newest first: his devices, or with `scope` those of another kind."""
+        return self.run(self.flows.own_sessions(scope))
+
+    def get_or_create(
+        self,
+        owner: str,
+        *,
+        scope: str = "default",
+        data: Mapping[str, Any] | None = None,
+        external_id: str | None = None,
+    ) -> Session:
+        """Give the one active session of the slot; however often this request asks, the store is asked once."""
+        return self.run(self.flows.get_or_create(owner, scope=scope, data=data, external_id=external_id))
+
+    def expect(self, session_id: str) -> Session:
+        """Give the visitor's session, which the page or job that carries `session_id` believes it to be.
+
+        Raises:
+            SessionMismatchError: it is another one by now, or none; the event `ContextLost` was published.
+        """
+        return self.run(self.flows.expect(session_id))
+
+    def workspace(self, session: Session | None = None) -> AbstractContextManager[Any]:
+        """Lend the workspace of `session`, or of the visitor's own, which is opened if there is none."""
+        return self._guard.workspace(self.opened() if session is None else session)
+
+    # What adapters do as a request goes by
+
+    def enter_mode(self, mode: Mode) -> None:
+        """Go on in `mode`, as the view is marked; wait for earlier requests of the session if it takes turns."""
+        self.run(self.flows.enter_mode(mode))
+
+    def private(self, headers: Iterable[Header], expires: datetime | None = None) -> list[Header]:
+        """Give the headers to send instead of `headers`; `expires` is for a token that is handed out."""
+        return self.flows.private(headers, expires)
+
+    def seal(self) -> None:
+        """Refuse changes from now on, and let the next request of the session run."""
+        self.run(self.flows.seal())
+
+    def release(self) -> None:
+        """Let the next request of the session run."""
+        self.run(self.flows.release())
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Make the visitor's session the current one (`sessionguard.current_session`) inside the block."""
+        entry = context.enter(self.session, self.flows.resolved)
+        try:
+            yield
+        finally:
+            context.leave(entry)
+
+
+def blocking_guard(rules: VisitRules) -> SessionGuard:
+    """Give the guard of `rules`, which blocks.
+
+    Raises:
+        ConfigurationError: it must be awaited.
+    """
+    if isinstance(rules.guard, AsyncSessionGuard):
+        raise ConfigurationError(
+            "guard", "AsyncSessionGuard", "views of this framework run in threads; give a SessionGuard, which blocks"
+        )
+    return rules.guard

@@ -1,0 +1,138 @@
+"""What a visit may ask of a guard, and the two drivers that run its flows on a blocking or on an async guard.
+
+A flow is a generator that yields calls and is sent what they give; what goes wrong, cancellation too, is thrown into
+it where it waits.
+"""
+
+from collections.abc import Awaitable, Generator, Mapping
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from attrs import frozen
+
+from sessionguard.async_guard import AsyncSessionGuard
+from sessionguard.guard import SessionGuard
+from sessionguard.offloading import in_thread
+
+R = TypeVar("R")
+
+
+@frozen
+class Call:
+    """Call the guard's method `verb`."""
+
+    verb: str
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
+
+
+@frozen
+class Collect(Call):
+    """Call the guard's method `verb` and gather all that it iterates over."""
+
+
+@frozen
+class Enter:
+    """Take `lock`, waiting for those who hold it."""
+
+    lock: Any
+
+
+@frozen
+class Leave:
+    """Give `lock` back."""
+
+    lock: Any
+
+
+Step = Call | Enter | Leave
+Flow = Generator[Step, Any, R]
+
+
+def ask(verb: str, *arguments: Any, **options: Any) -> Flow[Any]:
+    """Call the guard's method `verb` and give what it gives."""
+    return (yield Call(verb, arguments, options))
+
+
+def collect(verb: str, *arguments: Any, **options: Any) -> Flow[tuple[Any, ...]]:
+    """Call the guard's method `verb` and give all that it iterates over."""
+    found: tuple[Any, ...] = yield Collect(verb, arguments, options)
+    return found
+
+
+# The drivers
+
+
+def run(flow: Flow[R], guard: SessionGuard) -> R:
+    """Run `flow` to its end on a blocking guard."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                reply = _taken(step, guard)
+            except BaseException as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(reply)
+    except StopIteration as done:
+        result: R = done.value
+        return result
+    finally:
+        flow.close()
+
+
+def _taken(step: Step, guard: SessionGuard) -> Any:
+    if isinstance(step, Call):
+        reply = getattr(guard, step.verb)(*step.arguments, **step.options)
+        return tuple(reply) if isinstance(step, Collect) else reply
+    if isinstance(step, Enter):
+        return step.lock.__enter__()
+    return step.lock.__exit__(None, None, None)
+
+
+class Taker(Protocol):
+    """Takes steps for somebody who awaits them."""
+
+    def __call__(self, step: Step) -> Awaitable[Any]:
+        """Give what `step` gives."""
+
+
+async def run_async(flow: Flow[R], taken: Taker) -> R:
+    """Run `flow` to its end with steps that `taken` takes."""
+    try:
+        step = next(flow)
+        while True:
+            try:
+                reply = await taken(step)
+            except BaseException as error:
+                step = flow.throw(error)
+            else:
+                step = flow.send(reply)
+    except StopIteration as done:
+        result: R = done.value
+        return result
+    finally:
+        flow.close()
+
+
+def taker_of(guard: SessionGuard | AsyncSessionGuard) -> Taker:
+    """Give what takes steps on `guard` without holding up the event loop; a blocking guard runs in threads."""
+    return partial(_awaited, guard) if isinstance(guard, AsyncSessionGuard) else partial(_in_thread, guard)
+
+
+async def _awaited(guard: AsyncSessionGuard, step: Step) -> Any:
+    if isinstance(step, Collect):
+        return tuple([found async for found in getattr(guard, step.verb)(*step.arguments, **step.options)])
+    if isinstance(step, Call):
+        reply = getattr(guard, step.verb)(*step.arguments, **step.options)
+        # `lock` and `publish` ask no store, and are no coroutines on either guard.
+        return await reply if isinstance(reply, Awaitable) else reply
+    if isinstance(step, Enter):
+        return await step.lock.__aenter__()
+    return await step.lock.__aexit__(None, None, None)
+
+
+async def _in_thread(guard: SessionGuard, step: Step) -> Any:
+    # Cancelled after it was taken, a lock would be held by nobody until it lapses.
+    undo = (lambda _: _taken(Leave(step.lock), guard)) if isinstance(step, Enter) else None
+    return await in_thread(partial(_taken, step, guard), undo=undo)

@@ -1,0 +1,365 @@
+"""One request's dealings with its session: resolved once, saved once, then sealed.
+
+An adapter gives what the request carries and the mapping that its views write to; everything between that and the
+guard is decided here, for blocking and async frameworks alike.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sessionguard.adapters import http
+from sessionguard.adapters.fields import Fields
+from sessionguard.adapters.modes import Mode
+from sessionguard.adapters.visits.calls import Enter, Flow, Leave, ask, collect
+from sessionguard.adapters.visits.resolved import ResolvedSessions
+from sessionguard.adapters.visits.rules import VisitRules
+from sessionguard.core.arguments import valid_text
+from sessionguard.core.events import CookieRefused
+from sessionguard.core.session import Session
+from sessionguard.core.tokens import is_anonymous
+from sessionguard.errors import (
+    MisuseError,
+    SessionEndedError,
+    SessionGuardError,
+    SessionMismatchError,
+    SessionSealedError,
+)
+
+_log = logging.getLogger("sessionguard.adapters")
+
+REQUEST_LOCK: Final = "request"
+_OTHER_OWNER: Final = "other-owner"
+
+
+class VisitFlows:
+    """The session of one request, and what the request does with it. Not for use by two threads at once."""
+
+    __slots__ = (
+        "__weakref__", "_failure", "_farewell", "_is_resolved", "_lock", "_mode", "_presented", "_session", "_token",
+        "fields", "is_barred", "is_sealed", "is_used", "resolved", "rules",
+    )  # fmt: skip
+
+    def __init__(self, rules: VisitRules, presented: Iterable[bytes]) -> None:
+        """`presented` are the raw values of the request header that carries the token."""
+        self.rules = rules
+        self._presented = presented
+        self._mode = rules.mode
+        self._session: Session | None = None
+        self._is_resolved = False
+        self._failure: SessionGuardError | None = None
+        self._token: str | None = None
+        self._farewell = False
+        self._lock: Any = None
+        self.fields: Fields | None = None
+        """What views read and write, where the framework gives them a mapping."""
+        self.resolved = ResolvedSessions()
+        self.is_used = False
+        """Whether the response depends on the session, be it on there being none."""
+        self.is_sealed = False
+        self.is_barred = False
+        """Whether the response is on its way to shared caches, so that the session must not be looked at any more."""
+
+    # Finding the session
+
+    def known(self) -> Session | None:
+        """Give the session that was resolved; the response depends on it from now on.
+
+        Raises:
+            MisuseError: it was not resolved yet.
+        """
+        if self.is_barred:
+            raise SessionSealedError(None)
+        self.is_used = True
+        if self._failure is not None:
+            raise self._failure
+        if not self._is_resolved:
+            raise MisuseError("the session of this request was not resolved yet; await visit.session() first")
+        return self._session
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the store was asked."""
+        return self._is_resolved
+
+    def resolve(self) -> Flow[None]:
+        """Ask the store, once; an outage stays one for this request."""
+        if not self._is_resolved:
+            try:
+                self._session = yield from self._found()
+            except SessionGuardError as error:
+                self._failure = error
+            self._is_resolved = True
+            if self._session is not None:
+                self.resolved.note(self._session)
+
+    def session(self) -> Flow[Session | None]:
+        """Give the visitor's session, or None."""
+        if not self._is_resolved and not self.is_barred:
+            yield from self.resolve()
+        return self.known()
+
+    def opened(self) -> Flow[Session]:
+        """Give the visitor's session; without one, open an anonymous one that holds what was written so far."""
+        session = yield from self.session()
+        if session is None:
+            self._check_open()
+            session = yield from self._open(None)
+        return session
+
+    def _open(self, owner: str | None, *, carries_data: bool = True) -> Flow[Session]:
+        data = self.fields.changes()[0] if carries_data and self.fields is not None else None
+        session = yield from ask("create", owner, scope=self.rules.scope, data=data)
+        return self._hand_out(session)
+
+    def _found(self) -> Flow[Session | None]:
+        presented = self.rules.transport.read(self._presented)
+        if presented.problem is not None:
+            self.rules.guard.publish(CookieRefused(presented.problem))
+        if presented.token is None:
+            return None
+        session: Session | None = yield from ask("load", presented.token, scope=self.rules.scope)
+        if session is None or not self._mode.takes_turns or self.is_sealed:
+            return session
+        return (yield from self._alone(session, presented.token))
+
+    # Taking turns
+
+    @property
+    def mode(self) -> Mode:
+        """How this request treats its session."""
+        return self._mode
+
+    def enter_mode(self, mode: Mode) -> Flow[None]:
+        """Go on in `mode`, as the view is marked; wait for earlier requests of the session if it takes turns."""
+        self._mode = mode
+        if self.fields is not None:
+            self.fields.barrier = _read_only if mode.is_read_only else None
+        if self._lock is not None and not mode.takes_turns:
+            yield from self.release()
+        if not self._is_resolved or self._session is None or self._lock is not None or not mode.takes_turns:
+            return
+        if self.fields is not None and self.fields.is_changed_or_held:
+            raise MisuseError("what was written before the view began would be lost by waiting; write in the view")
+        # The session was looked at before the view was known: what it holds may have changed until its turn comes.
+        token = self._token or self.rules.transport.read(self._presented).token
+        self._session = yield from self._alone(self._session, token or "")
+        if self.fields is not None:
+            self.fields.forget()
+
+    def _alone(self, session: Session, token: str) -> Flow[Session | None]:
+        """Wait until no other request of `session` runs, and give it as that one left it."""
+        lock = yield from ask("lock", session, REQUEST_LOCK, timeout=self.rules.lock_timeout)
+        try:
+            yield Enter(lock)
+        except SessionEndedError:
+            return None
+        self._lock = lock
+        # Loaded again: what was read before the lock was taken may have been changed by the one who held it.
+        found: Session | None = yield from ask("load", token, scope=self.rules.scope)
+        return found
+
+    def release(self) -> Flow[None]:
+        """Let the next request of the session run."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            try:
+                yield Leave(lock)
+            except SessionGuardError as error:
+                # The work is done and answered; a lock that is not given back lapses by itself.
+                _log.warning("a request could not give back its turn: %s", error)
+
+    # Changing it
+
+    def save(self) -> Flow[None]:
+        """Store what the request wrote, opening a session if it has none; nothing written stores nothing."""
+        fields = self.fields
+        if fields is None:
+            return
+        changes, removed = fields.changes()
+        if not changes and not removed:
+            return
+        if (yield from self.session()) is None:
+            yield from self.opened()
+        else:
+            yield from self._store(changes, removed, fields.version)
+        if not fields.renewing.isdisjoint(changes) or not fields.renewing.isdisjoint(removed):
+            # A new token, because sending the same one again could undo a rotation that has happened since.
+            yield from self.rotate()
+
+    def _store(self, changes: Mapping[str, Any], removed: tuple[str, ...], version: int | None) -> Flow[None]:
+        session, lock = self._session, self._lock
+        assert session is not None
+        if lock is not None:
+            # Stopped for longer than a lease, this request is not alone any more: what it read may have changed.
+            lock.check()
+            if lock.session_id != session.id:
+                # It has logged in as another owner, and of the session opened for that no other request knows yet.
+                lock = None
+        expected = version if self._mode.concurrency == "strict" else None
+        # With the lock, for the request may be stopped after the check, too.
+        self._session = yield from ask("save", session, changes, remove=removed, expected_version=expected, lock=lock)
+
+    def login(self, owner: str) -> Flow[Session]:
+        """Give a session of `owner` whose token nobody held before this call.
+
+        The visitor's anonymous session becomes the owner's. Without one, or if it has ended meanwhile, one is
+        opened with what this request wrote; a session of another owner is ended first, and what was written goes
+        with it, because it may hold what was read there.
+        """
+        valid_text("owner", owner)
+        self._check_open()
+        session, carries_data = (yield from self.session()), True
+        if session is not None and session.owner != owner and not is_anonymous(session.owner):
+            yield from ask("end", session, _OTHER_OWNER)
+            session, carries_data = None, False
+        if session is not None:
+            receiving = owner if session.owner != owner else None
+            try:
+                session = yield from ask("rotate", session, owner=receiving)
+            except SessionEndedError:
+                session = None
+        # Two logins of one browser at once: the loser's session may by now be the winner's, which is not ours to use.
+        if session is None or session.owner != owner:
+            return (yield from self._open(owner, carries_data=carries_data))
+        return self._hand_out(session)
+
+    def rotate(self) -> Flow[None]:
+        """Give the session a new token, unless there is none or this response sets one anyway."""
+        session = yield from self.session()
+        if session is not None and self._token is None:
+            self._hand_out((yield from ask("rotate", session)))
+
+    def logout(self) -> Flow[Session | None]:
+        """End the visitor's session, then have the client forget its token; None if there was none."""
+        self._check_open()
+        session = yield from self.session()
+        # The server first: if it cannot be told, the error leaves the cookie, and the visitor can try again.
+        ended: Session | None = None if session is None else (yield from ask("end", session))
+        self._session = self._token = None
+        self._farewell = True
+        self.resolved.forget()
+        if self.fields is not None:
+            self.fields.empty()
+        return ended
+
+    # Other sessions of the visitor
+
+    def new_session(self, scope: str | None = None, data: Mapping[str, Any] | None = None) -> Flow[Session]:
+        """Give a session for one upload or workflow, always new, that belongs to the visitor."""
+        self._check_open()
+        visitor = yield from self.opened()
+        session: Session = yield from ask("create", visitor.owner, scope=scope or self.rules.scope, data=data)
+        return session
+
+    def own_session(self, session_id: str, scope: str | None = None) -> Flow[Session | None]:
+        """Give the visitor's active session with this id, in `scope` or any; None for every other id, all alike."""
+        visitor = yield from self.session()
+        session: Session | None = None if visitor is None else (yield from ask("get", session_id))
+        if session is None or visitor is None or session.owner != visitor.owner or session.status != "active":
+            return None
+        return session if scope is None or session.scope == scope else None
+
+    def own_sessions(self, scope: str | None = None) -> Flow[tuple[Session, ...]]:
+        """Give the visitor's active sessions, newest first: his devices, or with `scope` those of another kind."""
+        visitor = yield from self.session()
+        if visitor is None:
+            return ()
+        return (yield from collect("sessions", owner=visitor.owner, scope=scope or self.rules.scope))
+
+    def logout_others(self) -> Flow[int]:
+        """End the visitor's other sessions of this kind: log out his other devices; gives how many they were."""
+        self._check_open()
+        visitor = yield from self.session()
+        if visitor is None:
+            return 0
+        count: int = yield from ask("end_owner", visitor.owner, scope=self.rules.scope, keep=visitor)
+        return count
+
+    def logout_everywhere(self) -> Flow[int]:
+        """End all sessions of the visitor, of every kind, this one among them; gives how many they were."""
+        self._check_open()
+        visitor = yield from self.session()
+        if visitor is None:
+            return 0
+        count: int = yield from ask("end_owner", visitor.owner)
+        yield from self.logout()
+        return count
+
+    def get_or_create(
+        self, owner: str, *, scope: str, data: Mapping[str, Any] | None = None, external_id: str | None = None
+    ) -> Flow[Session]:
+        """Give the active session of the slot; however often a request asks, the store is asked once."""
+        session = self.resolved.of_slot(scope, owner, external_id)
+        if session is None:
+            self.is_used = True
+            session = yield from ask("get_or_create", owner, scope=scope, data=data, external_id=external_id)
+            self.resolved.note(session)
+        return session
+
+    def expect(self, session_id: str) -> Flow[Session]:
+        """Give the visitor's session, which the page or job that carries `session_id` believes it to be.
+
+        Raises:
+            SessionMismatchError: it is another one by now, or none; the event `ContextLost` was published.
+        """
+        session = yield from self.session()
+        if session is None or session.id != session_id:
+            found = None if session is None else session.id
+            self.rules.guard.publish(self.resolved.lost(session_id, found))
+            raise SessionMismatchError(session_id, found)
+        return session
+
+    # Answering
+
+    def private(self, headers: Iterable[http.Header], expires: datetime | None) -> list[http.Header]:
+        """Give the headers to send instead of `headers`; `expires` is for a token that is handed out."""
+        if not self.is_used:
+            return list(headers)
+        transport = self.rules.transport
+        sent = http.private_headers(headers, transport.request_header)
+        if self._token is not None:
+            sent.append(transport.handing_out(self._token, expires))
+        elif self._farewell:
+            sent.append(transport.taking_back())
+        if self._farewell:
+            sent.append(("Clear-Site-Data", http.CLEAR_SITE_DATA))
+        return sent
+
+    @property
+    def hands_out_token(self) -> bool:
+        """Whether the response will carry a new token."""
+        return self._token is not None
+
+    def seal(self) -> Flow[None]:
+        """Refuse changes from now on, and let the next request of the session run."""
+        self.stop()
+        yield from self.release()
+
+    def stop(self) -> None:
+        """Refuse changes from now on."""
+        self.is_sealed = True
+        if self.fields is not None:
+            self.fields.barrier = self._sealed
+
+    def _sealed(self) -> SessionSealedError:
+        return SessionSealedError(None if self._session is None else self._session.id)
+
+    def _hand_out(self, session: Session) -> Session:
+        self._session = session
+        self._token = session.token or self._token
+        self.resolved.note(session)
+        if self.fields is not None:
+            self.fields.rest_on(session)
+        return session
+
+    def _check_open(self) -> None:
+        if self.is_sealed:
+            raise self._sealed()
+        if self._mode.is_read_only:
+            raise _read_only()
+
+
+def _read_only() -> MisuseError:
+    return MisuseError("this view is marked read_only; take the mark away, or write in another view")

@@ -1,0 +1,57 @@
+"""What is the same for every request of an application."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from attrs import Attribute, field, frozen
+
+from sessionguard.adapters.http import Transport
+from sessionguard.adapters.modes import CONCURRENCIES, Concurrency, Mode
+from sessionguard.adapters.visits.resolved import told_of
+from sessionguard.async_guard import AsyncSessionGuard
+from sessionguard.core.arguments import valid_text
+from sessionguard.core.events import Event
+from sessionguard.errors import ConfigurationError, InvalidArgumentError
+from sessionguard.guard import SessionGuard
+
+_DEFAULT_WAIT: Final = timedelta(seconds=10)
+
+
+def _concurrency(_: Any, __: "Attribute[str]", value: object) -> None:
+    if value not in CONCURRENCIES:
+        raise ConfigurationError("SESSIONGUARD_CONCURRENCY", value, 'give "merge", "strict" or "serial"')
+
+
+def _wait(_: Any, __: "Attribute[timedelta]", value: object) -> None:
+    if not isinstance(value, timedelta) or value <= timedelta(0):
+        raise ConfigurationError("SESSIONGUARD_LOCK_TIMEOUT", value, "give a timedelta above zero")
+
+
+def _scope(_: Any, __: "Attribute[str]", value: str) -> None:
+    try:
+        valid_text("scope", value)
+    except InvalidArgumentError as error:
+        raise ConfigurationError("SESSIONGUARD_SCOPE", value, error.remedy) from None
+
+
+@frozen(kw_only=True)
+class VisitRules:
+    """The guard of an application, how tokens reach it, and how requests of one session go side by side."""
+
+    guard: SessionGuard | AsyncSessionGuard
+    transport: Transport
+    scope: str = field(default="default", validator=_scope)
+    concurrency: Concurrency = field(default="merge", validator=_concurrency)
+    """What holds for views without a mark of their own (`sessionguard.adapters.modes`)."""
+    lock_timeout: timedelta = field(default=_DEFAULT_WAIT, validator=_wait)
+    """How long a request waits for those before it in serial mode."""
+    mode: Mode = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "mode", Mode(self.concurrency))
+        self.guard.subscribe(self._watch)
+
+    def _watch(self, event: Event) -> None:
+        lost = told_of(event)
+        if lost is not None:
+            self.guard.publish(lost)
