@@ -27,7 +27,7 @@ from sessionguard.core.reports import PurgeReport, SweepReport
 from sessionguard.core.session import Session
 from sessionguard.core.setting import DEFAULT_ORPHAN_AGE, valid_session
 from sessionguard.core.sweeps import AT_ONCE, Progress
-from sessionguard.core.tokens import KeyRing
+from sessionguard.core.tokens import KeyRing, TokenForm
 from sessionguard.errors import IdentityMismatchError, LeaseLostError, MisuseError, SessionEndedError
 from sessionguard.locks.async_holding import AsyncSessionHold
 from sessionguard.locks.asynchronous import AsyncSessionLock
@@ -67,6 +67,7 @@ class AsyncSessionGuard:
         patience: timedelta = DEFAULT_PATIENCE,
         brake: SweepBrake | None = DEFAULT_BRAKE,
         orphan_age: timedelta = DEFAULT_ORPHAN_AGE,
+        token_form: TokenForm = "token",
     ) -> None:
         self._store: Any = valid_store(store) if is_async_store(store) else OffloadedStore(valid_store(store))
         self._owns_store = False
@@ -80,6 +81,7 @@ class AsyncSessionGuard:
             patience,
             brake,
             orphan_age,
+            token_form,
             store=self._store,
             hooks=AsyncHooks,
         )
@@ -101,6 +103,7 @@ class AsyncSessionGuard:
         patience: timedelta = DEFAULT_PATIENCE,
         brake: SweepBrake | None = DEFAULT_BRAKE,
         orphan_age: timedelta = DEFAULT_ORPHAN_AGE,
+        token_form: TokenForm = "token",
     ) -> Self:
         """Give a guard over the store that `url` names; it connects at first use and is closed with the guard."""
         store = open_store(url)
@@ -114,6 +117,7 @@ class AsyncSessionGuard:
             patience=patience,
             brake=brake,
             orphan_age=orphan_age,
+            token_form=token_form,
         )
         guard._owns_store = True
         return guard

@@ -34,7 +34,7 @@ holds a token. A malformed, unknown, expired or ended token raises nothing: `loa
 import re
 from typing import Any, ClassVar, Final, Self
 
-_TOKEN: Final = re.compile(r"sg1_[a-z0-9]{1,16}_[0-9a-f]{2}[A-Za-z0-9_-]{43}")
+_TOKEN: Final = re.compile(r"sg1_[a-z0-9]{1,16}_[0-9a-f]{2}[A-Za-z0-9_-]{43}|sg[a-z0-9]{3}[0-9a-f]{2}[a-z0-9]{25}")
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]*://)(.*@)?([^?#;]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _PLAIN_PATH: Final = re.compile(r"[\w./\\ -]*")
 # A slash too few: what follows may still hold a password, unless it is as plain as a path.

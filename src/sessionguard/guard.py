@@ -26,7 +26,7 @@ from sessionguard.core.reports import PurgeReport, SweepReport
 from sessionguard.core.session import Session
 from sessionguard.core.setting import DEFAULT_ORPHAN_AGE, valid_session
 from sessionguard.core.sweeps import AT_ONCE, Progress
-from sessionguard.core.tokens import KeyRing
+from sessionguard.core.tokens import KeyRing, TokenForm
 from sessionguard.errors import (
     ConfigurationError,
     IdentityMismatchError,
@@ -53,7 +53,8 @@ class SessionGuard:
     `workspaces` is the folder in which sessions get private directories, or a URL such as `s3://bucket/prefix`; without
     it `workspace` cannot be used. `keys` are the secrets under which token hashes are stored. `clock` replaces the
     engine's clock, for tests. `sweep_interval` is how often expired sessions are ended in the background; None turns
-    that off. `patience` is how long a call goes on asking a store that cannot answer for the moment.
+    that off. `patience` is how long a call goes on asking a store that cannot answer for the moment. With `token_form`
+    "key" the tokens have the form that Django's session keys have; both forms are understood in any case.
 
     Every call may raise `StoreUnavailableError` (the outcome is unknown; safe to repeat), and
     `MisuseError` after `close`.
@@ -71,6 +72,7 @@ class SessionGuard:
         patience: timedelta = DEFAULT_PATIENCE,
         brake: SweepBrake | None = DEFAULT_BRAKE,
         orphan_age: timedelta = DEFAULT_ORPHAN_AGE,
+        token_form: TokenForm = "token",
     ) -> None:
         if is_async_store(store):
             raise ConfigurationError("store", type(store).__name__, "it is an async store; use AsyncSessionGuard")
@@ -85,6 +87,7 @@ class SessionGuard:
             patience,
             brake,
             orphan_age,
+            token_form,
             store=self._store,
             hooks=Hooks,
         )
@@ -108,6 +111,7 @@ class SessionGuard:
         patience: timedelta = DEFAULT_PATIENCE,
         brake: SweepBrake | None = DEFAULT_BRAKE,
         orphan_age: timedelta = DEFAULT_ORPHAN_AGE,
+        token_form: TokenForm = "token",
     ) -> Self:
         """Give a guard over the store that `url` names; it connects at first use and is closed with the guard."""
         store: Any = open_store(url)
@@ -123,6 +127,7 @@ class SessionGuard:
             patience=patience,
             brake=brake,
             orphan_age=orphan_age,
+            token_form=token_form,
         )
         guard._owns_store = True
         return guard

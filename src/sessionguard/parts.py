@@ -22,7 +22,7 @@ from sessionguard.core.repeating import Patience
 from sessionguard.core.session import Session, record_of
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.sweeps import SweepFlows
-from sessionguard.core.tokens import KeyRing, Mint
+from sessionguard.core.tokens import KeyRing, Mint, TokenForm
 from sessionguard.errors import ConfigurationError, IdentityMismatchError, MisuseError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class GuardParts(Generic[Files]):
         patience: timedelta,
         brake: SweepBrake | None,
         orphan_age: timedelta,
+        token_form: TokenForm,
         *,
         store: Any,
         hooks: type[Hooks],
@@ -64,7 +65,7 @@ class GuardParts(Generic[Files]):
         self.bus = EventBus(_report_failed_subscriber)
         self.setting = Setting(
             PolicyBook(policy),
-            Mint(secrets.token_bytes, keys),
+            Mint(secrets.token_bytes, keys, token_form),
             self.bus,
             clock,
             time.monotonic,

@@ -42,7 +42,7 @@ def valid_text(argument: str, value: object) -> str:
 
 def _refuse_token(argument: str, value: str) -> None:
     # Names are stored, logged and listed as they are; a secret that strayed here would be too.
-    if value.startswith("sg1_") and parse_token(value) is not None:
+    if value.startswith("sg") and parse_token(value) is not None:
         raise InvalidArgumentError(
             argument, "(a token)", "a token is a secret and names nothing; pass the session's id"
         )

@@ -25,6 +25,7 @@ _NAME_CHARACTERS: Final = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Z
 _TEXT_CHARACTERS: Final = st.characters(codec="utf-8", exclude_characters="\0")
 _EXTERNAL_ID_CHARACTERS: Final = "ABCabc012_-"
 _HEX: Final = "0123456789abcdef"
+_BASE36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _BASE64: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 # Made as it is drawn, because a strategy is shown with all that it chooses from.
@@ -148,9 +149,13 @@ def invalid_session_ids() -> st.SearchStrategy[Any]:
 
 
 def tokens() -> st.SearchStrategy[str]:
-    """Give text with the form of a token, which no guard has given out."""
-    return st.builds(
-        "sg1_0_{}{}".format, st.text(_HEX, min_size=2, max_size=2), st.text(_BASE64, min_size=43, max_size=43)
+    """Give text with one of the two forms of a token, which no guard has given out."""
+    shard = st.text(_HEX, min_size=2, max_size=2)
+    return st.builds("sg1_0_{}{}".format, shard, st.text(_BASE64, min_size=43, max_size=43)) | st.builds(
+        "sg{}{}{}".format,
+        st.text(_BASE36, min_size=3, max_size=3),
+        shard,
+        st.text(_BASE36, min_size=25, max_size=25),
     )
 
 
