@@ -13,15 +13,15 @@ ifneq ($(lastword $(MAKEFILE_LIST)),Makefile)
 
 # Read from another directory (`make -f path/Makefile`): start again beside this file.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deep check bench docs clean
-help demo test test-deep check bench docs clean:
+.PHONY: help demo test test-deep test-upstream check bench docs clean
+help demo test test-deep test-upstream check bench docs clean:
 	@$(MAKE) --no-print-directory -C "$$(dirname "$(strip $(MAKEFILE_LIST))")" $@
 
 else
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-deep check bench docs clean FORCE
+.PHONY: help demo test test-deep test-upstream check bench docs clean FORCE
 
 BIN := .venv/bin
 # More processes than four would mostly start servers.
@@ -40,6 +40,9 @@ test: .venv/.dev  ## every case, fewer rounds
 
 test-deep: .venv/.dev  ## every case, as many rounds as the promises name
 	@$(PYTEST) --sg-profile=deep $(ARGS)
+
+test-upstream: .venv/.sources  ## the suites of Flask, Starlette and Django themselves, with sessionguard in place
+	@$(BIN)/python -m tests.upstream $(ARGS)
 
 check: .venv/.dev  ## ruff, mypy --strict, the import rules
 	@$(BIN)/ruff check
@@ -78,6 +81,11 @@ clean:  ## remove everything the other targets made
 
 .venv/.dev: .venv/.demo requirements/dev.txt
 	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+# Their source distributions, and what their suites import: fetched once, see tests/upstream/sources.py.
+.venv/.sources: .venv/.dev requirements/upstream.txt tests/upstream/sources.txt
+	@$(BIN)/python -m tests.upstream.sources
 	@touch $@
 
 endif
