@@ -30,7 +30,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses=4 --dist worksteal
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
 
 demo: .venv/.demo  ## watch incident A happen, and not happen
 	@$(BIN)/sessionguard demo $(ARGS)

@@ -193,6 +193,17 @@ def test_another_session_interface_is_noticed() -> None:
         extension.logout()
 
 
+def test_another_session_interface_serves_its_own_views() -> None:
+    """A view that asks nothing of the extension runs with whatever interface the application has been given since."""
+    app = Flask("app")
+    app.secret_key = "k"
+    theirs = app.session_interface
+    SessionGuardExtension(app, SessionGuard.open("memory://"))
+    app.session_interface = theirs
+    app.add_url_rule("/", view_func=lambda: str(session.get("a")))
+    assert app.test_client().get("/").text == "None"
+
+
 def test_other_extensions_learn_the_cookie_from_the_interface() -> None:
     """The interface answers for the cookie that is really sent."""
     app = Flask("app")

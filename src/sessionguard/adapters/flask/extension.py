@@ -143,7 +143,9 @@ def _session() -> GuardedSession:
 def _enter_mode(interface: GuardedSessionInterface) -> None:
     """Go on as the view of this request is marked, and in serial mode take the session's lock before it runs."""
     session = interface.opened_in(request.environ)
-    assert session is not None
+    if session is None:
+        # The application has another interface by now, whose sessions are none of ours.
+        return
     endpoint = request.endpoint or ""
     view = current_app.view_functions.get(endpoint)
     if view is None or endpoint.rpartition(".")[2] == "static":
