@@ -1,43 +1,63 @@
-"""Subject: what a session costs a Flask request, by sessionguard on SQLite and by Flask's own signed cookie."""
+"""Subject: what a session costs a Flask request, by sessionguard and by what Flask's users have otherwise."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-from wsgiref.util import setup_testing_defaults
 
 from flask import Flask, session
+from flask_session import Session as FlaskSession
+from redis import Redis
 
 from sessionguard import SessionGuard
 from sessionguard.adapters.flask import SessionGuardExtension
-from sessionguard.stores.sqlite import SQLiteStore
-from tests.benchmarks.measuring import Case, seconds
+from sessionguard.testing.servers import EngineMissingError, RedisServer
+from tests.benchmarks.measuring import Case
+from tests.benchmarks.serving import ANSWER, WsgiClient, compared
 
 CALLS = 100
+_AIMS = {"read, SQLite, sessionguard": "<= +30 us"}
 
 
 @contextmanager
 def cases(folder: Path) -> Iterator[list[Case]]:
     """Give the cases of this subject; the database is in `folder`."""
-    bare = Client(with_views(Flask("bare"), uses_session=False))
-    guarded_app = Flask("guarded")
-    guarded_app.config["SESSIONGUARD_COOKIE_SECURE"] = False
-    with SessionGuard(SQLiteStore(folder / "flask.db"), sweep_interval=None) as guard:
-        SessionGuardExtension(guarded_app, guard)
-        guarded = Client(with_views(guarded_app, uses_session=True))
-        own_app = Flask("own")
-        own_app.secret_key = "only measured"
-        own = Client(with_views(own_app, uses_session=True))
-        group = "Flask request"
+    with ExitStack() as opened:
+        clients = {
+            "SQLite, sessionguard": WsgiClient(_guarded(opened, f"sqlite:///{folder}/flask.db")),
+            "signed cookie, Flask": WsgiClient(_signed()),
+        }
+        bare = WsgiClient(with_views(Flask("bare"), uses_session=False))
         yield [
-            Case(group, name, partial(client.get, path), partial(bare.get, path), "bare app", calls, aim)
-            for path, calls in (("/read", CALLS), ("/write", CALLS // 5))
-            for name, client, aim in (
-                (f"{path[1:]}, sessionguard", guarded, "<= +30 us" if path == "/read" else ""),
-                (f"{path[1:]}, Flask's own", own, ""),
-            )
+            *compared("Flask request", clients, bare, CALLS, _AIMS),
+            *compared("Redis, Flask request", _on_redis(opened), bare, CALLS),
         ]
+
+
+def _on_redis(opened: ExitStack) -> dict[str, WsgiClient]:
+    try:
+        server = opened.enter_context(RedisServer(appendonly="no"))
+    except EngineMissingError:
+        return {}
+    peer = Flask("flask-session")
+    peer.config.update(SESSION_TYPE="redis", SESSION_REDIS=opened.enter_context(Redis.from_url(server.url)))
+    FlaskSession(peer)
+    return {
+        "sessionguard": WsgiClient(_guarded(opened, server.url)),
+        "Flask-Session": WsgiClient(with_views(peer, uses_session=True)),
+    }
+
+
+def _guarded(opened: ExitStack, url: str) -> Flask:
+    app = Flask("guarded")
+    app.config["SESSIONGUARD_COOKIE_SECURE"] = False
+    SessionGuardExtension(app, opened.enter_context(SessionGuard.open(url, sweep_interval=None)))
+    return with_views(app, uses_session=True)
+
+
+def _signed() -> Flask:
+    app = Flask("signed")
+    app.secret_key = "only measured"
+    return with_views(app, uses_session=True)
 
 
 def with_views(app: Flask, *, uses_session: bool) -> Flask:
@@ -46,46 +66,13 @@ def with_views(app: Flask, *, uses_session: bool) -> Flask:
 
     @app.get("/read")
     def read() -> str:
-        return str(session["name"]) if uses_session else "Ana"
+        return str(session["name"]) if uses_session else ANSWER.decode()
 
     @app.get("/write")
     def write() -> str:
         if uses_session:
-            session["name"] = "Ana"
+            session["name"] = ANSWER.decode()
             session["n"] = next(counter)
-        return "Ana"
+        return ANSWER.decode()
 
     return app
-
-
-class Client:
-    """Calls an application as a server would, with the cookie that it got first."""
-
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
-        self._app = app
-        self._cookie = ""
-        self._request("/write")
-
-    def get(self, path: str, n: int) -> float:
-        """Request `path` so often, and give how long that took."""
-
-        def run() -> None:
-            for _ in range(n):
-                self._request(path)
-
-        return seconds(run)
-
-    def _request(self, path: str) -> None:
-        environ: dict[str, Any] = {"PATH_INFO": path, "HTTP_COOKIE": self._cookie}
-        setup_testing_defaults(environ)
-        answer = self._app(environ, self._start)
-        assert b"".join(answer) == b"Ana"
-        close = getattr(answer, "close", None)
-        if close is not None:
-            close()
-
-    def _start(self, status: str, headers: list[tuple[str, str]], *_: object) -> None:
-        assert status == "200 OK", status
-        for name, value in headers:
-            if name == "Set-Cookie":
-                self._cookie = value.partition(";")[0]
