@@ -23,7 +23,7 @@ START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.01
 # The children of a killed server may need a moment to end and leave the folder alone.
-_END_SERVER = 'kill -9 "$1"; sleep 1; rm -rf "$2"'
+_END_SERVER = 'kill -s KILL -- "-$1"; sleep 1; rm -rf "$2"'
 _LOG_LINES = 25
 _PORT_ATTEMPTS = 5
 
