@@ -52,8 +52,8 @@ def rules_of(settings: Mapping[str, Any], guard: SessionGuard | AsyncSessionGuar
     return VisitRules(guard=guard, transport=transport_of(settings), **{**defaults, **_visit_of(settings)})
 
 
-def guard_of(settings: Mapping[str, Any], kind: type[Guard]) -> Guard:
-    """Open the guard that `settings` describe."""
+def guard_of(settings: Mapping[str, Any], kind: type[Guard], **defaults: Any) -> Guard:
+    """Open the guard that `settings` describe; `defaults` are for what they do not say."""
     url = settings.get("URL")
     if not isinstance(url, str) or not url:
         raise ConfigurationError.of_url(
@@ -61,7 +61,7 @@ def guard_of(settings: Mapping[str, Any], kind: type[Guard]) -> Guard:
             'name a store, such as "sqlite:///var/sessions.db", or pass a guard of your own',
             setting=PREFIX + "URL",
         )
-    options = {"keys": settings["KEYS"]} if "KEYS" in settings else {}
+    options = {**defaults, **({"keys": settings["KEYS"]} if "KEYS" in settings else {})}
     policy = _policy_of(settings)
     try:
         return kind.open(url, workspaces=settings.get("WORKSPACES"), policy=policy, **options)

@@ -1,0 +1,101 @@
+"""System checks: what `manage.py check` says about the settings, each with the remedy."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.utils.module_loading import import_string
+
+from sessionguard.adapters.django import guards, values
+from sessionguard.errors import ConfigurationError
+
+ENGINE: Final = "sessionguard.adapters.django.engine"
+DJANGO_MIDDLEWARE: Final = "django.contrib.sessions.middleware.SessionMiddleware"
+_USERS_OF_SESSIONS: Final = (
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+)
+_CSRF: Final = "django.middleware.csrf.CsrfViewMiddleware"
+_CACHE: Final = "django.middleware.cache.UpdateCacheMiddleware"
+
+
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """Check what the guard is opened with, and where Django is to find it."""
+    found: list[CheckMessage] = []
+    try:
+        place = guards.opened(guards.read())
+    except ConfigurationError as error:
+        return [Error(str(error), hint=error.remedy, id="sessionguard.E001")]
+    place.guard.close()
+    if not uses_engine():
+        hint = f'set SESSION_ENGINE = "{ENGINE}"'
+        found.append(Warning("the app is installed, but no session is kept in it", hint=hint, id="sessionguard.W002"))
+    found += _check_serializer()
+    if guards.url_of(guards.read()).startswith("memory:") and not settings.DEBUG:
+        message = "sessions in memory: every worker has its own, and all are lost as it ends"
+        hint = "name a store that all workers share in SESSIONGUARD_STORE"
+        found.append(Warning(message, hint=hint, id="sessionguard.W004"))
+    return found
+
+
+def _check_serializer() -> list[CheckMessage]:
+    try:
+        values.stored({"a": 1}, import_string(settings.SESSION_SERIALIZER))
+    except ConfigurationError as error:
+        # A pickle runs whatever code is in it; and no other program could read it.
+        return [Error(str(error), hint=error.remedy, id="sessionguard.E003")]
+    return []
+
+
+def check_middleware(**_: Any) -> list[CheckMessage]:
+    """Check that sessions are there before those who use them, and that no cache keeps what depends on one."""
+    names = list(settings.MIDDLEWARE)
+    if not uses_engine() or DJANGO_MIDDLEWARE not in names:
+        return []
+    position = names.index(DJANGO_MIDDLEWARE)
+    found: list[CheckMessage] = []
+    for user in _users_of_sessions():
+        if user in names[:position]:
+            hint = "move the session middleware above it"
+            found.append(Error(f"{user} comes before the sessions it uses", hint=hint, id="sessionguard.E005"))
+    if _CACHE in names[position:]:
+        message = f"{_CACHE} comes after the sessions: it keeps responses before they are marked as one visitor's own"
+        found.append(Error(message, hint="move it to the top of MIDDLEWARE", id="sessionguard.E006"))
+    return found
+
+
+def _users_of_sessions() -> Sequence[str]:
+    return (*_USERS_OF_SESSIONS, _CSRF) if settings.CSRF_USE_SESSIONS else _USERS_OF_SESSIONS
+
+
+def check_cookie(**_: Any) -> list[CheckMessage]:
+    """Check the flags of the cookie that Django's own session middleware sets."""
+    if not uses_engine() or DJANGO_MIDDLEWARE not in settings.MIDDLEWARE:
+        return []
+    found: list[CheckMessage] = []
+    name = str(settings.SESSION_COOKIE_NAME).lower()
+    if not settings.SESSION_COOKIE_HTTPONLY:
+        message = "SESSION_COOKIE_HTTPONLY = False: any script on the page can read the session key"
+        found.append(Warning(message, hint="set it to True", id="sessionguard.W007"))
+    if not settings.SESSION_COOKIE_SECURE and not settings.DEBUG:
+        message = "SESSION_COOKIE_SECURE = False: anyone on the way can read the session key"
+        found.append(Warning(message, hint="set it to True, and serve over HTTPS", id="sessionguard.W008"))
+    if settings.SESSION_COOKIE_SAMESITE == "None" and not settings.SESSION_COOKIE_SECURE:
+        message = "browsers do not keep a cookie with SESSION_COOKIE_SAMESITE = 'None' that is not Secure"
+        found.append(Error(message, hint="set SESSION_COOKIE_SECURE = True", id="sessionguard.E009"))
+    if name.startswith("__host-") and not _is_fit_for_host_prefix():
+        message = f"browsers do not keep a cookie {settings.SESSION_COOKIE_NAME} that has a domain, a path or no Secure"
+        hint = "set SESSION_COOKIE_SECURE = True, SESSION_COOKIE_DOMAIN = None and SESSION_COOKIE_PATH = '/'"
+        found.append(Error(message, hint=hint, id="sessionguard.E010"))
+    return found
+
+
+def _is_fit_for_host_prefix() -> bool:
+    is_bare = settings.SESSION_COOKIE_DOMAIN is None and settings.SESSION_COOKIE_PATH == "/"
+    return is_bare and bool(settings.SESSION_COOKIE_SECURE)
+
+
+def uses_engine() -> bool:
+    """Tell whether Django keeps its sessions here."""
+    return bool(settings.SESSION_ENGINE == ENGINE)

@@ -1,0 +1,112 @@
+"""The guard of this process: opened at its first use by what the Django settings say, closed as the process exits."""
+
+import atexit
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from attrs import frozen
+from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+
+from sessionguard.adapters import settings
+from sessionguard.adapters.django.databases import is_url, url_of_alias
+from sessionguard.adapters.settings import PREFIX
+from sessionguard.core.policy import SessionPolicy
+from sessionguard.errors import ConfigurationError
+from sessionguard.guard import SessionGuard
+
+KNOWN: Final = settings.KNOWN | {"STORE"}
+"""Our settings in Django, without their prefix."""
+_TIMEOUTS: Final = frozenset({"POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
+
+
+@frozen
+class Place:
+    """Where the sessions of this process are."""
+
+    guard: SessionGuard
+    scope: str
+
+
+# One at most. Threads that come together each make one, and `setdefault` says whose it is: a lock could be held by
+# another thread at the moment of a fork.
+_places: Final[dict[str, Place]] = {}
+_HERE: Final = "here"
+
+
+def place() -> Place:
+    """Give the guard that `SESSIONGUARD_*` describe, the same one for every caller in this process, and its scope.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message names it.
+    """
+    found = _places.get(_HERE)
+    if found is None:
+        made = opened(read())
+        found = _places.setdefault(_HERE, made)
+        if found is not made:
+            made.guard.close()
+    return found
+
+
+def guard() -> SessionGuard:
+    """Give the guard of this process."""
+    return place().guard
+
+
+def use(guard: SessionGuard, *, scope: str = "default") -> None:
+    """Go on with `guard` in this process, whatever the settings say; it is closed as the process exits."""
+    close()
+    _places[_HERE] = Place(guard, scope)
+
+
+def close() -> None:
+    """Close the guard of this process, if there is one; the next use opens another."""
+    found = _places.pop(_HERE, None)
+    if found is not None:
+        found.guard.close()
+
+
+def read() -> dict[str, Any]:
+    """Give our settings, checked by name, without their prefix."""
+    names = [name for name in dir(django_settings) if name.startswith(PREFIX)]
+    return settings.read({name: getattr(django_settings, name) for name in names}, KNOWN)
+
+
+def opened(values: Mapping[str, Any]) -> Place:
+    """Open the guard that `values` describe; no store is asked yet."""
+    values = {name: value for name, value in values.items() if name != "STORE"} | {"URL": url_of(values)}
+    if _TIMEOUTS.isdisjoint(values):
+        values["POLICY"] = _policy_of_django()
+    guard = settings.guard_of(values, SessionGuard, token_form="key")
+    return Place(guard, settings.rules_of(values, guard).scope)
+
+
+def url_of(values: Mapping[str, Any]) -> Any:
+    """Give the store URL that `values` name, be it by a name in DATABASES; it may hold a password."""
+    store = values.get("STORE")
+    if store is None:
+        return values.get("URL")
+    if "URL" in values:
+        raise ConfigurationError(PREFIX + "STORE", "(not shown)", f"give it or {PREFIX}URL, not both")
+    if not isinstance(store, str) or not store:
+        raise ConfigurationError(PREFIX + "STORE", store, "give a store URL, or a name in DATABASES")
+    return store if is_url(store) else url_of_alias(store)
+
+
+def _policy_of_django() -> SessionPolicy:
+    """Give a policy that ends no session before Django's own engines would, within a week or the cookie's age."""
+    age = timedelta(seconds=django_settings.SESSION_COOKIE_AGE)
+    if age <= timedelta(0):
+        return SessionPolicy()
+    return SessionPolicy(idle_timeout=age, absolute_timeout=max(age, SessionPolicy().absolute_timeout))
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting.startswith(PREFIX):
+        close()
+
+
+setting_changed.connect(_forget, dispatch_uid="sessionguard")
+atexit.register(close)
