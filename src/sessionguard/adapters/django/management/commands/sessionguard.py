@@ -1,4 +1,4 @@
-"""`manage.py sessionguard ...`: the commands list, show, end, sweep, stats, doctor and migrate on this project's store."""
+"""`manage.py sessionguard ...`: list, show, end, sweep, stats, doctor and migrate, on the store of this project."""
 
 import os
 import subprocess
