@@ -7,11 +7,12 @@ from threading import Barrier, Event
 from typing import Any
 
 import pytest
-from flask import request, session
+from flask import flash, request, session
 
 from sessionguard import SessionGuard
 from sessionguard.adapters import concurrency, read_only
 from sessionguard.core.events import LockLost
+from sessionguard.errors import MisuseError
 from sessionguard.testing.profile import Profile
 from tests.adapters.conftest import BuildSite
 from tests.adapters.site import Site, token_of
@@ -268,6 +269,48 @@ def test_serial_view_may_opt_out(build: BuildSite, mark: Any) -> None:
         health = site.sender().get("/health/now", headers=headers)
     assert health.text == "ok"
     assert "Vary" not in health.headers
+
+
+@pytest.mark.parametrize("mode", ["merge", "serial"])
+def test_hooks_and_error_pages_may_write_where_no_view_runs(build: BuildSite, mode: str) -> None:
+    """A hook that makes every session permanent and a message on the page for 404 work, waiting for nobody."""
+    site = build(concurrency=mode, SESSIONGUARD_LOCK_TIMEOUT=timedelta(milliseconds=50))
+
+    @site.app.before_request
+    def make_permanent() -> None:
+        session.permanent = True
+
+    @site.app.errorhandler(404)
+    def missing(error: Exception) -> Any:
+        flash("not here")
+        return "missing", 404
+
+    headers = visitor_of(site, n=1)
+    (held,) = site.guard.sessions()
+    with site.guard.lock(held, "request"):
+        assert site.sender().get("/static/missing.css", headers=headers).status_code == 404
+        assert site.sender().get("/no/such/page", headers=headers).status_code == 404
+    (stored,) = site.guard.sessions()
+    assert stored.data["_permanent"] is True
+    assert len(stored.data["_flashes"]) == 2
+
+
+def test_read_only_view_that_changes_a_value_in_place_is_told_so(build: BuildSite) -> None:
+    """What no assignment shows is not stored in silence either."""
+    site = build()
+
+    @site.view
+    @read_only
+    def view() -> str:
+        session["cart"].append(2)
+        return ""
+
+    site.app.add_url_rule("/report/now", "report", view)
+    site.app.testing = True
+    with pytest.raises(MisuseError, match="read_only"):
+        site.sender().get("/report/now", headers=visitor_of(site, cart=[1]))
+    (stored,) = site.guard.sessions()
+    assert stored.data == {"cart": [1]}
 
 
 def test_serial_request_after_a_logout_that_it_waited_for_has_no_session(build: BuildSite) -> None:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, cast
 
-from flask import Flask, current_app, has_request_context, request
+from flask import Flask, Request, current_app, has_request_context, request
 from flask import session as flask_session
 from werkzeug.local import LocalProxy
 
@@ -13,13 +13,14 @@ from sessionguard.adapters import settings
 from sessionguard.adapters.flask import answers
 from sessionguard.adapters.flask.interface import GuardedSessionInterface, with_safe_headers
 from sessionguard.adapters.flask.session import GuardedSession
-from sessionguard.adapters.modes import READ_ONLY, Concurrency, mode_of
+from sessionguard.adapters.modes import Concurrency, Mode, mode_of
 from sessionguard.adapters.visits import Visit, VisitRules, blocking_guard
 from sessionguard.core.session import Session
 from sessionguard.errors import ConfigurationError, MisuseError
 from sessionguard.guard import SessionGuard
 
 _EXTENSION: Final = "sessionguard"
+_BESIDE: Final = Mode("merge")
 
 
 class SessionGuardExtension:
@@ -58,7 +59,7 @@ class SessionGuardExtension:
         app.teardown_request(lambda error: interface.leave(request.environ, error))
         app.wsgi_app = with_safe_headers(app.wsgi_app, interface)  # type: ignore[assignment, method-assign]
         answers.register(app)
-        app.before_request(partial(_enter_mode, interface))
+        app.before_request(partial(_enter_mode, app, interface))
 
     @property
     def guard(self) -> SessionGuard:
@@ -140,20 +141,23 @@ def _session() -> GuardedSession:
     return session
 
 
-def _enter_mode(interface: GuardedSessionInterface) -> None:
+def _enter_mode(app: Flask, interface: GuardedSessionInterface) -> None:
     """Go on as the view of this request is marked, and in serial mode take the session's lock before it runs."""
-    session = interface.opened_in(request.environ)
+    # Each use of a proxy costs as much as all the rest here.
+    asked: Request = cast("LocalProxy[Request]", request)._get_current_object()
+    session = interface.opened_in(asked.environ)
     if session is None:
         # The application has another interface by now, whose sessions are none of ours.
         return
-    endpoint = request.endpoint or ""
-    view = current_app.view_functions.get(endpoint)
+    endpoint = asked.endpoint or ""
+    view = app.view_functions.get(endpoint)
     if view is None or endpoint.rpartition(".")[2] == "static":
-        mode = READ_ONLY
+        # No view of the application runs; what its hooks and error pages write is stored.
+        mode = _BESIDE if interface.rules.mode.takes_turns else interface.rules.mode
     else:
         mode = mode_of(getattr(view, "view_class", view), mode_of(view, interface.rules.mode))
     visit = session.visit
-    if mode != visit.flows.mode:
+    if mode is not visit.flows.mode:
         visit.enter_mode(mode)
     if mode.takes_turns:
         visit.session()

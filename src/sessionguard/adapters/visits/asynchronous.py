@@ -53,7 +53,7 @@ class AsyncVisit:
     async def session(self) -> Session | None:
         """Give the visitor's session, or None. The store is asked once; an outage stays one for this request."""
         flows = self.flows
-        if not flows.is_resolved and not flows.is_barred:
+        if not flows.is_resolved:
             await self.run(flows.resolve())
         return flows.known()
 
@@ -63,7 +63,9 @@ class AsyncVisit:
 
     async def save(self) -> None:
         """Store what the request wrote, opening a session if it has none; nothing written stores nothing."""
-        await self.run(self.flows.save())
+        # Most requests only read; for them no flow is run.
+        if self.flows.has_changes:
+            await self.run(self.flows.save())
 
     async def login(self, owner: str) -> Session:
         """Give a session of `owner` with a token that nobody held before.
@@ -158,11 +160,13 @@ class AsyncVisit:
 
     async def seal(self) -> None:
         """Refuse changes from now on, and let the next request of the session run."""
-        await self.run(self.flows.seal())
+        self.flows.stop()
+        await self.release()
 
     async def release(self) -> None:
         """Let the next request of the session run."""
-        await self.run(self.flows.release())
+        if self.flows.has_turn:
+            await self.run(self.flows.release())
 
     @contextmanager
     def entered(self) -> Iterator[None]:

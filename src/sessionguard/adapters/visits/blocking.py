@@ -47,7 +47,7 @@ class Visit:
     def session(self) -> Session | None:
         """Give the visitor's session, or None. The store is asked once; an outage stays one for this request."""
         flows = self.flows
-        if not flows.is_resolved and not flows.is_barred:
+        if not flows.is_resolved:
             self.run(flows.resolve())
         return flows.known()
 
@@ -57,7 +57,9 @@ class Visit:
 
     def save(self) -> None:
         """Store what the request wrote, opening a session if it has none; nothing written stores nothing."""
-        self.run(self.flows.save())
+        # Most requests only read; for them no flow is run.
+        if self.flows.has_changes:
+            self.run(self.flows.save())
 
     def login(self, owner: str) -> Session:
         """Give a session of `owner` with a token that nobody held before.
@@ -141,11 +143,13 @@ class Visit:
 
     def seal(self) -> None:
         """Refuse changes from now on, and let the next request of the session run."""
-        self.run(self.flows.seal())
+        self.flows.stop()
+        self.release()
 
     def release(self) -> None:
         """Let the next request of the session run."""
-        self.run(self.flows.release())
+        if self.flows.has_turn:
+            self.run(self.flows.release())
 
     @contextmanager
     def entered(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sessionguard.adapters import http
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.modes import Mode
-from sessionguard.adapters.visits.calls import Enter, Flow, Leave, ask, collect
+from sessionguard.adapters.visits.calls import Call, Enter, Flow, Leave, ask, collect
 from sessionguard.adapters.visits.resolved import ResolvedSessions
 from sessionguard.adapters.visits.rules import VisitRules
 from sessionguard.core.arguments import valid_text
@@ -37,8 +37,8 @@ class VisitFlows:
     """The session of one request, and what the request does with it. Not for use by two threads at once."""
 
     __slots__ = (
-        "__weakref__", "_failure", "_farewell", "_is_resolved", "_lock", "_mode", "_presented", "_session", "_token",
-        "fields", "is_barred", "is_sealed", "is_used", "resolved", "rules",
+        "__weakref__", "_failure", "_farewell", "_lock", "_mode", "_presented", "_session", "_token",
+        "fields", "is_barred", "is_resolved", "is_sealed", "is_used", "resolved", "rules",
     )  # fmt: skip
 
     def __init__(self, rules: VisitRules, presented: Iterable[bytes]) -> None:
@@ -47,7 +47,8 @@ class VisitFlows:
         self._presented = presented
         self._mode = rules.mode
         self._session: Session | None = None
-        self._is_resolved = False
+        self.is_resolved = False
+        """Whether the store was asked."""
         self._failure: SessionGuardError | None = None
         self._token: str | None = None
         self._farewell = False
@@ -74,30 +75,24 @@ class VisitFlows:
         self.is_used = True
         if self._failure is not None:
             raise self._failure
-        if not self._is_resolved:
+        if not self.is_resolved:
             raise MisuseError("the session of this request was not resolved yet; await visit.session() first")
         return self._session
 
-    @property
-    def is_resolved(self) -> bool:
-        """Whether the store was asked."""
-        return self._is_resolved
-
     def resolve(self) -> Flow[None]:
         """Ask the store, once; an outage stays one for this request."""
-        if not self._is_resolved:
+        if not self.is_resolved and not self.is_barred:
             try:
                 self._session = yield from self._found()
             except SessionGuardError as error:
                 self._failure = error
-            self._is_resolved = True
+            self.is_resolved = True
             if self._session is not None:
                 self.resolved.note(self._session)
 
     def session(self) -> Flow[Session | None]:
         """Give the visitor's session, or None."""
-        if not self._is_resolved and not self.is_barred:
-            yield from self.resolve()
+        yield from self.resolve()
         return self.known()
 
     def opened(self) -> Flow[Session]:
@@ -119,7 +114,7 @@ class VisitFlows:
             self.rules.guard.publish(CookieRefused(presented.problem))
         if presented.token is None:
             return None
-        session: Session | None = yield from ask("load", presented.token, scope=self.rules.scope)
+        session: Session | None = yield Call("load", (presented.token,), {"scope": self.rules.scope})
         if session is None or not self._mode.takes_turns or self.is_sealed:
             return session
         return (yield from self._alone(session, presented.token))
@@ -138,7 +133,7 @@ class VisitFlows:
             self.fields.barrier = _read_only if mode.is_read_only else None
         if self._lock is not None and not mode.takes_turns:
             yield from self.release()
-        if not self._is_resolved or self._session is None or self._lock is not None or not mode.takes_turns:
+        if not self.is_resolved or self._session is None or self._lock is not None or not mode.takes_turns:
             return
         if self.fields is not None and self.fields.is_changed_or_held:
             raise MisuseError("what was written before the view began would be lost by waiting; write in the view")
@@ -147,6 +142,11 @@ class VisitFlows:
         self._session = yield from self._alone(self._session, token or "")
         if self.fields is not None:
             self.fields.forget()
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether other requests of the session wait for this one."""
+        return self._lock is not None
 
     def _alone(self, session: Session, token: str) -> Flow[Session | None]:
         """Wait until no other request of `session` runs, and give it as that one left it."""
@@ -172,6 +172,11 @@ class VisitFlows:
 
     # Changing it
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether there may be something to store."""
+        return self.fields is not None and self.fields.is_changed_or_held
+
     def save(self) -> Flow[None]:
         """Store what the request wrote, opening a session if it has none; nothing written stores nothing."""
         fields = self.fields
@@ -180,26 +185,30 @@ class VisitFlows:
         changes, removed = fields.changes()
         if not changes and not removed:
             return
-        if (yield from self.session()) is None:
+        if self._mode.is_read_only:
+            # Changed in place, which no barrier notices.
+            raise _read_only()
+        session = self.known() if self.is_resolved else (yield from self.session())
+        if session is None:
             yield from self.opened()
         else:
-            yield from self._store(changes, removed, fields.version)
+            options = self._stored_under(session, fields.version)
+            self._session = yield Call("save", (session, changes), {"remove": removed, **options})
         if not fields.renewing.isdisjoint(changes) or not fields.renewing.isdisjoint(removed):
             # A new token, because sending the same one again could undo a rotation that has happened since.
             yield from self.rotate()
 
-    def _store(self, changes: Mapping[str, Any], removed: tuple[str, ...], version: int | None) -> Flow[None]:
-        session, lock = self._session, self._lock
-        assert session is not None
+    def _stored_under(self, session: Session, version: int | None) -> dict[str, Any]:
+        """Give the conditions under which what this request wrote into `session` may be stored."""
+        lock = self._lock
         if lock is not None:
             # Stopped for longer than a lease, this request is not alone any more: what it read may have changed.
             lock.check()
             if lock.session_id != session.id:
                 # It has logged in as another owner, and of the session opened for that no other request knows yet.
                 lock = None
-        expected = version if self._mode.concurrency == "strict" else None
         # With the lock, for the request may be stopped after the check, too.
-        self._session = yield from ask("save", session, changes, remove=removed, expected_version=expected, lock=lock)
+        return {"expected_version": version if self._mode.concurrency == "strict" else None, "lock": lock}
 
     def login(self, owner: str) -> Flow[Session]:
         """Give a session of `owner` whose token nobody held before this call.
@@ -331,11 +340,6 @@ class VisitFlows:
     def hands_out_token(self) -> bool:
         """Whether the response will carry a new token."""
         return self._token is not None
-
-    def seal(self) -> Flow[None]:
-        """Refuse changes from now on, and let the next request of the session run."""
-        self.stop()
-        yield from self.release()
 
     def stop(self) -> None:
         """Refuse changes from now on."""
