@@ -8,6 +8,9 @@ ARGS ?=
 # An empty environment has no PATH; the shell would guess one, make would not.
 PATH ?= /usr/local/bin:/usr/bin:/bin
 export PATH
+# Images of containers often set this. Without bytecode every process that a test starts compiles the library again, and
+# pytest every test: half as long once more.
+export PYTHONDONTWRITEBYTECODE =
 
 ifneq ($(lastword $(MAKEFILE_LIST)),Makefile)
 

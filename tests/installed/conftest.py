@@ -29,7 +29,7 @@ class Installed:
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", command],
             cwd=folder,
-            env={**kept, "PATH": path, "PIP_NO_INDEX": "1", "PYTHONDONTWRITEBYTECODE": "1", **environment},
+            env={**kept, "PATH": path, "PIP_NO_INDEX": "1", **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
