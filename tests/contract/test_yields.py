@@ -47,12 +47,13 @@ def test_a_store_without_any_lock_is_found_out(name: str) -> None:
 
 
 def test_a_right_store_passes_at_its_lines_in_little_time() -> None:
-    """Its locks are seen, also those of what it is made of; a search takes half a second."""
+    """Its locks are seen, also those of what it is made of, and a search ends long before it has seen everything."""
     began = time.monotonic()
     for make in (ModelStore, lambda: undeclared.Facade(ModelStore())):
         verdict = judged(make)
         assert (verdict.status, verdict.remark) == ("ok", ""), verdict.reason
-    assert time.monotonic() - began < 4 * CI.encounter_seconds + 2.0
+    # Without its limit each of them goes on for ten seconds.
+    assert time.monotonic() - began < 10.0
     assert judged(lambda: undeclared.Facade(undeclared.Unlocked())).status == "fail"
 
 

@@ -21,7 +21,7 @@ from sessionguard.core.data import (
 )
 from sessionguard.errors import InvalidArgumentError
 
-text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),

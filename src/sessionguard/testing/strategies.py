@@ -22,7 +22,7 @@ from sessionguard.testing.contracts.stage import KEEPS_DATA, LIFETIME
 from sessionguard.workspaces.names import MAX_COMPONENT_BYTES, MAX_COMPONENTS, parse_name
 
 _NAME_CHARACTERS: Final = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"))
-_TEXT_CHARACTERS: Final = st.characters(codec="utf-8", exclude_characters="\0")
+_TEXT_CHARACTERS: Final = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 _EXTERNAL_ID_CHARACTERS: Final = "ABCabc012_-"
 _HEX: Final = "0123456789abcdef"
 _BASE36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -17,6 +17,8 @@ from tests.stores.file.workers import stand_half_way, stand_in_the_lock
 pytestmark = pytest.mark.processes
 
 PATIENCE_SECONDS = 0.2
+BOUND_SECONDS = 20.0
+"""Of a busy machine. A writer that is stopped would stay so for ever."""
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def test_t58_writers_time_out_and_nothing_was_done(path: Path, store: FileStore,
         began = time.monotonic()
         with pytest.raises(StoreTimeoutError, match="another process kept a lock") as caught:
             store.create(stage.create(new))
-        assert PATIENCE_SECONDS <= time.monotonic() - began < 10 * PATIENCE_SECONDS
+        assert PATIENCE_SECONDS <= time.monotonic() - began < BOUND_SECONDS
         assert caught.value.retryable
         assert store.get(stage.get(new)) is None
         writer.thaw()

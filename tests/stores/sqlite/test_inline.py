@@ -67,6 +67,6 @@ def test_a_locked_file_does_not_hold_the_loop(path: Path, open_store: OpenStore,
     assert store.answer_inline(stage.load(opened)) is None
     lent = store._connections.take()
     assert store.answer_inline(stage.load(opened)) is None
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4  # Its patience is 5 seconds.
     store._connections.give_back(lent)
     other.close()
