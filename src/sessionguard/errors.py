@@ -12,6 +12,11 @@
     │  ├─ SessionTooLargeError             limit_bytes, size_bytes
     │  ├─ SessionLimitError                limit
     │  └─ SessionMismatchError             found
+    ├─ ExternalIdError                     about a session that a client names: fingerprint
+    │  ├─ ExternalIdUnknownError           the caller has none of that name
+    │  ├─ ExternalIdClaimedError           another browser is bound to it
+    │  └─ ExternalIdRefusedError           problem
+    ├─ CrossSiteError                      origin
     ├─ StoreError                          store, operation, message, retryable
     │  ├─ StoreUnavailableError            the outcome is unknown; safe to repeat: transient
     │  ├─ StoreTimeoutError (TimeoutError) nothing was done in the time allowed
@@ -232,6 +237,57 @@ class SessionMismatchError(SessionError):
         self.found = found
         own = "this request has no session" if found is None else f"this request belongs to session {found}"
         super().__init__(session_id, f"{own}; load the page again")
+
+
+# What clients name, and what other sites send
+
+
+class ExternalIdError(SessionGuardError):
+    """Something about the session that a client names. `fingerprint` stands for the name, which is not shown."""
+
+    code = "external_id"
+
+    def __init__(self, fingerprint: str, message: str) -> None:
+        self.fingerprint = fingerprint
+        super().__init__(f"external id {fingerprint}: {message}")
+
+
+class ExternalIdUnknownError(ExternalIdError):
+    """The caller has no session of that name: there never was one, it is over, or it is somebody else's, all alike."""
+
+    code = "external_id_unknown"
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__(fingerprint, "the caller has no such session; POST /new-session opens one")
+
+
+class ExternalIdClaimedError(ExternalIdError):
+    """Another browser has the session of that name. Its data was not shown; take another name."""
+
+    code = "external_id_claimed"
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__(fingerprint, "another browser is bound to it; take another id")
+
+
+class ExternalIdRefusedError(ExternalIdError):
+    """A name was presented without what admits to it; nothing was opened. `problem` is for the log, not for clients."""
+
+    code = "external_id_refused"
+
+    def __init__(self, fingerprint: str, problem: str) -> None:
+        self.problem = problem
+        super().__init__(fingerprint, f"refused: {problem}")
+
+
+class CrossSiteError(SessionGuardError):
+    """A page of another site had a browser send a request that changes something; nothing was changed."""
+
+    code = "cross_site"
+
+    def __init__(self, origin: str) -> None:
+        self.origin = _shown(origin)
+        super().__init__(f"a page of {self.origin} sent this request; if it may, name it in trusted_origins")
 
 
 # Stores

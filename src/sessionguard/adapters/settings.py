@@ -6,6 +6,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
+from sessionguard.adapters.external import Claim, ExternalIds, Select, Strict
 from sessionguard.adapters.http import CookieSettings, HeaderSettings, Transport
 from sessionguard.adapters.visits.rules import VisitRules
 from sessionguard.async_guard import AsyncSessionGuard
@@ -19,8 +20,11 @@ PREFIX: Final = "SESSIONGUARD_"
 _GUARD: Final = frozenset({"URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
 _COOKIE: Final = frozenset({"COOKIE_NAME", "COOKIE_SECURE", "COOKIE_SAMESITE", "COOKIE_PATH", "COOKIE_DOMAIN"})
 _VISIT: Final = frozenset({"SCOPE", "CONCURRENCY", "LOCK_TIMEOUT"})
+_EXTERNAL: Final = "EXTERNAL_IDS"
+_POLICIES: Final = {"strict": Strict, "select": Select, "claim": Claim}
+"""The policies for external ids that need no more than their name."""
 _TRANSPORT: Final = frozenset({"TRANSPORT", "HEADER_NAME"})
-KNOWN: Final = _GUARD | _COOKIE | _TRANSPORT | _VISIT
+KNOWN: Final = _GUARD | _COOKIE | _TRANSPORT | _VISIT | {_EXTERNAL}
 """The settings of every framework, without their prefix."""
 _ARGUMENTS: Final = {"store URL": "URL", "workspaces": "WORKSPACES", "keys": "KEYS", "policy": "POLICY"}
 """What the library calls the values that these settings give."""
@@ -95,7 +99,19 @@ def _visit_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     options = {key.lower(): settings[key] for key in _VISIT & settings.keys()}
     if "lock_timeout" in options:
         options["lock_timeout"] = _duration("LOCK_TIMEOUT", options["lock_timeout"])
+    if settings.get(_EXTERNAL) is not None:
+        options["external"] = _external_of(settings[_EXTERNAL])
     return options
+
+
+def _external_of(value: object) -> ExternalIds:
+    if isinstance(value, ExternalIds):
+        return value
+    policy = _POLICIES.get(value) if isinstance(value, str) else None
+    if policy is None:
+        names = ", ".join(f'"{name}"' for name in _POLICIES)
+        raise ConfigurationError(PREFIX + _EXTERNAL, value, f"give {names}, or ExternalIds(policy=...)")
+    return ExternalIds(policy=policy())
 
 
 def _policy_of(settings: Mapping[str, Any]) -> Any:

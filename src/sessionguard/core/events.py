@@ -125,6 +125,36 @@ class ContextLost(Event):
 
 
 @frozen
+class ExternalIdRejected(Event):
+    """A client named a session that it was not given; `fingerprint` stands for the name.
+
+    `reason` is "unknown", "claimed", "not taken" (the server gave an id of its own), "mismatch", "no signature",
+    "replayed", "too many", or what was wrong with the signature.
+    """
+
+    reason: str
+    fingerprint: str
+
+
+@frozen
+class ExternalIdAccepted(Event):
+    """A client was given the session that it named, under `policy`. Nobody should see this one with "bearer"."""
+
+    policy: str
+    session_id: str
+
+
+@frozen
+class TokenMisplaced(Event):
+    """One of our tokens stood in the `place` "query", "body" or "header" where none belongs; it was not looked at.
+
+    It may be in logs by now: find out who puts it there.
+    """
+
+    place: str
+
+
+@frozen
 class IdentityMismatched(Event):
     """The store answered with another session than the one asked for. Find out why before you go on."""
 

@@ -10,6 +10,7 @@ from flask import session as flask_session
 from werkzeug.local import LocalProxy
 
 from sessionguard.adapters import settings
+from sessionguard.adapters.external import ExternalIds
 from sessionguard.adapters.flask import answers
 from sessionguard.adapters.flask.interface import GuardedSessionInterface, with_safe_headers
 from sessionguard.adapters.flask.session import GuardedSession
@@ -27,11 +28,17 @@ class SessionGuardExtension:
     """Keeps `flask.session` in a guard, and gives views `login`, `logout`, sessions of their own and workspaces.
 
     Without `guard`, the settings `SESSIONGUARD_*` of the application say which one to open. `concurrency` is
-    "merge", "strict" or "serial"; the setting `SESSIONGUARD_CONCURRENCY` goes before it.
+    "merge", "strict" or "serial"; the setting `SESSIONGUARD_CONCURRENCY` goes before it. `external` says how sessions
+    that other programs name are treated, as does `SESSIONGUARD_EXTERNAL_IDS`.
     """
 
     def __init__(
-        self, app: Flask | None = None, guard: SessionGuard | None = None, *, concurrency: Concurrency = "merge"
+        self,
+        app: Flask | None = None,
+        guard: SessionGuard | None = None,
+        *,
+        concurrency: Concurrency = "merge",
+        external: ExternalIds | None = None,
     ) -> None:
         if app is not None:
             _check_app(app)
@@ -39,6 +46,7 @@ class SessionGuardExtension:
             _check_guard(guard)
         self._guard = guard
         self._concurrency: Concurrency = concurrency
+        self._external = external
         if app is not None:
             self.init_app(app)
 
@@ -53,7 +61,7 @@ class SessionGuardExtension:
             raise MisuseError("sessionguard is already bound to this application; call init_app once")
         config = settings.read(app.config)
         guard = self._guard or settings.guard_of(config, SessionGuard)
-        rules = settings.rules_of(config, guard, concurrency=self._concurrency)
+        rules = settings.rules_of(config, guard, concurrency=self._concurrency, external=self._external)
         app.extensions[_EXTENSION] = rules
         app.session_interface = interface = GuardedSessionInterface(rules)
         app.teardown_request(lambda error: interface.leave(request.environ, error))

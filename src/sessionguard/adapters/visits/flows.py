@@ -37,8 +37,8 @@ class VisitFlows:
     """The session of one request, and what the request does with it. Not for use by two threads at once."""
 
     __slots__ = (
-        "__weakref__", "_failure", "_farewell", "_lock", "_mode", "_presented", "_session", "_token",
-        "fields", "is_barred", "is_resolved", "is_sealed", "is_used", "resolved", "rules",
+        "__weakref__", "_failure", "_farewell", "_lock", "_mode", "_presented", "_session", "_token", "external",
+        "fields", "further_headers", "is_barred", "is_resolved", "is_sealed", "is_used", "resolved", "rules",
     )  # fmt: skip
 
     def __init__(self, rules: VisitRules, presented: Iterable[bytes]) -> None:
@@ -55,6 +55,10 @@ class VisitFlows:
         self._lock: Any = None
         self.fields: Fields | None = None
         """What views read and write, where the framework gives them a mapping."""
+        self.external: Any = None
+        """What this request does with a session that it names (`sessionguard.adapters.external`)."""
+        self.further_headers: tuple[http.Header, ...] = ()
+        """Headers that a response which depends on the session must have besides."""
         self.resolved = ResolvedSessions()
         self.is_used = False
         """Whether the response depends on the session, be it on there being none."""
@@ -334,6 +338,7 @@ class VisitFlows:
             sent.append(transport.taking_back())
         if self._farewell:
             sent.append(("Clear-Site-Data", http.CLEAR_SITE_DATA))
+        sent += self.further_headers
         return sent
 
     @property

@@ -1,7 +1,7 @@
 """What is the same for every request of an application."""
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Attribute, field, frozen
 
@@ -13,6 +13,9 @@ from sessionguard.core.arguments import valid_text
 from sessionguard.core.events import Event
 from sessionguard.errors import ConfigurationError, InvalidArgumentError
 from sessionguard.guard import SessionGuard
+
+if TYPE_CHECKING:
+    from sessionguard.adapters.external import ExternalIds
 
 _DEFAULT_WAIT: Final = timedelta(seconds=10)
 
@@ -45,9 +48,16 @@ class VisitRules:
     """What holds for views without a mark of their own (`sessionguard.adapters.modes`)."""
     lock_timeout: timedelta = field(default=_DEFAULT_WAIT, validator=_wait)
     """How long a request waits for those before it in serial mode."""
+    external: "ExternalIds | None" = None
+    """How sessions that other programs name are treated; None: there are none."""
     mode: Mode = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.external is not None:
+            check = getattr(self.external, "required_apart_from", None)
+            if check is None:
+                raise ConfigurationError("external", type(self.external).__name__, "give ExternalIds(...), or None")
+            check(self.scope)
         object.__setattr__(self, "mode", Mode(self.concurrency))
         self.guard.subscribe(self._watch)
 

@@ -1,0 +1,216 @@
+"""`Signed` and `Claim`: a browser is bound by a cookie to each session that it was admitted to."""
+
+from sessionguard.adapters.external.bindings import MOST, Bindings
+from sessionguard.adapters.external.identifiers import fingerprint, is_server_id, owner_of, required_unguessable
+from sessionguard.adapters.external.naming import Opened
+from sessionguard.adapters.external.policies import Signed
+from sessionguard.adapters.external.rules import NONCE_SCOPE
+from sessionguard.adapters.external.signing import Vouched, vouched_by
+from sessionguard.adapters.external.situation import Situation
+from sessionguard.adapters.visits.calls import Flow
+from sessionguard.core.session import Session
+from sessionguard.core.tokens import is_anonymous
+from sessionguard.errors import (
+    ConfigurationError,
+    ExternalIdClaimedError,
+    ExternalIdRefusedError,
+    SessionMismatchError,
+)
+
+_CLAIMED = "claimed"
+
+
+class ByBinding:
+    """What both have in common: the cookie, which is asked first."""
+
+    __slots__ = ("_bindings", "_situation")
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+        self._bindings = Bindings.beside(situation.visit.rules.transport)
+
+    def locate(self, selected: str) -> Flow[Session | None]:
+        """Give the session to which the browser is bound under this name."""
+        token = self._bindings.read(selected, self._situation.request.cookie_headers).token
+        session = None if token is None else (yield from self._situation.load(token))
+        if session is None:
+            return None
+        if selected != (session.external_id or session.id):
+            self._situation.reject(selected, "mismatch")
+            raise SessionMismatchError(session.id, None)
+        yield from self._check_visitor(session, selected)
+        return session
+
+    def _check_visitor(self, session: Session, selected: str) -> Flow[None]:
+        """Nobody goes on with the session of whoever used this browser before."""
+        yield from ()
+
+    def own(self) -> Flow[tuple[Session, ...]]:
+        """Give the sessions to which this browser is bound."""
+        found: list[Session] = []
+        for cookie in self._bindings.all(self._situation.request.cookie_headers)[:MOST]:
+            token = cookie.read(self._situation.request.cookie_headers).token
+            session = None if token is None else (yield from self._situation.load(token))
+            if session is not None:
+                found.append(session)
+        return tuple(sorted(found, key=lambda session: session.created_at, reverse=True))
+
+    def forget(self, selected: str) -> None:
+        self._situation.reply_with(self._bindings.of(selected).taking_back())
+
+    def _make_room(self, selected: str) -> Flow[None]:
+        """Have the browser forget sessions that are over, if it holds too many.
+
+        Raises:
+            ExternalIdRefusedError: it holds too many that are not.
+        """
+        situation = self._situation
+        headers = situation.request.cookie_headers
+        held = self._bindings.all(headers)
+        if len(held) < MOST or self._bindings.of(selected) in held:
+            return
+        dead = 0
+        for cookie in held:
+            token = cookie.read(headers).token
+            if token is None or (yield from situation.load(token)) is None:
+                situation.reply_with(cookie.taking_back())
+                dead += 1
+        if not dead:
+            problem = f"this browser has {len(held)} sessions already; clear one first"
+            raise ExternalIdRefusedError(situation.reject(selected, "too many"), problem)
+
+    def _bind(self, session: Session) -> Session:
+        selected = session.external_id or session.id
+        if session.token is None:
+            # Another request of the same instant was admitted by another signature.
+            raise ExternalIdClaimedError(self._situation.reject(selected, _CLAIMED))
+        self._situation.reply_with(self._bindings.of(selected).handing_out(session.token, None))
+        return session
+
+
+class BySignature(ByBinding):
+    """`Signed`: the integrator's server admits a browser once; whom it belongs to is what that server says."""
+
+    __slots__ = ("_policy",)
+
+    def __init__(self, situation: Situation, policy: Signed) -> None:
+        super().__init__(situation)
+        self._policy = policy
+
+    def find(self, selected: str) -> Flow[Session]:
+        situation = self._situation
+        session = yield from self.locate(selected)
+        if session is not None:
+            return situation.accepted(session)
+        if situation.asked().signature is None or situation.request.is_prefetch:
+            raise situation.unknown(selected)
+        vouched = yield from self._admitted(selected)
+        session = yield from situation.open("get_or_create", vouched.owner, selected)
+        if not session.is_new:
+            # Another browser of the same user was bound to it; the newer signature moves it here.
+            session = yield from situation.rotate(session)
+        return situation.accepted(self._bind(session))
+
+    def open(self, selected: str | None) -> Flow[Opened]:
+        situation = self._situation
+        if selected is None or is_server_id(selected):
+            raise ExternalIdRefusedError(
+                fingerprint(selected or ""), "the integrator's server names the session, and signs the name"
+            )
+        if situation.asked().signature is None:
+            bound = yield from self.locate(selected)
+            if bound is None:
+                raise ExternalIdRefusedError(situation.reject(selected, "no signature"), "it has no signature")
+            owner = bound.owner
+        else:
+            owner = (yield from self._admitted(selected)).owner
+        session = yield from situation.open("replace", owner, selected)
+        return Opened(self._bind(session), session.removed)
+
+    def _admitted(self, selected: str) -> Flow[Vouched]:
+        """Give what the signature says, which was never used before and never is again."""
+        situation, policy = self._situation, self._policy
+        now = situation.ids.clock()
+        vouched = vouched_by(
+            situation.asked().signature or "",
+            selected,
+            keys=policy.keys,
+            audience=policy.audience,
+            scope=situation.ids.scope,
+            now=now,
+        )
+        if isinstance(vouched, str):
+            raise ExternalIdRefusedError(situation.reject(selected, vouched), vouched)
+        yield from self._check_owner(vouched.owner, selected)
+        yield from self._make_room(selected)
+        yield from self._use_up(vouched, selected)
+        return vouched
+
+    def _use_up(self, vouched: Vouched, selected: str) -> Flow[None]:
+        # A slot is opened by exactly one of all who ask for it, on every store and machine.
+        mark = yield from self._situation.open(
+            "get_or_create", f"{vouched.key_id}-{vouched.nonce[:2]}", vouched.nonce, NONCE_SCOPE
+        )
+        # Not in a second generation either: the first may have been ended by hand.
+        if not mark.is_new or mark.generation != 1:
+            raise ExternalIdRefusedError(self._situation.reject(selected, "replayed"), "the signature was used before")
+        if mark.expires_at < vouched.expires_at:
+            remedy = f"give {NONCE_SCOPE} a policy with an idle timeout above five minutes"
+            raise ConfigurationError("policy", f"{mark.expires_at - mark.created_at}", remedy)
+
+    def _check_visitor(self, session: Session, selected: str) -> Flow[None]:
+        yield from self._check_owner(session.owner, selected)
+
+    def _check_owner(self, owner: str, selected: str) -> Flow[None]:
+        """Refuse a session of `owner` to a browser in which somebody else is logged in."""
+        situation = self._situation
+        visitor = yield from situation.visit.session()
+        logged_in = None if visitor is None or is_anonymous(visitor.owner) else visitor.owner
+        for present in (logged_in, situation.request.caller):
+            if present is not None and present != owner:
+                situation.reject(selected, "mismatch")
+                raise SessionMismatchError("of the signature", None if visitor is None else visitor.id)
+
+
+class ByClaim(ByBinding):
+    """`Claim`: all who present a name compete for one slot; who opens it has it."""
+
+    __slots__ = ()
+
+    def find(self, selected: str) -> Flow[Session]:
+        session = yield from self.locate(selected)
+        if session is None:
+            raise self._situation.unknown(selected)
+        return self._situation.accepted(session)
+
+    def locate(self, selected: str) -> Flow[Session | None]:
+        situation = self._situation
+        if is_server_id(selected):
+            return (yield from super().locate(selected))
+        required_unguessable(situation.ids.parameter, selected)
+        session = yield from super().locate(selected)
+        if session is None:
+            others = yield from situation.listed_of_slot(owner_of(_CLAIMED, selected), selected)
+            if others is not None:
+                raise ExternalIdClaimedError(situation.reject(selected, _CLAIMED))
+        return session
+
+    def open(self, selected: str | None) -> Flow[Opened]:
+        situation = self._situation
+        if selected is not None and not is_server_id(selected):
+            required_unguessable(situation.ids.parameter, selected)
+        yield from self._make_room(selected or "")
+        bound = None if selected is None else (yield from super().locate(selected))
+        # Not by `replace`: were ours over by now and claimed by another, it would be his that ends.
+        former = None if bound is None else (yield from situation.end(bound, "replaced"))
+        if selected is None or is_server_id(selected):
+            if selected is not None and bound is None:
+                situation.reject(selected, "not taken")
+            elif selected is not None:
+                self.forget(selected)
+            session = yield from situation.open("create", None)
+        else:
+            session = yield from situation.open("get_or_create", owner_of(_CLAIMED, selected), selected)
+            if not session.is_new:
+                raise ExternalIdClaimedError(situation.reject(selected, _CLAIMED))
+        return Opened.after(self._bind(session), former)

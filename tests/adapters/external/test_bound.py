@@ -1,0 +1,370 @@
+"""`Signed`, `Claim` and `Bearer` under every framework: who is let in, who is kept out, and what they learn."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sessionguard import SessionPolicy
+from sessionguard.adapters.external import Bearer, Claim, Signed, sign_external_id
+from sessionguard.adapters.external.bindings import MOST
+from sessionguard.core.events import ExternalIdAccepted, ExternalIdRejected
+from sessionguard.core.tokens import KeyRing
+from sessionguard.testing.profile import Profile
+from tests.adapters.external.conftest import BuildStage
+from tests.adapters.external.stage import Stage
+
+KEYS = KeyRing({"a": "kq8Zr5vT1xW7yB3nM9pL2sD6fG4hJ0aC"}, current="a")
+SIGNED = Signed(keys=KEYS, audience="app.example.org")
+BEARER = Bearer(unsafe_bearer_external_ids="I accept CWE-488/CWE-598")
+A, B = "c1hx6KZ3vQ9m2LrT8wYbNd", "pX7fJ0sUe4-G_iRk5VzOaH"
+"""Two ids that nobody guesses."""
+
+
+def link(made: Stage, external_id: str = "42", owner: str = "ana", **changes: Any) -> str:
+    """Give the query of a link as the integrator's server makes it."""
+    about: dict[str, Any] = {"keys": KEYS, "audience": "app.example.org", "now": made.back.clock(), **changes}
+    return sign_external_id(external_id, owner=owner, **about).query
+
+
+# Signed
+
+
+def test_t49_signed_link_binds_the_browser_that_uses_it(stage: BuildStage) -> None:
+    """From then on the id is enough for that browser, and for no other."""
+    made = stage(SIGNED)
+    browser, stranger = made.browser(), made.browser()
+    assert browser.get("/work", link(made)).status == 200
+    (name,) = browser.cookies
+    assert name.startswith("__Host-sgx-")
+    browser.add("42", "report")
+    assert browser.documents("42") == ["report"]
+    assert stranger.get("/work", "_sid=42").status == 404
+    assert [session.owner for session in made.back.active()] == ["ana"]
+    assert made.back.active("default") == []
+
+
+def test_t37_binding_cookie_is_exactly_this(stage: BuildStage) -> None:
+    """No other host gets it, no script reads it, and it is removed with the attributes it was set with."""
+    made = stage(SIGNED)
+    browser = made.browser()
+    (cookie,) = browser.post("/new-session", link(made)).all("Set-Cookie")
+    name, _, attributes = cookie.partition("=")
+    assert attributes.partition("; ")[2] == "Path=/; Secure; HttpOnly; SameSite=Lax"
+    (deletion,) = browser.post("/clear-session", "_sid=42").all("Set-Cookie")
+    gone = "Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0"
+    assert deletion == f"{name}=; {gone}; Path=/; Secure; HttpOnly; SameSite=Lax"
+    assert browser.cookies == {}
+
+
+def test_t49_signature_is_used_once(stage: BuildStage) -> None:
+    """Who comes second with the same link is refused like one whose signature is wrong, on every route."""
+    made = stage(SIGNED)
+    used = link(made)
+    assert made.browser().post("/new-session", used).status == 201
+    wrong = [
+        used,
+        link(made, audience="other.example.org"),
+        link(made, scope="uploads"),
+        link(made, now=made.back.clock() - timedelta(minutes=5)),
+        link(made).replace("_sid=42", "_sid=43"),
+        link(made)[:-1],
+        "_sid=42&_sig=",
+        "_sid=42&_sig=x",
+    ]
+    for method, path in (("POST", "/new-session"), ("POST", "/work"), ("GET", "/work")):
+        answers = [made.browser().send(method, path, query) for query in wrong]
+        assert {(answer.status, answer.text) for answer in answers} == {(403, answers[0].text)}
+        assert all(answer.all("Set-Cookie") == [] for answer in answers)
+    assert "replayed" in {event.reason for event in made.back.told(ExternalIdRejected)}
+    assert len(made.back.active()) == 1
+
+
+def test_t49_replay_is_refused_after_the_session_is_over(stage: BuildStage) -> None:
+    """That it was used is remembered apart from what it opened."""
+    made = stage(SIGNED)
+    browser, used = made.browser(), link(made)
+    browser.post("/new-session", used)
+    browser.post("/clear-session", "_sid=42")
+    made.back.guard.sweep()
+    assert browser.post("/new-session", used).status == 403
+
+
+def test_t49_two_uses_at_once_have_one_winner(stage: BuildStage, sg_profile: Profile, tmp_path: Any) -> None:
+    """Whichever worker looks first; the others open nothing."""
+    made = stage(SIGNED, url=f"sqlite:///{tmp_path}/sessions.db")
+    for number in range(sg_profile.rounds):
+        used = link(made, f"n{number}")
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _, query=used: made.browser().get("/work", query), range(4)))
+        assert sorted(answer.status for answer in answers) == [200, 403, 403, 403]
+
+
+def test_t49_two_tabs_have_two_sessions(stage: BuildStage) -> None:
+    """One browser is bound to both, each under its own id."""
+    made = stage(SIGNED)
+    browser = made.browser()
+    for sid in ("tab1", "tab2"):
+        browser.post("/new-session", link(made, sid))
+        browser.add(sid, f"doc-{sid}")
+    assert [browser.documents(sid) for sid in ("tab1", "tab2")] == [["doc-tab1"], ["doc-tab2"]]
+    assert browser.post("/clear-session", "_sid=tab1").json["cleared"] is True
+    assert browser.get("/work", "_sid=tab1").status == 404
+    assert browser.documents("tab2") == ["doc-tab2"]
+
+
+def test_newer_signature_moves_the_session_to_another_browser(stage: BuildStage) -> None:
+    """With its documents; the one that had it before is out after the grace of a rotation."""
+    made = stage(SIGNED)
+    old, new = made.browser(), made.browser()
+    old.post("/new-session", link(made))
+    old.add("42", "report")
+    assert new.get("/work", link(made)).json["documents"] == ["report"]
+    made.back.clock.advance(timedelta(minutes=1))
+    assert old.get("/work", "_sid=42").status == 404
+    assert new.documents("42") == ["report"]
+
+
+def test_bound_browser_starts_anew_without_another_signature(stage: BuildStage) -> None:
+    """It has shown whose it is; the old session is over, and its binding with it."""
+    made = stage(SIGNED)
+    browser = made.browser()
+    browser.post("/new-session", link(made))
+    browser.add("42", "old")
+    before = dict(browser.cookies)
+    answer = browser.post("/new-session", "_sid=42")
+    assert answer.json["session_id"] == "42"
+    assert answer.json["removed"]["files"] == 1
+    assert browser.documents("42") == []
+    assert browser.cookies.keys() == before.keys()
+    assert browser.cookies != before
+
+
+@pytest.mark.parametrize("query", ["", "_sid=42", "_sid=" + "0" * 34])
+def test_unsigned_session_is_not_opened(stage: BuildStage, query: str) -> None:
+    """Only the integrator's server lets anybody in."""
+    made = stage(SIGNED)
+    assert made.browser().post("/new-session", query).status == 403
+    assert made.browser().login("ana").post("/new-session", query).status == 403
+    assert made.back.active() == []
+
+
+def test_signature_does_not_override_who_is_logged_in(stage: BuildStage) -> None:
+    """Cookie and signature of two owners disagree: neither silently wins, and the signature is not used up."""
+    made = stage(SIGNED)
+    bob, query = made.browser().login("bob"), link(made)
+    assert bob.get("/work", query).status == 409
+    assert bob.post("/new-session", query).status == 409
+    assert made.back.active() == []
+    assert made.browser().login("ana").get("/work", query).status == 200
+
+
+def test_next_user_of_the_browser_does_not_go_on(stage: BuildStage) -> None:
+    """The binding is still there; that somebody else is logged in now is enough to be told so."""
+    made = stage(SIGNED)
+    browser = made.browser()
+    browser.post("/new-session", link(made))
+    browser.add("42", "secret")
+    browser.login("bob")
+    for path in ("/work", "/clear-session"):
+        answer = browser.post(path, "_sid=42")
+        assert answer.status == 409
+        assert "secret" not in answer.text
+    assert browser.login("ana").documents("42") == ["secret"]
+
+
+def test_signature_that_a_short_policy_would_forget_is_not_taken(stage: BuildStage) -> None:
+    """The program learns that its policy is at fault; the client only that nothing was done."""
+    short = SessionPolicy(idle_timeout=timedelta(minutes=2), touch_interval=timedelta(0))
+    made = stage(SIGNED, guard_policy={"default": SessionPolicy(), "external": SessionPolicy(), "*": short})
+    assert made.browser().post("/new-session", link(made)).status == 500
+    assert made.back.active() == []
+    missing = stage(SIGNED, guard_policy={"default": SessionPolicy(), "external": SessionPolicy()})
+    assert missing.browser().post("/new-session", link(missing)).status == 500
+    none = stage(Claim(), guard_policy={"default": SessionPolicy()})
+    assert none.browser().post("/new-session", f"_sid={A}").status == 500
+
+
+# Claim
+
+
+def test_claimed_id_is_the_first_browsers(stage: BuildStage) -> None:
+    """It goes on with it, request after request."""
+    made = stage(Claim(), may_debug=lambda request: True)
+    browser = made.browser()
+    assert browser.opened(f"_sid={A}") == A
+    browser.add(A, "report")
+    assert browser.documents(A) == ["report"]
+    sid = browser.opened()
+    browser.add(sid, "other")
+    assert browser.documents(sid) == ["other"]
+    shown = browser.get("/debug-sessions", f"_sid={A}").json
+    assert shown["total"] == 2
+    assert shown["current_session"]["session_id"] == A
+    assert {session["session_id"] for session in shown["sessions"]} == {A, sid}
+
+
+@pytest.mark.parametrize("path", ["/new-session", "/work", "/clear-session"])
+def test_t48_claimed_id_is_nobody_elses(stage: BuildStage, path: str) -> None:
+    """An attacker who claims first is found out: the victim is told, shares nothing, and loses nothing."""
+    made = stage(Claim(), may_debug=lambda request: True)
+    attacker, victim = made.browser(), made.browser()
+    attacker.opened(f"_sid={A}")
+    attacker.add(A, "bait")
+    answer = victim.post(path, f"_sid={A}")
+    assert answer.status == 409
+    assert "bait" not in answer.text
+    assert victim.cookies == {}
+    assert [event.reason for event in made.back.told(ExternalIdRejected)] == ["claimed"]
+    assert victim.get("/debug-sessions").json["total"] == 0
+    assert attacker.documents(A) == ["bait"]
+
+
+def test_t48_of_two_who_claim_at_once_one_has_it(stage: BuildStage, sg_profile: Profile, tmp_path: Any) -> None:
+    """The other is told, and gets no cookie."""
+    made = stage(Claim(), url=f"sqlite:///{tmp_path}/sessions.db")
+    for number in range(sg_profile.rounds):
+        browsers = [made.browser() for _ in range(4)]
+        sid = f"{A}-{number}"
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda browser, sid=sid: browser.post("/new-session", f"_sid={sid}"), browsers))
+        assert sorted(answer.status for answer in answers) == [201, 409, 409, 409]
+        assert [len(browser.cookies) for browser, answer in zip(browsers, answers, strict=True)] == [
+            int(answer.status == 201) for answer in answers
+        ]
+
+
+def test_t48_clean_slate_never_ends_the_session_of_another(stage: BuildStage) -> None:
+    """Cleared in one tab and claimed by somebody else meanwhile: the other tab gets 409, and he keeps his."""
+    made = stage(Claim())
+    mine, other = made.browser(), made.browser()
+    mine.opened(f"_sid={A}")
+    asked = made.back.store.before
+
+    def between(verb: str) -> None:
+        if verb == "end":
+            made.back.store.before = asked
+            (session,) = made.back.active()
+            made.back.guard.end(session)
+            other.opened(f"_sid={A}")
+            other.add(A, "his")
+
+    made.back.store.before = between
+    assert mine.post("/new-session", f"_sid={A}").status == 409
+    assert other.documents(A) == ["his"]
+
+
+def test_unclaimed_id_is_unknown_until_it_is_claimed_by_post(stage: BuildStage) -> None:
+    """No other route and no other method claims."""
+    made = stage(Claim())
+    browser = made.browser()
+    for method, path in (("GET", "/work"), ("POST", "/work"), ("POST", "/clear-session")):
+        assert browser.send(method, path, f"_sid={A}").status == (200 if path == "/clear-session" else 404)
+    assert made.back.active() == []
+    assert browser.get("/new-session", f"_sid={A}").status in (404, 405)
+
+
+def test_claim_refuses_ids_that_can_be_guessed(stage: BuildStage) -> None:
+    """On every route, before anything is looked up."""
+    made = stage(Claim())
+    for path in ("/new-session", "/work", "/clear-session"):
+        assert made.browser().post(path, "_sid=42").status == 400
+    assert made.back.store.asked() == []
+
+
+def test_cleared_claim_is_free_again(stage: BuildStage) -> None:
+    """For anybody, and with nothing in it; the binding is gone from the browser."""
+    made = stage(Claim())
+    first, second = made.browser(), made.browser()
+    first.opened(f"_sid={A}")
+    first.add(A, "secret")
+    assert first.post("/clear-session", f"_sid={A}").json["removed"]["files"] == 1
+    assert first.cookies == {}
+    second.opened(f"_sid={A}")
+    assert second.documents(A) == []
+    assert first.get("/work", f"_sid={A}").status == 409
+
+
+def test_t44_binding_cookie_of_another_id_is_refused(stage: BuildStage) -> None:
+    """A cookie that was planted under the name of another id leads to neither session."""
+    made = stage(Claim())
+    browser = made.browser()
+    browser.opened(f"_sid={A}")
+    (first,) = browser.cookies
+    browser.opened(f"_sid={B}")
+    (second,) = browser.cookies.keys() - {first}
+    browser.cookies[first] = browser.cookies[second]
+    assert browser.get("/work", f"_sid={A}").status == 409
+    assert "mismatch" in {event.reason for event in made.back.told(ExternalIdRejected)}
+
+
+def test_visitors_own_token_binds_to_nothing(stage: BuildStage) -> None:
+    """Planted as a binding, it is of another scope."""
+    made = stage(Claim())
+    browser = made.browser()
+    browser.opened(f"_sid={A}")
+    (name,) = browser.cookies
+    other = made.browser().login("ana")
+    other.cookies[name] = other.cookies["__Host-sg"]
+    assert other.get("/work", f"_sid={A}").status == 409
+
+
+def test_browser_forgets_sessions_that_are_over_and_holds_only_so_many(stage: BuildStage) -> None:
+    """Requests with endless cookies are refused by servers, and the visitor could not get out of that."""
+    made = stage(Claim())
+    browser = made.browser()
+    sids = [browser.opened() for _ in range(MOST)]
+    assert browser.post("/new-session").status == 403
+    (over,) = (session for session in made.back.active() if session.id == sids[0])
+    made.back.guard.end(over)
+    assert browser.post("/new-session").status == 201
+    assert len(browser.cookies) == MOST
+    assert browser.documents(sids[1]) == []
+
+
+# Bearer
+
+
+def test_bearer_gives_the_session_to_whoever_has_the_id(stage: BuildStage) -> None:
+    """That is what was accepted; responses keep the id from other sites, and each use is told."""
+    made = stage(BEARER)
+    made.browser().opened(f"_sid={A}")
+    made.browser().add(A, "report")
+    answer = made.browser().get("/work", f"_sid={A}")
+    assert answer.json["documents"] == ["report"]
+    assert answer.all("Referrer-Policy") == ["no-referrer"]
+    assert answer.all("Cache-Control") == ["private, no-store"]
+    assert {event.policy for event in made.back.told(ExternalIdAccepted)} == {"bearer"}
+    assert made.browser().post("/work", "_sid=42").status == 400
+    assert made.browser().get("/work", f"_sid={B}").status == 404
+
+
+def test_bearer_session_is_soon_over(stage: BuildStage) -> None:
+    """However busy it is kept."""
+    made = stage(BEARER)
+    sid = made.browser().opened()
+    for _ in range(2):
+        made.back.clock.advance(timedelta(minutes=7))
+        assert made.browser().documents(sid) == []
+    made.back.clock.advance(timedelta(minutes=1))
+    assert made.browser().get("/work", f"_sid={sid}").status == 404
+    assert made.back.active() == []
+
+
+def test_bearer_reaches_no_session_of_another_policy(stage: BuildStage) -> None:
+    """Ids of the server are in logs."""
+    made = stage(BEARER)
+    theirs = made.back.guard.create("ana", scope="external")
+    assert made.browser().get("/work", f"_sid={theirs.id}").status == 404
+
+
+@pytest.mark.parametrize("policy", [SIGNED, Claim(), BEARER])
+def test_t36_names_are_in_no_event_and_no_log(stage: BuildStage, policy: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A fingerprint stands for them; under the weakest policy they are secrets."""
+    made = stage(policy)
+    for path in ("/new-session", "/work", "/clear-session"):
+        made.browser().post(path, f"_sid={A}")
+        made.browser().post(path, f"_sid={A}&_sig=x")
+    rejected = made.back.told(ExternalIdRejected)
+    assert A not in "".join(record.getMessage() for record in caplog.records) + repr(rejected)
