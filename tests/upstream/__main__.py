@@ -4,7 +4,6 @@ Every suite runs in a process of its own, in the folder of its own sources, with
 """
 
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -14,10 +13,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 from attrs import frozen
 
+from tests.upstream.exclusions import FIGURES
 from tests.upstream.sources import PACKAGES, REPOSITORY, pinned
 
 TIMEOUT_SECONDS = 600
-FIGURES = re.compile(r"[a-z ]+: \d+ run, \d+ passed, \d+ excluded")
+DJANGO_LABELS = (
+    "tests.upstream.django_sessions",
+    "sessions_tests.tests.SessionMiddlewareTests",
+    "sessions_tests.tests.ClearSessionsCommandTests",
+    "sessions_tests.tests.SessionBaseTests",
+    "auth_tests",
+    "messages_tests",
+    "csrf_tests",
+)
 # What the caller's environment says to a framework or to pytest is not meant for these runs.
 FOREIGN = ("FLASK_", "DJANGO_", "PYTEST_", "SESSIONGUARD_")
 
@@ -56,8 +64,17 @@ def _pytest(plugin: str, *arguments: str) -> tuple[str, ...]:
     return ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", f"tests.upstream.{plugin}", *arguments)
 
 
+def _django(**what: str) -> Suite:
+    settings = "--settings=tests.upstream.django_settings"
+    # In one process: each would have a guard of its own, and the suites run side by side anyway.
+    command = ("runtests.py", settings, "--parallel=1", "--verbosity=0", *DJANGO_LABELS)
+    return Suite("django", command, "tests", what)
+
+
 SUITES: Mapping[str, Suite] = {
     "flask": Suite("flask", _pytest("flask_suite")),
+    "django-engine": _django(UPSTREAM_STORE="memory"),
+    "django-app": _django(UPSTREAM_STORE="sqlite", UPSTREAM_APP="yes"),
 }
 
 
@@ -75,7 +92,7 @@ def main(names: Sequence[str]) -> int:
     for name in red:
         print(f"--- {name}\n{outcomes[name].output}")
     for name, outcome in outcomes.items():
-        print(outcome.figures or f"{name}: did not come to its end")
+        print(f"{name}: {outcome.figures or 'did not come to its end'}")
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{spent.ru_utime + spent.ru_stime:.0f} s of CPU in {time.monotonic() - started:.0f} s")
     if red:

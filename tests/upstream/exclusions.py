@@ -4,6 +4,7 @@ An excluded case is run like every other. It must fail, and its failure must sho
 an exclusion cannot outlive its reason or hide another fault. It knows no test runner.
 """
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from attrs import Factory, define, frozen
 
 TABLES = Path(__file__).parent / "excluded"
+FIGURES = re.compile(r"\d+ run, \d+ passed, \d+ excluded")
 
 
 @frozen
@@ -104,11 +106,11 @@ class Ledger:
             self._complain(f"{len(present)} cases were found; the suite has at least {self.table.at_least}")
 
     def summary(self) -> str:
-        """Give the figures of the run in one line."""
+        """Give the figures of the run in the line that `FIGURES` matches."""
         counts = self._counts
         told = [f"{sum(counts.values())} run", f"{counts['passed']} passed", f"{counts['excluded']} excluded"]
         told += [f"{counts[kind]} {kind}" for kind in ("skipped", "failed") if counts[kind]]
-        return f"{self.table.name}: {', '.join(told)}"
+        return ", ".join(told)
 
     def _complain(self, complaint: str) -> str:
         self.complaints.append(complaint)

@@ -69,4 +69,4 @@ def test_figures_of_a_run() -> None:
     ledger.failed("b", "... x ...")
     ledger.skipped("c")
     ledger.failed("d", "z")
-    assert ledger.summary() == "planted: 4 run, 1 passed, 1 excluded, 1 skipped, 1 failed"
+    assert ledger.summary() == "4 run, 1 passed, 1 excluded, 1 skipped, 1 failed"

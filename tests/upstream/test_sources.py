@@ -31,15 +31,16 @@ def test_other_bytes_are_not_the_source(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_every_suite_has_sources_and_a_table() -> None:
     """Each suite is of one of the sources, and has a table of excluded cases, and the other way round."""
-    assert {suite.framework for suite in SUITES.values()} <= sources.pinned().keys()
-    assert {table.name for table in tables()} == SUITES.keys()
+    frameworks = {suite.framework for suite in SUITES.values()}
+    assert frameworks == {table.name for table in tables()}
+    assert frameworks <= sources.pinned().keys()
 
 
 @pytest.mark.parametrize(
     "status, output, is_green",
     [
-        (0, "flask: 490 run, 479 passed, 11 excluded\n", True),
-        (1, "flask: 490 run, 479 passed, 11 excluded\n", False),
+        (0, "490 run, 479 passed, 11 excluded\n", True),
+        (1, "490 run, 479 passed, 11 excluded\n", False),
         (0, "no tests ran\n", False),
     ],
 )
