@@ -111,6 +111,29 @@ def test_tabs_have_sessions_of_their_own(front: Front, visitor: Visitor) -> None
         assert other.get(f"/tabs/{tabs[0]}/files/t.csv").status_code == 404
 
 
+def test_t47_programs_name_their_sessions(front: Front, owner: str) -> None:
+    """The id that a program passes is taken exactly, from all its calls at once, and selects nothing of another's."""
+    one, other = (Visitor(front.url, headers={"X-Api-Key": f"{owner}-{number}"}) for number in (1, 2))
+    names = [f"d{number}" for number in range(TOGETHER)]
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        sent = [pool.submit(one.post, f"/documents/{name}", _sid="42") for name in names]
+        assert [each.result().status_code for each in sent] == [200] * TOGETHER
+    assert sorted(one.post("/documents/last", _sid="42").json()) == [*names, "last"]
+    assert one.post("/documents/first", _sid="43").json() == ["first"]
+    assert other.post("/documents/mine", _sid="42").json() == ["mine"]
+    assert Visitor(front.url).post("/documents/any", _sid="42").status_code == 404
+    assert one.get("/debug-sessions", _sid="42").status_code == 404
+    operator = Visitor(front.url, headers={"X-Api-Key": f"{owner}-1", "X-Operator": "yes"})
+    shown = operator.get("/debug-sessions", _sid="42").json()
+    assert (shown["current_session"]["session_id"], shown["total"]) == ("42", 2)
+    assert [one.post("/clear-session", _sid="42").json()["cleared"] for _ in range(2)] == [True, False]
+    assert one.post("/new-session", _sid="42").json()["session_id"] == "42"
+    assert one.post("/documents/again", _sid="42").json() == ["again"]
+    assert sorted(one.post("/documents/second", _sid="43").json()) == ["first", "second"]
+    assert other.post("/documents/yours", _sid="42").json() == ["mine", "yours"]
+    assert [each.cookies for each in (one, other, operator)] == [{}] * 3
+
+
 def test_t60_without_store(serve: ServeOn, owner: str) -> None:
     """Nobody is told to be logged out while the store is away; when it is back all goes on, without a restart."""
     # All engines at once: each request waits for as long as its store's patience.

@@ -13,9 +13,12 @@ COOKIE = "__Host-sg"
 class Visitor:
     """One browser; its tabs share the cookies and may send at the same time, each from a thread of its own."""
 
-    def __init__(self, url: str, cookies: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, cookies: dict[str, str] | None = None, *, headers: dict[str, str] | None = None
+    ) -> None:
         self.url = url
         self.cookies = dict(cookies or {})
+        self._headers = headers or {}
 
     @property
     def token(self) -> str | None:
@@ -40,12 +43,14 @@ class Visitor:
 
     def send(self, method: str, path: str, *, files: Any = None, **query: object) -> httpx.Response:
         """Send the cookies it has, and take in those that come back."""
-        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        headers = self._headers
+        if self.cookies:
+            headers = headers | {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         response = _client().request(
             method,
             f"{self.url}{path}",
             params={name: str(value) for name, value in query.items()},
-            headers=headers if self.cookies else None,
+            headers=headers,
             files=files,
         )
         for line in set_cookies(response):

@@ -2,15 +2,29 @@
 
 import os
 
-from flask import Blueprint, Flask, Response, abort, request, session
+from flask import Blueprint, Flask, Request, Response, abort, request, session
 
 from sessionguard import Session, current_session
-from sessionguard.adapters.flask import SessionGuardExtension
+from sessionguard.adapters.external import ExternalIds, Select
+from sessionguard.adapters.flask import SessionGuardExtension, external_routes, external_session
 from sessionguard.adapters.modes import concurrency, read_only
 from tests.adapters.served.apps.pages import HOME
 from tests.adapters.served.gates import wait_at
 
-extension = SessionGuardExtension()
+
+def program(request: Request) -> str | None:
+    """Give the program that calls: in a real application, whose key it presents."""
+    return request.headers.get("X-Api-Key")
+
+
+def is_operator(request: Request) -> bool:
+    """Tell who may look at the debug page."""
+    return request.headers.get("X-Operator") == "yes"
+
+
+extension = SessionGuardExtension(
+    external=ExternalIds(policy=Select(expose_id="external"), caller=program, may_debug=is_operator)
+)
 views = Blueprint("views", __name__)
 
 
@@ -22,6 +36,7 @@ def create_app() -> Flask:
     app.config["SESSIONGUARD_LOCK_TIMEOUT"] = 60
     extension.init_app(app)
     app.register_blueprint(views)
+    app.register_blueprint(external_routes())
     return app
 
 
@@ -167,6 +182,17 @@ def download(tab: str, name: str) -> Response:
 def own_tab(tab: str) -> Session:
     """Give the session of one of the visitor's tabs; 404 for all others."""
     return extension.own_session(tab, "tab") or abort(404)
+
+
+# What other programs name
+
+
+@views.post("/documents/<name>")
+def put_document(name: str) -> list[str]:
+    """Keep a document in the session that the program names."""
+    named = external_session() or abort(400)
+    kept = extension.guard.modify(named, lambda data: {**data, "documents": [*data.get("documents", []), name]})
+    return list(kept.data["documents"])
 
 
 # What caches are tempted by
