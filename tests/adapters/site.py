@@ -40,6 +40,9 @@ class WatchedStore:
         self.before: Callable[[str], None] = lambda verb: None
 
     def __getattr__(self, name: str) -> Any:
+        if name == "answer_inline":
+            # A shortcut of async guards, past which nothing is to go unseen.
+            raise AttributeError(name)
         attribute = getattr(self._store, name)
         if not callable(attribute) or name in {"close", "distrust"}:
             return attribute

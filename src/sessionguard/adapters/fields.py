@@ -36,7 +36,9 @@ class Fields(MutableMapping[str, Any]):
 
     def decoded(self, stored: Any) -> Any:
         """Give the value that the stored list or object describes, sharing nothing with it."""
-        return stored
+        if isinstance(stored, dict):
+            return {name: Fields.decoded(self, item) for name, item in stored.items()}
+        return [Fields.decoded(self, item) for item in stored] if isinstance(stored, list) else stored
 
     def encoded(self, stored: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         """Give those of `values`, as they are to be stored, that are not already so in `stored`."""

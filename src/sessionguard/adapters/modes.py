@@ -1,6 +1,7 @@
 """How requests of one session go side by side, for an application and for single views of it."""
 
 from collections.abc import Callable
+from threading import Event
 from typing import Any, Final, Literal, TypeVar
 
 from attrs import frozen
@@ -12,6 +13,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 CONCURRENCIES: Final = ("merge", "strict", "serial")
 _MARK: Final = "sessionguard_mode"
+_marks_exist: Final = Event()
 
 
 @frozen
@@ -60,9 +62,15 @@ def mode_of(view: object, default: Mode) -> Mode:
     return mode if isinstance(mode, Mode) else default
 
 
+def is_any_view_marked() -> bool:
+    """Tell whether any view of this process was marked, so that adapters that must look for marks need not always."""
+    return _marks_exist.is_set()
+
+
 def _marking(mode: Mode) -> Callable[[View], View]:
     def mark(view: View) -> View:
         setattr(view, _MARK, mode)
+        _marks_exist.set()
         return view
 
     return mark

@@ -1,5 +1,6 @@
 """Settings from the configuration of any framework, all of them under SESSIONGUARD_."""
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -41,6 +42,18 @@ def read(config: Mapping[str, Any], known: frozenset[str] = KNOWN) -> dict[str, 
         if key not in known:
             raise _misspelt(key, value, known)
     return settings
+
+
+def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Give our settings as the environment holds them: text, or what the text says as JSON, such as a number."""
+    found: dict[str, Any] = {}
+    for key, text in environment.items():
+        if key.startswith(PREFIX):
+            try:
+                found[key] = json.loads(text)
+            except ValueError:
+                found[key] = text
+    return found
 
 
 def _misspelt(key: str, value: object, known: frozenset[str]) -> ConfigurationError:

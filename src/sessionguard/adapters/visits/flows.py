@@ -83,6 +83,11 @@ class VisitFlows:
             raise MisuseError("the session of this request was not resolved yet; await visit.session() first")
         return self._session
 
+    @property
+    def found(self) -> Session | None:
+        """The session that was resolved or opened, for adapters: by that alone no response depends on it."""
+        return self._session
+
     def resolve(self) -> Flow[None]:
         """Ask the store, once; an outage stays one for this request."""
         if not self.is_resolved and not self.is_barred:

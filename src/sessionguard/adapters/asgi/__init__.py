@@ -1,0 +1,6 @@
+"""ASGI: `SessionGuardMiddleware` keeps `scope["session"]` in a guard, on any server, with or without a framework."""
+
+from sessionguard.adapters.asgi.middleware import SessionGuardMiddleware
+from sessionguard.adapters.asgi.session import GuardedSession
+
+__all__ = ["GuardedSession", "SessionGuardMiddleware"]

@@ -1,0 +1,153 @@
+"""One HTTP request and its response: stored before the response begins, private if it depends on the session."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from sessionguard.adapters import http
+from sessionguard.adapters.asgi.lifeline import Begin, Lifeline
+from sessionguard.adapters.asgi.messages import (
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header_text,
+    raw_headers,
+    response_of,
+    text_headers,
+)
+from sessionguard.adapters.visits import AsyncVisit
+from sessionguard.errors import SessionGuardError
+
+_log = logging.getLogger("sessionguard.adapters")
+
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
+Respond = Callable[[Scope, SessionGuardError], Awaitable[App | None]]
+"""Gives the application's own response to an error of ours, or None."""
+
+
+class HttpExchange:
+    """What an application receives and sends for one request."""
+
+    def __init__(
+        self,
+        visit: AsyncVisit,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        begin: Begin,
+        respond: Respond | None,
+    ) -> None:
+        self._visit = visit
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._begin = begin
+        self._respond = respond
+        self.is_answered = False
+        """Whether the response has begun."""
+        self._is_replaced = False
+        self._lifeline = Lifeline()
+
+    async def serve(self, app: App) -> None:
+        """Have `app` answer, for as long as its session goes on."""
+        async with self._lifeline:
+            await app(self._scope, self._receive, self.send)
+
+    async def send(self, message: Message) -> None:
+        """Send `message` on; the first one stores what the request wrote, or becomes the answer to why it was not."""
+        if self._is_replaced:
+            # The rest of a response that never began.
+            return
+        if message["type"] != "http.response.start" or self.is_answered:
+            await self._send_on(message)
+            return
+        if not await self._is_stored():
+            return
+        self.is_answered = True
+        await self._send(self._dressed(message))
+
+    async def _send_on(self, message: Message) -> None:
+        await self._send(message)
+        if message["type"] != "http.response.body":
+            return
+        if not message.get("more_body", False):
+            # What is read from now on, by a background task, reaches no cache any more.
+            self._visit.flows.is_barred = False
+            self._lifeline.stop()
+        elif self._lifeline.watch is None:
+            self._begin(self._lifeline)
+
+    async def _is_stored(self) -> bool:
+        visit = self._visit
+        if visit.flows.is_sealed:
+            # An error page, after what was to be stored could not be.
+            return True
+        try:
+            await visit.save()
+        except SessionGuardError as error:
+            await visit.seal()
+            # Past the application: its own answer would promise what has not happened.
+            self._is_replaced = await self.answer(error)
+            if not self._is_replaced:
+                raise
+            return False
+        finally:
+            await visit.seal()
+        return True
+
+    async def answer(self, error: SessionGuardError) -> bool:
+        """Answer `error` by the table, unless the response has begun or it is the program's fault; tells if it did."""
+        told = http.answer_to(error)
+        if self.is_answered or (told.status == 500 and self._respond is None):
+            return False
+        own = None if self._respond is None else await self._respond(self._scope, error)
+        if own is None and told.status == 500:
+            return False
+        self.is_answered = True
+        self._visit.flows.is_used = True
+        if own is not None:
+            await own(self._scope, self._receive, self._send_own)
+            return True
+        # The client learns the status; the rest is for the log. No error of ours holds a token or a raw line break.
+        _log.warning("%s %s: %s", told.status, error.code, error)
+        headers, body = response_of(told)
+        start = {"type": "http.response.start", "status": told.status, "headers": raw_headers(headers)}
+        await self._send_own(start)
+        await self._send_own({"type": "http.response.body", "body": body})
+        return True
+
+    async def _send_own(self, message: Message) -> None:
+        await self._send(self._dressed(message) if message["type"] == "http.response.start" else message)
+
+    def _dressed(self, start: Message) -> Message:
+        flows = self._visit.flows
+        headers = text_headers(start)
+        if not flows.is_used:
+            # The body may still be made, by code that looks at the session when the headers are gone.
+            flows.is_used = self._is_streamed(start["status"], headers) and not _is_public(headers)
+            flows.is_barred = not flows.is_used
+        if flows.is_barred:
+            return start
+        if flows.hands_out_token and _is_secure_cookie(flows.rules.transport) and self._is_plain():
+            http.warn_of_lost_cookie()
+        return {**start, "headers": raw_headers(flows.private(headers, None))}
+
+    def _is_streamed(self, status: int, headers: list[http.Header]) -> bool:
+        if status in _WITHOUT_BODY:
+            return False
+        return not any(name.lower() == "content-length" for name, _ in headers)
+
+    def _is_plain(self) -> bool:
+        return http.is_plain(self._scope.get("scheme", "http"), partial(header_text, self._scope))
+
+
+def _is_public(headers: list[http.Header]) -> bool:
+    return any(name.lower() == "cache-control" and "public" in value.lower() for name, value in headers)
+
+
+def _is_secure_cookie(transport: http.Transport) -> bool:
+    return isinstance(transport, http.CookieSettings) and transport.secure

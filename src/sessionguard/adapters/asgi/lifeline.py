@@ -1,0 +1,62 @@
+"""What ends a connection whose session has ended, and the application that serves it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from sessionguard.adapters.asgi.watching import Watch
+
+
+class Lifeline:
+    """Runs beside the application inside its `async with` block, from `start` on.
+
+    When the session has ended, `end` is called. An application that goes on after another interval is cancelled, as
+    one is whose client has gone; the block then ends without an error.
+    """
+
+    def __init__(self, end: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Without `end` the application is cancelled at once: there is no message that would tell it."""
+        self._end = end
+        self._app: asyncio.Task[Any]
+        self._cancelling = 0
+        self._watcher: asyncio.Task[None] | None = None
+        self._is_cut = False
+        self.watch: Watch | None = None
+        """What looks after the session; None before the start."""
+
+    def start(self, watch: Watch) -> None:
+        """Begin to look after the session."""
+        self.watch = watch
+        self._watcher = asyncio.create_task(self._cut(watch))
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def _cut(self, watch: Watch) -> None:
+        await watch.until_ended()
+        if self._end is not None:
+            await self._end()
+            await watch.pause()
+        self._is_cut = True
+        self._app.cancel()
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._app, self._cancelling = task, task.cancelling()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self.stop()
+        # Somebody else may have cancelled it as well, and is to see that it was.
+        is_ours = self._is_cut and self._app.uncancel() <= self._cancelling
+        return is_ours and isinstance(error, asyncio.CancelledError)
+
+
+Begin = Callable[[Lifeline], None]
+"""Starts to look after the session of a connection, if it has one."""

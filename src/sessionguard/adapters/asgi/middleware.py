@@ -1,0 +1,184 @@
+"""The middleware: resolves the session of each request before the application runs."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any, ClassVar, Final, Self
+
+from sessionguard import context
+from sessionguard.adapters import settings
+from sessionguard.adapters.asgi.exchange import HttpExchange, Respond
+from sessionguard.adapters.asgi.lifeline import Lifeline
+from sessionguard.adapters.asgi.lifespan import serve_lifespan
+from sessionguard.adapters.asgi.messages import App, Receive, Scope, Send, header_values
+from sessionguard.adapters.asgi.routes import Choice, mode_for
+from sessionguard.adapters.asgi.session import GuardedSession
+from sessionguard.adapters.asgi.sockets import SocketExchange, is_own_origin, refuse, valid_origins
+from sessionguard.adapters.asgi.watching import LoopPace, Pace, Watch
+from sessionguard.adapters.http import CookieSettings, Transport
+from sessionguard.adapters.modes import Concurrency
+from sessionguard.adapters.visits import AsyncVisit, VisitRules
+from sessionguard.async_guard import AsyncSessionGuard
+from sessionguard.errors import ConfigurationError, SessionGuardError
+from sessionguard.guard import SessionGuard
+
+STATE: Final = "sessionguard"
+"""Under which name `scope["state"]` has the visit: `request.state.sessionguard`."""
+
+
+class SessionGuardMiddleware:
+    """Keeps `scope["session"]` (`request.session`) of an ASGI application in a guard.
+
+    `guard` is an `AsyncSessionGuard`, or a `SessionGuard`, whose calls then run in threads; it is not closed. It may
+    be the `VisitRules` of an application instead, with all that the other arguments say. `concurrency` is "merge",
+    "strict" or "serial", or a function that is given the scope of a request and gives one of them, or None for
+    "merge"; the marks of views (`sessionguard.adapters.concurrency`, `read_only`) go before it.
+
+    The session is loaded once, as the request arrives, and stored as its response begins: if it cannot be stored, the
+    client is told that instead. `scope["state"]["sessionguard"]` is the visit: login, logout and all else.
+
+    Whether a session still goes on is asked every `check_interval` for WebSockets and streamed responses; one whose
+    session has ended is closed, with code 4401, or cut off. WebSockets of pages of other sites are refused, but those
+    of `allowed_origins`, such as "https://app.example.org".
+    """
+
+    pace: ClassVar[Pace] = LoopPace()
+    """How time passes between two looks at the sessions of long connections."""
+
+    def __init__(
+        self,
+        app: App,
+        guard: AsyncSessionGuard | SessionGuard | VisitRules,
+        *,
+        concurrency: Concurrency | Choice = "merge",
+        transport: Transport | None = None,
+        scope: str = "default",
+        lock_timeout: timedelta = timedelta(seconds=10),
+        allowed_origins: Iterable[str] = (),
+        check_interval: timedelta | None = timedelta(seconds=5),
+        respond: Respond | None = None,
+    ) -> None:
+        self.app = app
+        self._choice: Choice | None = concurrency if callable(concurrency) else None
+        self._respond = respond
+        self._allowed_origins = valid_origins(allowed_origins)
+        self._check_interval = _valid_interval(check_interval)
+        self._owned: AsyncSessionGuard | None = None
+        if isinstance(guard, VisitRules):
+            self.rules = guard
+        else:
+            self.rules = VisitRules(
+                guard=_valid_guard(guard),
+                transport=CookieSettings() if transport is None else transport,
+                concurrency="merge" if callable(concurrency) else concurrency,
+                scope=scope,
+                lock_timeout=lock_timeout,
+            )
+
+    @classmethod
+    def from_settings(cls, app: App, config: Mapping[str, Any] | None = None, **options: Any) -> Self:
+        """Give the middleware as the settings SESSIONGUARD_* of `config`, or else of the environment, describe it.
+
+        The guard that is opened for it is closed with the application, where the server says when that is.
+
+        Raises:
+            ConfigurationError: a setting is wrong; the message names it.
+        """
+        found = settings.read(settings.of_environment(os.environ) if config is None else config)
+        guard = settings.guard_of(found, AsyncSessionGuard)
+        made = cls(app, settings.rules_of(found, guard), **options)
+        made._owned = guard
+        return made
+
+    @property
+    def guard(self) -> AsyncSessionGuard | SessionGuard:
+        """The guard of the application, for all other calls."""
+        return self.rules.guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, one WebSocket or the life of the application."""
+        if scope["type"] == "http":
+            await self._serve_request(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await serve_lifespan(self.app, self._owned, scope, receive, send)
+        elif scope["type"] != "websocket":
+            await self.app(scope, receive, send)
+        elif is_own_origin(scope, self._allowed_origins):
+            await self._serve_socket(scope, receive, send)
+        else:
+            await refuse(receive, send)
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = self._visit(scope)
+        exchange = HttpExchange(visit, scope, receive, send, partial(self._begin, visit), self._respond)
+        await self._serve(visit, scope, exchange)
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = self._visit(scope)
+        await self._serve(visit, scope, SocketExchange(visit, scope, receive, send, partial(self._begin, visit)))
+
+    async def _serve(self, visit: AsyncVisit, scope: Scope, exchange: HttpExchange | SocketExchange) -> None:
+        try:
+            with _in_scope(scope, visit):
+                try:
+                    await self._resolve(visit, scope)
+                    await exchange.serve(self.app)
+                except SessionGuardError as error:
+                    if not await exchange.answer(error):
+                        raise
+        finally:
+            # However it ended, cancelled too: nothing is written any more, and the next request has its turn.
+            await visit.seal()
+
+    def _visit(self, scope: Scope) -> AsyncVisit:
+        return AsyncVisit(self.rules, header_values(scope, self.rules.transport.request_header))
+
+    def _begin(self, visit: AsyncVisit, lifeline: Lifeline) -> None:
+        session = visit.flows.found
+        if session is not None and self._check_interval is not None:
+            lifeline.start(Watch(visit, session, self._check_interval, self.pace))
+
+    async def _resolve(self, visit: AsyncVisit, scope: Scope) -> None:
+        mode = mode_for(scope, self.app, self.rules.mode, self._choice)
+        if mode != visit.flows.mode:
+            await visit.enter_mode(mode)
+        await visit.run(visit.flows.resolve())
+        if mode.takes_turns:
+            # Whoever did not get a turn does not run without one.
+            visit.flows.known()
+
+
+def _valid_interval(value: object) -> timedelta | None:
+    if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):
+        raise ConfigurationError("check_interval", value, "give a timedelta above zero, or None to never look")
+    return value
+
+
+@contextmanager
+def _in_scope(scope: Scope, visit: AsyncVisit) -> Iterator[None]:
+    """Show the application its session inside the block."""
+    session = GuardedSession(visit)
+    state = scope.setdefault("state", {})
+    # In place, because those around read there what those within have written; so it is put back for them.
+    before = {"session": scope.get("session"), STATE: state.get(STATE)}
+    scope["session"], state[STATE] = session, visit
+    entry = context.enter(visit.flows.known, visit.flows.resolved)
+    try:
+        yield
+    finally:
+        context.leave(entry)
+        if before["session"] is not None:
+            scope["session"] = before["session"]
+        if before[STATE] is not None:
+            state[STATE] = before[STATE]
+
+
+def _valid_guard(guard: object) -> AsyncSessionGuard | SessionGuard:
+    if isinstance(guard, str):
+        remedy = "this is no guard yet; open one with AsyncSessionGuard.open(url), or use from_settings"
+        raise ConfigurationError.of_url(guard, remedy, setting="guard")
+    if not isinstance(guard, AsyncSessionGuard | SessionGuard):
+        raise ConfigurationError("guard", type(guard).__name__, "give an AsyncSessionGuard, or a SessionGuard")
+    return guard

@@ -1,0 +1,200 @@
+"""One WebSocket: resolved at the handshake, refused to other sites, closed when its session has ended."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sessionguard.adapters import http
+from sessionguard.adapters.asgi.lifeline import Begin, Lifeline
+from sessionguard.adapters.asgi.messages import (
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header_text,
+    raw_headers,
+    response_of,
+    text_headers,
+)
+from sessionguard.adapters.visits import AsyncVisit
+from sessionguard.errors import ConfigurationError, SessionGuardError
+
+_log = logging.getLogger("sessionguard.adapters")
+
+SESSION_ENDED: Final = 4401
+"""With what code a WebSocket is closed whose session has ended; of the range for applications, after HTTP's 401."""
+_TRY_AGAIN_LATER: Final = 1013
+_INTERNAL_ERROR: Final = 1011
+_POLICY_VIOLATION: Final = 1008
+_REASON: Final = "session ended"
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.:_\[\]-]+")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def is_own_origin(scope: Scope, allowed: frozenset[str]) -> bool:
+    """Tell whether a handshake comes from a page of this host or of one of the `allowed` origins.
+
+    Browsers send cookies with the handshakes of every site, and let no site read or refuse for us. A client that sends
+    no Origin is no browser, and sends no cookie that somebody else made it send.
+    """
+    origin = header_text(scope, "origin")
+    if origin is None or origin in allowed or "*" in allowed:
+        return True
+    host = header_text(scope, "host")
+    page = urlsplit(origin)
+    if host is None or page.scheme not in ("http", "https") or page.hostname is None:
+        return False
+    if page.scheme == "http" and scope.get("scheme") == "wss":
+        # A page that came in the clear may be anybody's.
+        return False
+    default = _DEFAULT_PORTS[page.scheme]
+    with suppress(ValueError):
+        own = urlsplit("//" + host)
+        return (page.hostname, page.port or default) == (own.hostname, own.port or default)
+    return False
+
+
+def valid_origins(values: object) -> frozenset[str]:
+    """Give the origins, each as browsers write it.
+
+    Raises:
+        ConfigurationError: one is not a scheme and a host, and would never be the origin of a page.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ConfigurationError("allowed_origins", values, 'give a list, such as ["https://app.example.org"]')
+    origins = frozenset(values)
+    for origin in origins:
+        if origin != "*" and (not isinstance(origin, str) or _ORIGIN.fullmatch(origin) is None):
+            remedy = (
+                'give scheme, host and port as browsers do, such as "https://app.example.org"; "*" allows every site'
+            )
+            raise ConfigurationError("allowed_origins", origin, remedy)
+    return origins
+
+
+async def refuse(receive: Receive, send: Send) -> None:
+    """Refuse a handshake: servers answer 403."""
+    await receive()
+    await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+
+
+class SocketExchange:
+    """What an application receives and sends over one WebSocket."""
+
+    def __init__(self, visit: AsyncVisit, scope: Scope, receive: Receive, send: Send, begin: Begin) -> None:
+        self._visit = visit
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._begin = begin
+        self._incoming: asyncio.Future[Any] | None = None
+        self._over: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._is_accepted = False
+        self._is_closed = False
+        """By the application, or in answer to an error."""
+        self._lifeline = Lifeline(self.end)
+
+    async def serve(self, app: App) -> None:
+        """Have `app` serve it, for as long as its session goes on."""
+        try:
+            async with self._lifeline:
+                await app(self._scope, self.receive, self.send)
+        finally:
+            if self._incoming is not None:
+                self._incoming.cancel()
+
+    async def receive(self) -> Message:
+        """Give the next message of the client, or that it has gone because its session has ended."""
+        watch = self._lifeline.watch
+        if watch is None:
+            return await self._receive()
+        message = await self._next()
+        if message["type"] == "websocket.receive":
+            watch.is_busy = True
+            if watch.is_due:
+                # Stopped for longer than an interval: nothing is done for a session that ended meanwhile.
+                await watch.look()
+                if watch.is_ended:
+                    await self.end()
+                    return _gone()
+        return message
+
+    async def _next(self) -> Message:
+        if self._incoming is None:
+            # Kept where the application stops waiting, for what has come by then would be lost with it.
+            self._incoming = asyncio.ensure_future(self._receive())
+        await asyncio.wait({self._incoming, self._over}, return_when=asyncio.FIRST_COMPLETED)
+        if self._over.done():
+            return _gone()
+        incoming, self._incoming = self._incoming, None
+        message: Message = incoming.result()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send `message` on; what answers the handshake first stores what was written."""
+        if self._over.done():
+            # What the specification has servers raise for a client that has gone.
+            raise ConnectionResetError(_REASON)
+        if self._is_closed:
+            return
+        kind = message["type"]
+        if kind in ("websocket.accept", "websocket.http.response.start") and not self._is_accepted:
+            if not await self._is_stored():
+                return
+            message = {**message, "headers": raw_headers(self._visit.private(text_headers(message)))}
+        if kind == "websocket.accept":
+            self._is_accepted = True
+            self._begin(self._lifeline)
+        elif kind == "websocket.close":
+            self._is_closed = True
+        await self._send(message)
+
+    async def _is_stored(self) -> bool:
+        visit = self._visit
+        if visit.flows.is_sealed:
+            return True
+        try:
+            await visit.save()
+        except SessionGuardError as error:
+            if not await self.answer(error):
+                raise
+            return False
+        finally:
+            # A WebSocket does not keep the requests of its session waiting for as long as it lives.
+            await visit.seal()
+        return True
+
+    async def answer(self, error: SessionGuardError) -> bool:
+        """Tell the client of `error`, unless it is the program's fault; tells if it did."""
+        told = http.answer_to(error)
+        if told.status == 500 or self._is_closed or self._over.done():
+            return False
+        _log.warning("%s %s: %s", told.status, error.code, error)
+        self._is_closed = True
+        if self._is_accepted or "websocket.http.response" not in self._scope.get("extensions", {}):
+            code = _TRY_AGAIN_LATER if told.status == 503 else _INTERNAL_ERROR
+            await self._send({"type": "websocket.close", "code": code, "reason": error.code})
+            return True
+        headers, body = response_of(told)
+        self._visit.flows.is_used = True
+        start: dict[str, Any] = {"status": told.status, "headers": raw_headers(self._visit.private(headers))}
+        await self._send({"type": "websocket.http.response.start", **start})
+        await self._send({"type": "websocket.http.response.body", "body": body})
+        return True
+
+    async def end(self) -> None:
+        """Close it, for its session has ended, and let the application know."""
+        if not self._over.done() and not self._is_closed:
+            self._over.set_result(None)
+            # The client may have gone in the same moment.
+            with suppress(OSError):
+                await self._send({"type": "websocket.close", "code": SESSION_ENDED, "reason": _REASON})
+
+
+def _gone() -> Message:
+    return {"type": "websocket.disconnect", "code": SESSION_ENDED, "reason": _REASON}
