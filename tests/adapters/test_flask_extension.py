@@ -52,12 +52,15 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `app.config.from_prefixed_env()` makes of environment variables is understood."""
     monkeypatch.setenv("FLASK_SESSIONGUARD_URL", "memory://")
     monkeypatch.setenv("FLASK_SESSIONGUARD_COOKIE_SECURE", "false")
+    monkeypatch.setenv("FLASK_SESSIONGUARD_COOKIE_MAX_AGE", "3600")
     monkeypatch.setenv("FLASK_SESSIONGUARD_LOCK_TIMEOUT", "2.5")
     app = Flask("app")
     app.config.from_prefixed_env()
     SessionGuardExtension(app)
     assert app.session_interface.get_cookie_name(app) == "sg"
     assert app.session_interface.get_cookie_secure(app) is False
+    app.add_url_rule("/", view_func=lambda: session.setdefault("a", "1"))
+    assert "; Max-Age=3600; " in app.test_client().get("/").headers["Set-Cookie"]
 
 
 def _text_guard() -> Any:

@@ -247,6 +247,26 @@ def test_removing_is_field_by_field(site: Site) -> None:
     assert len(list(site.guard.sessions())) == 1
 
 
+def test_fields_come_back_in_the_order_of_writing(site: Site) -> None:
+    """A session keeps the order of its fields, as a dictionary does."""
+    names = [f"field {number}" for number in (7, 3, 9, 1, 8, 2, 6, 4, 5)]
+
+    @site.view
+    def write() -> str:
+        for name in names:
+            session[name] = 1
+        return ""
+
+    @site.view
+    def read() -> list[str]:
+        return list(session)
+
+    site.client().get("/write")
+    client = site.client()
+    client.get("/write")
+    assert client.get("/read").json == names
+
+
 def test_flash_is_shown_once(site: Site) -> None:
     """A flashed message survives the redirect, is shown, and is gone."""
 

@@ -1,6 +1,6 @@
 """The HTTP layer: the cookie as sent and as read, the headers, the statuses."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -19,6 +19,10 @@ GOLDEN = [
     (
         CookieSettings(name="__Secure-sg", domain="example.org", path="/app"),
         f"__Secure-sg={OURS}; Path=/app; Domain=example.org; Secure; HttpOnly; SameSite=Lax",
+    ),
+    (
+        CookieSettings(samesite="None", partitioned=True),
+        f"__Host-sg={OURS}; Path=/; Secure; HttpOnly; SameSite=None; Partitioned",
     ),
 ]
 
@@ -45,6 +49,14 @@ def test_t37_permanent_cookie_says_until_when() -> None:
     assert cookie == f"sg={OURS}; Expires=Sun, 03 Feb 2030 04:05:06 GMT; Path=/; HttpOnly; SameSite=Lax"
 
 
+def test_t37_cookie_says_how_long_it_is_kept() -> None:
+    """A lifetime that is set is sent in seconds; a permanent session's own goes before it."""
+    settings = CookieSettings(secure=False, max_age=timedelta(days=14))
+    assert settings.carrying(OURS) == f"sg={OURS}; Max-Age=1209600; Path=/; HttpOnly; SameSite=Lax"
+    assert "Max-Age" not in settings.carrying(OURS, expires=datetime(2030, 2, 3, tzinfo=UTC))
+    assert settings.deleting() == CookieSettings(secure=False).deleting()
+
+
 @pytest.mark.parametrize(
     "options, setting",
     [
@@ -55,6 +67,10 @@ def test_t37_permanent_cookie_says_until_when() -> None:
         ({"name": "__host-x", "path": "/app"}, "PATH"),
         ({"name": "__Secure-x", "secure": False}, "SECURE"),
         ({"samesite": "None", "secure": False}, "SAMESITE"),
+        ({"partitioned": True, "secure": False}, "PARTITIONED"),
+        ({"partitioned": "no"}, "PARTITIONED"),
+        ({"max_age": timedelta(0)}, "MAX_AGE"),
+        ({"max_age": 3600}, "MAX_AGE"),
         ({"samesite": "lax"}, "SAMESITE"),
         ({"samesite": None}, "SAMESITE"),
         ({"secure": "no"}, "SECURE"),

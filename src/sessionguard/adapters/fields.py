@@ -119,7 +119,10 @@ class Fields(MutableMapping[str, Any]):
             # Whatever was added is held, so nothing was removed either: the way of every request that only reads.
             return {}, ()
         removed = tuple(name for name in self._stored if name not in values)
-        return self.encoded(self._stored, {name: values[name] for name in self._held}), removed
+        # In the order in which they were written, which is that in which they come back.
+        return self.encoded(
+            self._stored, {name: value for name, value in values.items() if name in self._held}
+        ), removed
 
     def rest_on(self, session: Session) -> None:
         """Go on with `session`, which was opened or received; what is no field of it is gone."""

@@ -19,7 +19,10 @@ Guard = TypeVar("Guard", SessionGuard, AsyncSessionGuard)
 
 PREFIX: Final = "SESSIONGUARD_"
 _GUARD: Final = frozenset({"URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
-_COOKIE: Final = frozenset({"COOKIE_NAME", "COOKIE_SECURE", "COOKIE_SAMESITE", "COOKIE_PATH", "COOKIE_DOMAIN"})
+_COOKIE: Final = frozenset({
+    "COOKIE_NAME", "COOKIE_SECURE", "COOKIE_SAMESITE", "COOKIE_PATH", "COOKIE_DOMAIN", "COOKIE_MAX_AGE",
+    "COOKIE_PARTITIONED",
+})  # fmt: skip
 _VISIT: Final = frozenset({"SCOPE", "CONCURRENCY", "LOCK_TIMEOUT"})
 _EXTERNAL: Final = "EXTERNAL_IDS"
 _POLICIES: Final = {"strict": Strict, "select": Select, "claim": Claim}
@@ -96,6 +99,8 @@ def transport_of(settings: Mapping[str, Any]) -> Transport:
     if transport == "cookie":
         _refuse(settings, {"HEADER_NAME"}, 'it needs SESSIONGUARD_TRANSPORT = "header"')
         cookie = {key.removeprefix("COOKIE_").lower(): settings[key] for key in _COOKIE & settings.keys()}
+        if cookie.get("max_age") is not None:
+            cookie["max_age"] = _duration("COOKIE_MAX_AGE", cookie["max_age"])
         return CookieSettings(**cookie)
     if transport == "header":
         _refuse(settings, _COOKIE, 'no cookie is set with SESSIONGUARD_TRANSPORT = "header"; leave it out')

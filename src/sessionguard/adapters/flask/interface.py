@@ -118,8 +118,8 @@ class GuardedSessionInterface(SessionInterface):
         return self.cookie.samesite
 
     def get_cookie_partitioned(self, app: Flask) -> bool:
-        """Always False."""
-        return False
+        """Whether browsers keep one cookie for each site that embeds this one."""
+        return self.cookie.partitioned
 
 
 def _is_plain(request: Request) -> bool:

@@ -7,7 +7,7 @@ bytes, by one rule.
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, ClassVar, Final
 
@@ -42,6 +42,12 @@ def _matching(pattern: re.Pattern[str], remedy: str) -> Any:
     return validate
 
 
+def _age(_: Any, __: "Attribute[timedelta | None]", value: object) -> None:
+    # One second is the least that a cookie can say; none at all would delete it as it is set.
+    if value is not None and (not isinstance(value, timedelta) or value < timedelta(seconds=1)):
+        raise ConfigurationError("SESSIONGUARD_COOKIE_MAX_AGE", value, "give a timedelta of a second or more, or None")
+
+
 def _same_site(_: Any, attribute: "Attribute[str]", value: object) -> None:
     if value not in {"Lax", "Strict", "None"}:
         raise ConfigurationError("SESSIONGUARD_COOKIE_SAMESITE", value, 'give "Lax", "Strict" or, with Secure, "None"')
@@ -69,6 +75,10 @@ class CookieSettings:
         validator=optional(_matching(_DOMAIN, "give a host name such as example.org, without a leading dot, or None")),
     )
     """None: this host only. A domain shares the cookie with every host below it."""
+    max_age: timedelta | None = field(default=None, validator=_age)
+    """How long browsers keep it, counted from when a token is handed out; None: until they are closed."""
+    partitioned: bool = field(default=False, validator=_flag)
+    """Whether browsers keep one for each site that embeds this one (CHIPS); needs Secure."""
     request_header: ClassVar[str] = "Cookie"
     _attributes: str = field(init=False, repr=False, eq=False)
     _key: bytes = field(init=False, repr=False, eq=False)
@@ -76,12 +86,14 @@ class CookieSettings:
     def __attrs_post_init__(self) -> None:
         if self.samesite == "None" and not self.secure:
             raise ConfigurationError("SESSIONGUARD_COOKIE_SAMESITE", "None", "browsers demand COOKIE_SECURE with it")
+        if self.partitioned and not self.secure:
+            raise ConfigurationError("SESSIONGUARD_COOKIE_PARTITIONED", True, "browsers demand COOKIE_SECURE with it")
         self._check_prefix()
         domain = "" if self.domain is None else f"; Domain={self.domain}"
         secure = "; Secure" if self.secure else ""
-        object.__setattr__(
-            self, "_attributes", f"; Path={self.path}{domain}{secure}; HttpOnly; SameSite={self.samesite}"
-        )
+        partitioned = "; Partitioned" if self.partitioned else ""
+        attributes = f"; Path={self.path}{domain}{secure}; HttpOnly; SameSite={self.samesite}{partitioned}"
+        object.__setattr__(self, "_attributes", attributes)
         object.__setattr__(self, "_key", self.name.encode("ascii"))
 
     def _check_prefix(self) -> None:
@@ -109,7 +121,7 @@ class CookieSettings:
         return "Set-Cookie", self.deleting()
 
     def carrying(self, token: str, *, expires: datetime | None = None) -> str:
-        """Give the Set-Cookie value that hands out `token`, kept until `expires` or until the browser closes.
+        """Give the Set-Cookie value that hands out `token`, kept until `expires` or else as long as is set.
 
         Raises:
             ConfigurationError: browsers would not keep it, because name and value exceed 4096 bytes.
@@ -118,7 +130,11 @@ class CookieSettings:
             raise ConfigurationError(
                 "SESSIONGUARD_COOKIE_NAME", self.name, f"name and value must fit {MAX_COOKIE_BYTES} bytes"
             )
-        until = "" if expires is None else f"; Expires={format_datetime(expires, usegmt=True)}"
+        until = ""
+        if expires is not None:
+            until = f"; Expires={format_datetime(expires, usegmt=True)}"
+        elif self.max_age is not None:
+            until = f"; Max-Age={self.max_age // timedelta(seconds=1)}"
         return f"{self.name}={token}{until}{self._attributes}"
 
     def deleting(self) -> str:
