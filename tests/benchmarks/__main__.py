@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks import (
+    django_subject,
     file_subject,
     flask_subject,
     memory_subject,
@@ -21,21 +22,27 @@ from tests.benchmarks import (
 from tests.benchmarks.measuring import Effort, Result, measure
 from tests.benchmarks.report import as_json, as_table
 
-SUBJECTS = (
-    sqlite_subject,
-    file_subject,
-    memory_subject,
-    flask_subject,
-    workspace_subject,
-    redis_subject,
-    postgres_subject,
-)
+SUBJECTS = {
+    sqlite_subject: "SQLite, ",
+    file_subject: "files, ",
+    memory_subject: "memory, ",
+    flask_subject: "Flask request",
+    django_subject: "Django request",
+    workspace_subject: "workspace",
+    redis_subject: "Redis, ",
+    postgres_subject: "PostgreSQL",
+}
+"""What is measured, and what the names of its groups have in common."""
 
 
 def measured(effort: Effort, pattern: str = "") -> list[Result]:
     """Measure every case whose group and name contain `pattern`."""
     results = []
-    for subject in SUBJECTS:
+    group, colon, _ = pattern.partition(": ")
+    for subject, common in SUBJECTS.items():
+        if colon and common not in group:
+            # Nothing of it can match, so its servers need not be started.
+            continue
         with tempfile.TemporaryDirectory() as folder, subject.cases(Path(folder)) as cases:
             results += [measure(case, effort) for case in cases if pattern in f"{case.group}: {case.name}"]
     return results

@@ -23,6 +23,7 @@ def test_every_case_runs() -> None:
         "SQLite, async": len(SCRIPTS),
         "files, blocking": len(SCRIPTS),
         "memory, blocking": len(SCRIPTS),
+        "Django request": 4,
         "Flask request": 4,
         "local workspace, by MiB": 6,
     }
@@ -55,7 +56,7 @@ def test_the_command_prints_a_table_or_json(form: str, capsys: pytest.CaptureFix
 
 def test_the_command_leaves_the_log_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever calls it goes on logging warnings afterwards."""
-    main(["--rounds", "1", "--share", "0.01", "--only", "no such case"])
+    main(["--rounds", "1", "--share", "0.01", "--only", "no such group: no such case"])
     assert logging.getLogger("sessionguard").level == logging.NOTSET
 
 
