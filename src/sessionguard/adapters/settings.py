@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from sessionguard.adapters.external import Claim, ExternalIds, Select, Strict
 from sessionguard.adapters.http import CookieSettings, HeaderSettings, Transport
-from sessionguard.adapters.visits.rules import VisitRules
+from sessionguard.adapters.visits.rules import NEEDS_BLOCKING, VisitRules
 from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.errors import ConfigurationError, without_secrets
@@ -70,6 +70,20 @@ def _misspelt(key: str, value: object, known: frozenset[str]) -> ConfigurationEr
 def rules_of(settings: Mapping[str, Any], guard: SessionGuard | AsyncSessionGuard, **defaults: Any) -> VisitRules:
     """Give what `settings` say about the requests of an application; `defaults` hold where they say nothing."""
     return VisitRules(guard=guard, transport=transport_of(settings), **{**defaults, **_visit_of(settings)})
+
+
+def blocking(guard: object) -> SessionGuard:
+    """Give `guard`, which was passed to the adapter of a framework that blocks.
+
+    Raises:
+        ConfigurationError: it is none, or must be awaited.
+    """
+    if isinstance(guard, str):
+        remedy = f"this is no guard yet; open one with SessionGuard.open(url), or set {PREFIX}URL"
+        raise ConfigurationError.of_url(guard, remedy, setting="guard")
+    if not isinstance(guard, SessionGuard):
+        raise ConfigurationError("guard", type(guard).__name__, NEEDS_BLOCKING)
+    return guard
 
 
 def guard_of(settings: Mapping[str, Any], kind: type[Guard], **defaults: Any) -> Guard:

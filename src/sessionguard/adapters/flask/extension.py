@@ -42,9 +42,7 @@ class SessionGuardExtension:
     ) -> None:
         if app is not None:
             _check_app(app)
-        if guard is not None:
-            _check_guard(guard)
-        self._guard = guard
+        self._guard = None if guard is None else settings.blocking(guard)
         self._concurrency: Concurrency = concurrency
         self._external = external
         if app is not None:
@@ -127,16 +125,6 @@ def _check_app(app: object) -> None:
             "app",
             type(app).__name__,
             "the Flask application comes first: SessionGuardExtension(app, guard); without one yet, give guard=guard",
-        )
-
-
-def _check_guard(guard: object) -> None:
-    if isinstance(guard, str):
-        remedy = "this is no guard yet; open one with SessionGuard.open(url), or set SESSIONGUARD_URL"
-        raise ConfigurationError.of_url(guard, remedy, setting="guard")
-    if not isinstance(guard, SessionGuard):
-        raise ConfigurationError(
-            "guard", type(guard).__name__, "Flask runs views in threads; give a SessionGuard, which blocks"
         )
 
 

@@ -11,7 +11,7 @@ from sessionguard.adapters.http import Header
 from sessionguard.adapters.modes import Mode
 from sessionguard.adapters.visits.calls import Flow, run
 from sessionguard.adapters.visits.flows import VisitFlows
-from sessionguard.adapters.visits.rules import VisitRules
+from sessionguard.adapters.visits.rules import NEEDS_BLOCKING, VisitRules
 from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.core.session import Session
 from sessionguard.errors import ConfigurationError
@@ -168,7 +168,5 @@ def blocking_guard(rules: VisitRules) -> SessionGuard:
         ConfigurationError: it must be awaited.
     """
     if isinstance(rules.guard, AsyncSessionGuard):
-        raise ConfigurationError(
-            "guard", "AsyncSessionGuard", "views of this framework run in threads; give a SessionGuard, which blocks"
-        )
+        raise ConfigurationError("guard", "AsyncSessionGuard", NEEDS_BLOCKING)
     return rules.guard

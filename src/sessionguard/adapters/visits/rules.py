@@ -17,6 +17,7 @@ from sessionguard.guard import SessionGuard
 if TYPE_CHECKING:
     from sessionguard.adapters.external import ExternalIds
 
+NEEDS_BLOCKING: Final = "views of this framework run in threads; give a SessionGuard, which blocks"
 _DEFAULT_WAIT: Final = timedelta(seconds=10)
 
 
