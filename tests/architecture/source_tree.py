@@ -33,9 +33,12 @@ class SourceModule:
         """Its text."""
         return self.path.read_text(encoding="utf-8")
 
-    @cached_property
+    @property
     def tree(self) -> ast.Module:
-        """Its syntax tree."""
+        """Its syntax tree, parsed anew each time.
+
+        Kept, those of all modules were a million objects, which every later test's search for garbage went through.
+        """
         return ast.parse(self.source, str(self.path))
 
     def __str__(self) -> str:
