@@ -141,19 +141,27 @@ def test_a_guarded_app_that_trusts_the_form_fails(tmp_path: Path) -> None:
     assert any("the guarded app named one id" in reason for reason in report["reasons"])
 
 
-def test_a_first_run_without_the_bug_fails(tmp_path: Path) -> None:
-    """If the bleed cannot be seen where it must be, the status is 1."""
-    done = _demo(tmp_path, "--json", "--rounds", "1", "--plant", "no-bleed")
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """One that saw no bleed, and kept its files: where it ran, and its report."""
+    folder = tmp_path_factory.mktemp("kept")
+    done = _demo(folder, "--json", "--rounds", "1", "--plant", "no-bleed", "--keep")
     assert done.returncode == 1
-    report = json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return folder, report
+
+
+def test_a_first_run_without_the_bug_fails(kept: tuple[Path, dict[str, Any]]) -> None:
+    """If the bleed cannot be seen where it must be, the status is 1."""
+    _, report = kept
     assert (report["bleed_seen_in_broken_app"], report["guarded_app_is_clean"]) == (False, True)
 
 
-def test_keep_keeps_the_files(tmp_path: Path) -> None:
+def test_keep_keeps_the_files(kept: tuple[Path, dict[str, Any]]) -> None:
     """With `--keep` uploads, database and logs stay, for this user alone, and the report says where."""
-    done = _demo(tmp_path, "--json", "--rounds", "1", "--keep")
-    folder = Path(json.loads(done.stdout)["folder"])
-    assert folder.parent == tmp_path / "temporary"
+    where, report = kept
+    folder = Path(report["folder"])
+    assert folder.parent == where / "temporary"
     assert (folder / "guarded" / "sessions.db").is_file()
     assert folder.stat().st_mode & 0o077 == 0
 

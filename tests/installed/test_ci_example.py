@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from sessionguard.testing import CI, Profile
 from tests.architecture.source_tree import REPOSITORY
 from tests.installed.conftest import Installed
 
@@ -46,10 +47,12 @@ def test_the_workflow_tests_every_python_and_keeps_reports() -> None:
     assert all("uses" in step or "run" in step for step in JOB["steps"])
 
 
-def test_every_step_passes_offline(project: Path, installed: Installed) -> None:
+def test_every_step_passes_offline(project: Path, installed: Installed, sg_profile: Profile) -> None:
     """Install, contract and tests succeed in turn, with nothing but the wheel and what its extra brought."""
+    # In short runs without the races of its store, which is ours in memory: tests/contract/test_memory.py plays them.
+    short = {CONTRACT: f"{CONTRACT} -k 'not meet'"} if sg_profile is CI else {}
     for name, command in RUN.items():
-        done = installed.run(command, project, SG_PROFILE="ci")
+        done = installed.run(short.get(command, command), project, SG_PROFILE="ci")
         assert done.returncode == 0, f"{name}\n{done.stdout}{done.stderr}"
     suite = ElementTree.parse(project / "reports" / "contract.xml").getroot()[0]
     assert int(suite.get("tests", "0")) > 300

@@ -96,12 +96,14 @@ def play_and_die(path: Path, command: c.Command[Any], step: int) -> int:
 
 
 NAMES = (
-    "create", "get_or_create over an expired one", "replace", "load that touches", "save", "touch", "rotate",
-    "rotate to an owner elsewhere", "rotate out of a slot", "end", "end_owner", "sweep", "purge", "acquire_lock",
+    "create", "replace", "load that touches", "save", "rotate", "rotate to an owner elsewhere", "rotate out of a slot",
+    "end_owner", "sweep", "purge",
 )  # fmt: skip
+LIKE_OTHERS = ("get_or_create over an expired one", "touch", "end", "acquire_lock")
+"""Step for step what `replace`, or a part of what a load that touches, `end_owner` and `save` do on the disk."""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *(pytest.param(name, marks=pytest.mark.deep) for name in LIKE_OTHERS)])
 def test_t62_a_writer_may_die_at_any_step(
     tmp_path: Path, template: tuple[Path, Stage, dict[str, c.Command[Any]]], name: str
 ) -> None:
