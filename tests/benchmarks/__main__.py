@@ -17,6 +17,7 @@ from tests.benchmarks import (
     postgres_subject,
     redis_subject,
     sqlite_subject,
+    starlette_subject,
     workspace_subject,
 )
 from tests.benchmarks.measuring import Effort, Result, measure
@@ -28,6 +29,7 @@ SUBJECTS = {
     memory_subject: "memory, ",
     flask_subject: "Flask request",
     django_subject: "Django request",
+    starlette_subject: "Starlette request",
     workspace_subject: "workspace",
     redis_subject: "Redis, ",
     postgres_subject: "PostgreSQL",

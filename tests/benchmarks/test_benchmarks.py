@@ -25,6 +25,7 @@ def test_every_case_runs() -> None:
         "memory, blocking": len(SCRIPTS),
         "Django request": 4,
         "Flask request": 4,
+        "Starlette request": 4,
         "local workspace, by MiB": 6,
     }
     assert all(result.ours_us > 0 for result in results)
