@@ -60,8 +60,11 @@ class Outcome:
 
 
 def _pytest(plugin: str, *arguments: str) -> tuple[str, ...]:
-    # Only the plugins that the suite is written for: those of this project would change how it runs.
-    return ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", f"tests.upstream.{plugin}", *arguments)
+    # Without `-P`, the folder that Starlette's suite is run in would have the name `tests` before our plugin is found.
+    # Only the plugins that the suite is written for: those of this project would change how it runs. They come first,
+    # because ours imports the framework, which imports what they are to be rewritten from.
+    options = ("-q", "-p", "no:cacheprovider", *arguments, "-p", f"tests.upstream.{plugin}")
+    return ("-P", "-m", "pytest", *options)
 
 
 def _django(**what: str) -> Suite:
@@ -73,6 +76,7 @@ def _django(**what: str) -> Suite:
 
 SUITES: Mapping[str, Suite] = {
     "flask": Suite("flask", _pytest("flask_suite")),
+    "starlette": Suite("starlette", _pytest("starlette_suite", "-p", "anyio", "tests/middleware/test_session.py")),
     "django-engine": _django(UPSTREAM_STORE="memory"),
     "django-app": _django(UPSTREAM_STORE="sqlite", UPSTREAM_APP="yes"),
 }

@@ -120,9 +120,8 @@ class Fields(MutableMapping[str, Any]):
             return {}, ()
         removed = tuple(name for name in self._stored if name not in values)
         # In the order in which they were written, which is that in which they come back.
-        return self.encoded(
-            self._stored, {name: value for name, value in values.items() if name in self._held}
-        ), removed
+        held = {name: value for name, value in values.items() if name in self._held}
+        return self.encoded(self._stored, held), removed
 
     def rest_on(self, session: Session) -> None:
         """Go on with `session`, which was opened or received; what is no field of it is gone."""
