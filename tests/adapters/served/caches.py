@@ -1,7 +1,6 @@
 """Real shared caches before an application, set up by somebody who means well for nobody: they keep all they may."""
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,13 +72,6 @@ class Nginx(WebServer):
         super().__init__(system_program("nginx", "nginx-light", "-v"), app.sign)
         self._app_port = app.port
 
-    def flush(self) -> None:
-        """Everything that it kept is gone."""
-        self.stop()
-        if self.folder is not None:
-            shutil.rmtree(self.folder / "cache", ignore_errors=True)
-        self.start()
-
     def _prepare(self, folder: Path) -> None:
         # As root it would run its workers as a user of its own, who must not enter the folder.
         user = "user root root;" if os.geteuid() == 0 else ""
@@ -96,10 +88,6 @@ class Varnish(WebServer):
     def __init__(self, app: AppServer) -> None:
         super().__init__(system_program("varnishd", "varnish", "-V"), app.sign)
         self._app_port = app.port
-
-    def flush(self) -> None:
-        """Everything that it kept is gone."""
-        self.restart()
 
     def _prepare(self, folder: Path) -> None:
         (folder / "hostile.vcl").write_text(_VARNISH.format(host=LOOPBACK, app_port=self._app_port))

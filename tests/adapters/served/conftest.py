@@ -5,11 +5,15 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
+from tests.adapters.served.caches import CACHES
 from tests.adapters.served.fronts import ENGINES, FRONTS, Front
+from tests.adapters.served.serving import WebServer
 from tests.adapters.served.visitors import Visitor
+from tests.conftest import installed
 
 ServeOn = Callable[[str], Front]
 _served: dict[str, Front] = {}
+_caches: dict[str, WebServer] = {}
 _names = itertools.count(1)
 
 
@@ -17,8 +21,9 @@ _names = itertools.count(1)
 def kind(request: pytest.FixtureRequest) -> Iterator[str]:
     """One application under one server after the other; what was started of one is ended before the next."""
     yield request.param
-    while _served:
-        _served.popitem()[1].close()
+    for started in (_caches, _served):
+        while started:
+            started.popitem()[1].close()
 
 
 @pytest.fixture
@@ -54,6 +59,15 @@ def front_on_sqlite(serve: ServeOn) -> Front:
     return serve("sqlite")
 
 
+@pytest.fixture(params=CACHES)
+def cache(request: pytest.FixtureRequest, front_on_sqlite: Front) -> WebServer:
+    """A cache of each kind before that; what other tests have asked for may be in it."""
+    if request.param not in _caches:
+        _caches[request.param] = installed(lambda: CACHES[request.param](front_on_sqlite.server))
+        _caches[request.param].start()
+    return _caches[request.param]
+
+
 @pytest.fixture
 def owner() -> str:
     """The name of somebody who is in no other test."""
@@ -73,6 +87,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     """Show what the servers wrote where a test fails."""
     report = yield
     if report.failed:
-        servers = [front.server for front in _served.values()]
+        servers = [*(front.server for front in _served.values()), *_caches.values()]
         report.sections += [(f"log of {server!r}", server.log) for server in servers if server.folder is not None]
     return report

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from sessionguard.testing import TcpProxy
 from sessionguard.testing.servers.ports import LOOPBACK
-from tests.adapters.served.serving import AppServer, Gunicorn
+from tests.adapters.served.serving import AppServer, Gunicorn, Uvicorn
 
 _APPS = "tests.adapters.served.apps"
 
 
 FRONTS: dict[str, tuple[Callable[[str, dict[str, str]], AppServer], str]] = {
     "flask-gunicorn": (Gunicorn, f"{_APPS}.flask_app:create_app()"),
+    "fastapi-uvicorn": (Uvicorn, f"{_APPS}.fastapi_app:create_app"),
 }
 """The framework and its server: which server it is, and what the server is told to run."""
 

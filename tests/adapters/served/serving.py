@@ -41,7 +41,7 @@ class WebServer(Server):
         return self._log()
 
     def flush(self) -> None:
-        """Nothing is stored in it."""
+        """It holds nothing that a test would want gone."""
 
     def _prepare(self, folder: Path) -> None:
         """It brings nothing."""
