@@ -30,12 +30,18 @@ def _folder() -> Iterator[None]:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def build(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuildProject]:
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """Which store the project of the test has."""
+    return str(request.param)
+
+
+@pytest.fixture
+def build(store_kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BuildProject]:
     """Build projects, each with a store of its own; the last one built is that of the process."""
     built: list[tuple[Project, Any]] = []
 
     def build_project(**options: Any) -> Project:
-        url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/sessions-{len(built)}.db"
+        url = "memory://" if store_kind == "memory" else f"sqlite:///{tmp_path}/sessions-{len(built)}.db"
         store: Any = open_store(url)
         project = Project(store, tmp_path / f"workspaces-{len(built)}", **options)
         monkeypatch.setattr(timezone, "now", project.clock)
@@ -46,6 +52,8 @@ def build(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     yield build_project
     guards.close()
     for project, store in built:
+        project.leave()
+        guards.close()
         project.guard.close()
         store.close()
 

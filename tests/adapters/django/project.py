@@ -5,13 +5,17 @@ Django is configured once for a process; what a test changes, it changes with `o
 
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
 import django
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.test import override_settings
 from django.urls import include, path
 
 from sessionguard import SessionGuard
@@ -66,7 +70,6 @@ settings.configure(
 django.setup()
 
 View = Callable[[HttpRequest], Any]
-_views: dict[str, View] = {}
 
 
 class Project:
@@ -78,14 +81,24 @@ class Project:
         self.guard = SessionGuard(
             self.store, workspaces, policy, clock=self.clock, sweep_interval=None, token_form="key"
         )
+        self._changed = ExitStack()
         self.events: list[Event] = []
         self.guard.subscribe(self.events.append)
-        _views.clear()
+        del urlpatterns[: -len(_FIXED)]
 
-    def view(self, function: View) -> View:
-        """Serve `function` under its name."""
-        _views[function.__name__] = function
+    def view(self, function: View, name: str = "") -> View:
+        """Serve `function` under its name, or another; what awaits, below `async/`."""
+        name, served = name or function.__name__, _answering(function)
+        urlpatterns.insert(0, path(f"async/{name}" if iscoroutinefunction(function) else name, served))
         return function
+
+    def use(self, **changed: Any) -> None:
+        """Go on with these settings, until the test ends."""
+        self._changed.enter_context(override_settings(**changed))
+
+    def leave(self) -> None:
+        """Undo what `use` changed."""
+        self._changed.close()
 
     def session_count(self) -> int:
         """Give how many sessions there ever were."""
@@ -96,27 +109,32 @@ class Project:
         self.clock.advance(duration)
 
 
-def dispatch(request: HttpRequest, name: str) -> HttpResponseBase:
-    """Answer with what the view called `name` gives."""
-    answer = _views[name](request)
+def _answering(view: View) -> View:
+    """Give `view` with whatever it gives as a response, and with its marks."""
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def answering_awaited(request: HttpRequest) -> HttpResponseBase:
+            return _response(await view(request))
+
+        return answering_awaited
+
+    @wraps(view)
+    def answering(request: HttpRequest) -> HttpResponseBase:
+        return _response(view(request))
+
+    return answering
+
+
+def _response(answer: Any) -> HttpResponseBase:
     return answer if isinstance(answer, HttpResponseBase) else HttpResponse(str(answer))
 
 
-async def dispatch_async(request: HttpRequest, name: str) -> HttpResponseBase:
-    """Answer with what the async view called `name` gives."""
-    answer = await _views[name](request)
-    return answer if isinstance(answer, HttpResponseBase) else HttpResponse(str(answer))
-
-
-def _urls() -> list[Any]:
+def _fixed_urls() -> list[Any]:
     from django.contrib import admin
 
-    return [
-        path("admin/", admin.site.urls),
-        path("accounts/", include("django.contrib.auth.urls")),
-        path("async/<name>", dispatch_async),
-        path("<name>", dispatch),
-    ]
+    return [path("admin/", admin.site.urls), path("accounts/", include("django.contrib.auth.urls"))]
 
 
-urlpatterns = _urls()
+_FIXED: Final = _fixed_urls()
+urlpatterns = list(_FIXED)

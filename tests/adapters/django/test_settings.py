@@ -174,6 +174,8 @@ SESSIONS, AUTH = (
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 )
+OURS = "sessionguard.adapters.django.middleware.SessionGuardMiddleware"
+NAMED = {"SESSION_COOKIE_NAME": "__Host-sg"}
 CSRF, CACHE = "django.middleware.csrf.CsrfViewMiddleware", "django.middleware.cache.UpdateCacheMiddleware"
 
 
@@ -203,6 +205,17 @@ CSRF, CACHE = "django.middleware.csrf.CsrfViewMiddleware", "django.middleware.ca
         ({"SESSION_COOKIE_SECURE": False, "SESSION_COOKIE_SAMESITE": "None"}, ["sessionguard.E009"]),
         ({"SESSION_COOKIE_NAME": "__Host-sg", "SESSION_COOKIE_DOMAIN": "example.org"}, ["sessionguard.E010"]),
         ({"SESSION_COOKIE_NAME": "__Host-sg"}, []),
+        ({"MIDDLEWARE": [OURS]}, ["sessionguard.I012"]),
+        ({"MIDDLEWARE": [OURS], **NAMED}, []),
+        ({"MIDDLEWARE": [OURS], "SESSION_COOKIE_NAME": "shop", "SESSIONGUARD_COOKIE_NAME": "shop"}, []),
+        ({"MIDDLEWARE": [OURS], "SESSIONGUARD_COOKIE_DOMAIN": "example.org"}, ["sessionguard.E001"]),
+        ({"MIDDLEWARE": [OURS, SESSIONS], **NAMED}, ["sessionguard.E011"]),
+        ({"MIDDLEWARE": [AUTH, OURS], **NAMED}, ["sessionguard.E005"]),
+        ({"MIDDLEWARE": [OURS, CACHE], **NAMED}, ["sessionguard.E006"]),
+        (
+            {"MIDDLEWARE": [OURS], "SESSION_ENGINE": "django.contrib.sessions.backends.file", **NAMED},
+            ["sessionguard.W002"],
+        ),
     ],
 )
 def test_checks_find_what_is_wrong(changed: Any, expected: list[str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning
+from django.core.checks import CheckMessage, Error, Info, Warning
 from django.utils.module_loading import import_string
 
 from sessionguard.adapters.django import guards, values
@@ -12,6 +12,7 @@ from sessionguard.errors import ConfigurationError
 
 ENGINE: Final = "sessionguard.adapters.django.engine"
 DJANGO_MIDDLEWARE: Final = "django.contrib.sessions.middleware.SessionMiddleware"
+OUR_MIDDLEWARE: Final = "sessionguard.adapters.django.middleware.SessionGuardMiddleware"
 _USERS_OF_SESSIONS: Final = (
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -30,7 +31,10 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     place.guard.close()
     if not uses_engine():
         hint = f'set SESSION_ENGINE = "{ENGINE}"'
-        found.append(Warning("the app is installed, but no session is kept in it", hint=hint, id="sessionguard.W002"))
+        message = "SESSION_ENGINE is another one: clearsessions, and logins in tests, do not reach our sessions"
+        if OUR_MIDDLEWARE not in settings.MIDDLEWARE:
+            message = "the app is installed, but no session is kept in it"
+        found.append(Warning(message, hint=hint, id="sessionguard.W002"))
     found += _check_serializer()
     if guards.url_of(guards.read()).startswith("memory:") and not settings.DEBUG:
         message = "sessions in memory: every worker has its own, and all are lost as it ends"
@@ -51,10 +55,14 @@ def _check_serializer() -> list[CheckMessage]:
 def check_middleware(**_: Any) -> list[CheckMessage]:
     """Check that sessions are there before those who use them, and that no cache keeps what depends on one."""
     names = list(settings.MIDDLEWARE)
-    if not uses_engine() or DJANGO_MIDDLEWARE not in names:
+    sessions = [name for name in names if name == OUR_MIDDLEWARE or (name == DJANGO_MIDDLEWARE and uses_engine())]
+    if not sessions:
         return []
-    position = names.index(DJANGO_MIDDLEWARE)
+    position = names.index(sessions[0])
     found: list[CheckMessage] = []
+    if {OUR_MIDDLEWARE, DJANGO_MIDDLEWARE} <= set(names):
+        message = "two session middlewares: the inner one gives requests another session than the outer one stores"
+        found.append(Error(message, hint=f"take {DJANGO_MIDDLEWARE} away", id="sessionguard.E011"))
     for user in _users_of_sessions():
         if user in names[:position]:
             hint = "move the session middleware above it"
@@ -70,7 +78,9 @@ def _users_of_sessions() -> Sequence[str]:
 
 
 def check_cookie(**_: Any) -> list[CheckMessage]:
-    """Check the flags of the cookie that Django's own session middleware sets."""
+    """Check the cookie: its flags where Django sets it, its name where we do."""
+    if OUR_MIDDLEWARE in settings.MIDDLEWARE:
+        return _check_name_in_tests()
     if not uses_engine() or DJANGO_MIDDLEWARE not in settings.MIDDLEWARE:
         return []
     found: list[CheckMessage] = []
@@ -89,6 +99,18 @@ def check_cookie(**_: Any) -> list[CheckMessage]:
         hint = "set SESSION_COOKIE_SECURE = True, SESSION_COOKIE_DOMAIN = None and SESSION_COOKIE_PATH = '/'"
         found.append(Error(message, hint=hint, id="sessionguard.E010"))
     return found
+
+
+def _check_name_in_tests() -> list[CheckMessage]:
+    try:
+        ours = getattr(guards.place().rules.transport, "name", None)
+    except ConfigurationError:
+        # Told by the check of the settings.
+        return []
+    if ours == settings.SESSION_COOKIE_NAME:
+        return []
+    message = f"tests that call client.force_login set the cookie {settings.SESSION_COOKIE_NAME}, which is not ours"
+    return [Info(message, hint=f"set SESSION_COOKIE_NAME = {ours!r}", id="sessionguard.I012")]
 
 
 def _is_fit_for_host_prefix() -> bool:

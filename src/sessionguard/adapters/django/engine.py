@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
-from django.utils import timezone
 
 from sessionguard.adapters.django import guards, owners, values
+from sessionguard.adapters.django.expiry import until_ms
 from sessionguard.adapters.django.keeping import KeptSession, SupersededError
 from sessionguard.adapters.visits.calls import Flow, run, run_async, taker_of
 from sessionguard.core.data import difference
@@ -70,11 +70,11 @@ class SessionStore(SessionBase):
 
     def exists(self, session_key: str) -> bool:
         """Tell whether this is the current key of an active session."""
-        return _run(self._kept.exists(session_key, _now_ms()))
+        return _run(self._kept.exists(session_key))
 
     async def aexists(self, session_key: str) -> bool:
         """See `exists`."""
-        return await _run_async(self._kept.exists(session_key, _now_ms()))
+        return await _run_async(self._kept.exists(session_key))
 
     def create(self) -> None:
         """Open a session that holds what was written so far."""
@@ -138,7 +138,7 @@ class SessionStore(SessionBase):
     def _load(self) -> Flow[dict[str, Any]]:
         # What a view holds goes on being compared with what was loaded with it.
         kept = KeptSession(self._kept.scope) if _CACHE in self.__dict__ else self._kept
-        fields = yield from kept.load(self.session_key, _now_ms())
+        fields = yield from kept.load(self.session_key)
         if fields is None:
             self._session_key = None
             return {}
@@ -151,7 +151,7 @@ class SessionStore(SessionBase):
             self._session_cache = yield from self._load()
         elif self._kept.key != self.session_key:
             # Emptied before it was read.
-            yield from self._kept.load(self.session_key, _now_ms())
+            yield from self._kept.load(self.session_key)
 
     def _create(self) -> Flow[None]:
         self.accessed = True
@@ -167,11 +167,10 @@ class SessionStore(SessionBase):
         if self.session_key is None:
             yield from self._create()
             return
-        until_ms = self._until_ms()
         try:
             if self._kept.session is None:
                 raise SupersededError
-            yield from self._kept.save(self._as_stored(), until_ms, until_ms - _now_ms())
+            yield from self._kept.save(self._as_stored(), self._until_ms())
         except (SessionEndedError, SupersededError) as error:
             raise UpdateError(_OVER) from error
         self._unmodified = None
@@ -207,12 +206,7 @@ class SessionStore(SessionBase):
         return values.stored(cache, self.serializer) if cache else {}
 
     def _until_ms(self) -> int:
-        expiry = self._values().get("_session_expiry")
-        return int(self.get_expiry_date(expiry=expiry).timestamp() * 1000)
-
-
-def _now_ms() -> int:
-    return int(timezone.now().timestamp() * 1000)
+        return until_ms(self, self._values())
 
 
 def _run(flow: Flow[R]) -> R:

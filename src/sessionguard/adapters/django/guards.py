@@ -12,6 +12,7 @@ from django.core.signals import setting_changed
 from sessionguard.adapters import settings
 from sessionguard.adapters.django.databases import is_url, url_of_alias
 from sessionguard.adapters.settings import PREFIX
+from sessionguard.adapters.visits import VisitRules
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.errors import ConfigurationError
 from sessionguard.guard import SessionGuard
@@ -26,7 +27,14 @@ class Place:
     """Where the sessions of this process are."""
 
     guard: SessionGuard
-    scope: str
+    rules: VisitRules
+    is_lent: bool = False
+    """Whether somebody else opened the guard, and closes it."""
+
+    @property
+    def scope(self) -> str:
+        """The kind that its sessions are of."""
+        return self.rules.scope
 
 
 # One at most. Threads that come together each make one, and `setdefault` says whose it is: a lock could be held by
@@ -55,16 +63,17 @@ def guard() -> SessionGuard:
     return place().guard
 
 
-def use(guard: SessionGuard, *, scope: str = "default") -> None:
-    """Go on with `guard` in this process, whatever the settings say; it is closed as the process exits."""
+def use(guard: SessionGuard) -> None:
+    """Go on with `guard` in this process, whatever the settings say of one. It stays open until you close it."""
+    rules = settings.rules_of(read(), guard)
     close()
-    _places[_HERE] = Place(guard, scope)
+    _places[_HERE] = Place(guard, rules, is_lent=True)
 
 
 def close() -> None:
-    """Close the guard of this process, if there is one; the next use opens another."""
+    """Go on without the guard of this process, which is closed unless it was lent; the next use opens another."""
     found = _places.pop(_HERE, None)
-    if found is not None:
+    if found is not None and not found.is_lent:
         found.guard.close()
 
 
@@ -80,7 +89,7 @@ def opened(values: Mapping[str, Any]) -> Place:
     if _TIMEOUTS.isdisjoint(values):
         values["POLICY"] = _policy_of_django()
     guard = settings.guard_of(values, SessionGuard, token_form="key")
-    return Place(guard, settings.rules_of(values, guard).scope)
+    return Place(guard, settings.rules_of(values, guard))
 
 
 def url_of(values: Mapping[str, Any]) -> Any:
@@ -103,10 +112,15 @@ def _policy_of_django() -> SessionPolicy:
     return SessionPolicy(idle_timeout=age, absolute_timeout=max(age, SessionPolicy().absolute_timeout))
 
 
-def _forget(*, setting: str, **_: Any) -> None:
-    if setting.startswith(PREFIX):
+def _changed(*, setting: str, **_: Any) -> None:
+    if not setting.startswith(PREFIX):
+        return
+    found = _places.get(_HERE)
+    if found is not None and found.is_lent:
+        use(found.guard)
+    else:
         close()
 
 
-setting_changed.connect(_forget, dispatch_uid="sessionguard")
+setting_changed.connect(_changed, dispatch_uid="sessionguard")
 atexit.register(close)

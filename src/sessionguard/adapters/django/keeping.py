@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sessionguard.adapters.django.expiry import UNTIL, is_due, is_over, until_of
 from sessionguard.adapters.visits.calls import Flow, ask
 from sessionguard.core.data import difference
 from sessionguard.core.session import Session, is_in_grace
 from sessionguard.core.tokens import is_anonymous
 from sessionguard.errors import SessionEndedError
 
-UNTIL: Final = "_sessionguard_until"
-"""The field that holds from when on Django holds the session for expired, in milliseconds since the epoch. Views do
-not see it. It only ever shortens what the guard's policy allows."""
 _OTHER_OWNER: Final = "other-owner"
-_OFTEN_MS: Final = 60_000
 
 
 class SupersededError(Exception):
@@ -40,26 +37,26 @@ class KeptSession:
 
     # Finding
 
-    def find(self, key: object, now_ms: int, *, extend: bool = True) -> Flow[Session | None]:
+    def find(self, key: object, *, extend: bool = True) -> Flow[Session | None]:
         """Give the active session of `key`, unless Django holds it for expired."""
         if key is None:
             return None
         session: Session | None = yield from ask("load", key, scope=self.scope, extend=extend)
-        return None if session is None or _is_over(session, now_ms) else session
+        return None if session is None or is_over(session) else session
 
-    def load(self, key: str | None, now_ms: int) -> Flow[Mapping[str, Any] | None]:
+    def load(self, key: str | None) -> Flow[Mapping[str, Any] | None]:
         """Give the stored fields of the session of `key` and go on with it; None if the key leads to nothing."""
-        session = yield from self.find(key, now_ms)
+        session = yield from self.find(key)
         if session is None:
             self.forget()
             return None
         fields = {name: value for name, value in session.data.items() if name != UNTIL}
-        self._rest_on(session, key, fields, _until(session))
+        self._rest_on(session, key, fields, until_of(session))
         return fields
 
-    def exists(self, key: object, now_ms: int) -> Flow[bool]:
+    def exists(self, key: object) -> Flow[bool]:
         """Tell whether `key` is the current one of an active session; one that was replaced is not."""
-        session = yield from self.find(key, now_ms, extend=False)
+        session = yield from self.find(key, extend=False)
         return session is not None and not is_in_grace(session)
 
     # Storing
@@ -71,7 +68,7 @@ class KeptSession:
         self._rest_on(session, session.token, fields, until_ms)
         return session.token
 
-    def save(self, fields: Mapping[str, Any], until_ms: int, age_ms: int) -> Flow[None]:
+    def save(self, fields: Mapping[str, Any], until_ms: int) -> Flow[None]:
         """Store what differs from the fields that the request began with; what others stored meanwhile stays.
 
         Raises:
@@ -84,7 +81,7 @@ class KeptSession:
             raise SupersededError
         changes, removed = difference(self.fields, fields)
         # That the session was used again is worth a write of its own only now and then.
-        if changes or removed or abs(until_ms - self.until_ms) >= min(_OFTEN_MS, age_ms // 20):
+        if changes or removed or is_due(self.until_ms, until_ms):
             self.until_ms = changes[UNTIL] = until_ms
         saved: Session = yield from ask("save", session, changes, remove=removed)
         self._rest_on(saved, self.key, fields, self.until_ms)
@@ -143,13 +140,3 @@ class KeptSession:
 
     def _rest_on(self, session: Session, key: str | None, fields: Mapping[str, Any], until_ms: int) -> None:
         self.session, self.key, self.fields, self.until_ms = session, key, fields, until_ms
-
-
-def _until(session: Session) -> int:
-    until = session.data.get(UNTIL)
-    return until if isinstance(until, int) else 0
-
-
-def _is_over(session: Session, now_ms: int) -> bool:
-    # A session that another part of the application opened has no such field, and lives by the policy alone.
-    return UNTIL in session.data and now_ms >= _until(session)

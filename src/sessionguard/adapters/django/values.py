@@ -37,8 +37,13 @@ def given(fields: Mapping[str, Any], serializer: type[Any]) -> dict[str, Any]:
         return decoded
     if not has_containers(fields):
         return dict(fields)
-    copied: dict[str, Any] = json.loads(json.dumps(dict(fields)))
-    return copied
+    plain: dict[str, Any] = copied(dict(fields))
+    return plain
+
+
+def copied(stored: Any) -> Any:
+    """Give a stored value that shares nothing with it."""
+    return json.loads(json.dumps(stored))
 
 
 def has_containers(values: Mapping[Any, Any]) -> bool:

@@ -25,9 +25,12 @@ class Visit:
 
     __slots__ = ("_guard", "flows")
 
-    def __init__(self, rules: VisitRules, presented: Iterable[bytes] = ()) -> None:
-        """`presented` are the raw values of the request header that carries the token."""
-        self.flows = VisitFlows(rules, presented)
+    def __init__(self, rules: VisitRules, presented: Iterable[bytes] = (), *, flows: VisitFlows | None = None) -> None:
+        """`presented` are the raw values of the request header that carries the token.
+
+        `flows` are those of a framework that judges sessions more strictly than others.
+        """
+        self.flows = VisitFlows(rules, presented) if flows is None else flows
         self._guard = blocking_guard(rules)
 
     def run(self, flow: Flow[R]) -> R:

@@ -128,6 +128,11 @@ class VisitFlows:
             return session
         return (yield from self._alone(session, presented.token))
 
+    @property
+    def token(self) -> str | None:
+        """By what the client knows the session of this request: what it came with, or what it is about to get."""
+        return self._token or self.rules.transport.read(self._presented).token
+
     # Taking turns
 
     @property
@@ -147,8 +152,7 @@ class VisitFlows:
         if self.fields is not None and self.fields.is_changed_or_held:
             raise MisuseError("what was written before the view began would be lost by waiting; write in the view")
         # The session was looked at before the view was known: what it holds may have changed until its turn comes.
-        token = self._token or self.rules.transport.read(self._presented).token
-        self._session = yield from self._alone(self._session, token or "")
+        self._session = yield from self._alone(self._session, self.token or "")
         if self.fields is not None:
             self.fields.forget()
 

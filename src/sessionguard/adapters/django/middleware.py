@@ -1,0 +1,219 @@
+"""`SessionGuardMiddleware`, in the place of Django's session middleware: a cookie of its own, and safe headers.
+
+It is blocking under WSGI and async under ASGI. Beyond what the engine alone does, it reads the cookie from the raw
+header by its exact name, sets it only with a new token, keeps responses out of caches, answers outages with 503, and
+lets views choose how requests of one session go side by side.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeVar
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.core.handlers.exception import response_for_exception
+from django.http import FileResponse, HttpRequest
+from django.http.response import HttpResponseBase
+
+from sessionguard import context
+from sessionguard.adapters import http
+from sessionguard.adapters.django import guards
+from sessionguard.adapters.django.answers import answer
+from sessionguard.adapters.django.expiry import EXPIRY, cookie_expires
+from sessionguard.adapters.django.session import ExpiringFlows, VisitedSession
+from sessionguard.adapters.modes import Mode, mode_of
+from sessionguard.adapters.visits import Visit
+from sessionguard.errors import SessionGuardError
+
+Response = TypeVar("Response", bound=HttpResponseBase)
+
+
+class SessionGuardMiddleware:
+    """Gives each request its `session`, as Django's users know it, and its `sessionguard`, the visit with its calls.
+
+    In async views `request.sessionguard` is the one whose calls are awaited.
+    """
+
+    sync_capable: ClassVar[bool] = True
+    async_capable: ClassVar[bool] = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        # The names under which Django looks for what it calls.
+        self.process_view: Callable[..., Any] = self._enter_mode
+        self.process_exception = _answered_error
+        if self._is_async:
+            markcoroutinefunction(self)
+            self.process_view = self._enter_mode_async
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._answered_async(request)
+        with _visited(request) as session:
+            response: HttpResponseBase | None = None
+            try:
+                response = self._get_response(request)
+                if _is_to_be_kept(session, response):
+                    session.fill()
+                    session.visit.run(session.visit.flows.save())
+            except Exception as error:
+                response = _instead(request, response, error)
+            finally:
+                session.visit.seal()
+            return _dressed(request, session, _told(session, response))
+
+    async def _answered_async(self, request: HttpRequest) -> HttpResponseBase:
+        with _visited(request) as session:
+            response: HttpResponseBase | None = None
+            try:
+                response = await self._get_response(request)
+                if _is_to_be_kept(session, response):
+                    await session.awaited.session()
+                    session.fill()
+                    await session.awaited.run(session.visit.flows.save())
+            except Exception as error:
+                response = _instead(request, response, error)
+            finally:
+                await session.awaited.seal()
+            return _dressed(request, session, _told(session, response))
+
+    # Called by Django
+
+    def _enter_mode(self, request: HttpRequest, view: Any, *_: Any) -> HttpResponseBase | None:
+        session = getattr(request, "session", None)
+        if not isinstance(session, VisitedSession):
+            return None
+        mode = _mode_of(request, view, session)
+        try:
+            if mode is not session.visit.flows.mode:
+                session.visit.enter_mode(mode)
+            if mode.takes_turns:
+                session.found()
+        except SessionGuardError as error:
+            return _answer_or_raise(error)
+        return None
+
+    async def _enter_mode_async(self, request: HttpRequest, view: Any, *_: Any) -> HttpResponseBase | None:
+        session = getattr(request, "session", None)
+        if not isinstance(session, VisitedSession):
+            return None
+        mode = _mode_of(request, view, session)
+        try:
+            if mode is not session.visit.flows.mode:
+                await session.awaited.enter_mode(mode)
+            if mode.takes_turns:
+                await session.awaited.session()
+        except SessionGuardError as error:
+            return _answer_or_raise(error)
+        return None
+
+
+@contextmanager
+def _visited(request: HttpRequest) -> Iterator[VisitedSession]:
+    """Give the request its session and its visit, and seal them in the end."""
+    rules = guards.place().rules
+    presented = _values_of(request, rules.transport.request_header)
+    visit = Visit(rules, presented, flows=ExpiringFlows(rules, presented))
+    session = VisitedSession(visit)
+    request.session = session
+    request.sessionguard = visit  # type: ignore[attr-defined]
+    entry = context.enter(session.found, visit.flows.resolved)
+    try:
+        yield session
+    finally:
+        context.leave(entry)
+        visit.flows.stop()
+
+
+def _values_of(request: HttpRequest, name: str) -> Sequence[bytes]:
+    """Give the raw values of a header."""
+    scope = getattr(request, "scope", None)
+    if scope is not None:
+        # Not from META, where Django puts a comma between several Cookie headers, so that the second is lost.
+        key = name.lower().encode("ascii")
+        return [value for header, value in scope["headers"] if header.lower() == key]
+    value = request.META.get("HTTP_" + name.upper().replace("-", "_"))
+    return () if value is None else (value.encode("latin-1", "replace"),)
+
+
+def _mode_of(request: HttpRequest, view: Any, session: VisitedSession) -> Mode:
+    if iscoroutinefunction(view):
+        request.sessionguard = session.awaited  # type: ignore[attr-defined]
+    mode = mode_of(view, session.visit.flows.rules.mode)
+    return mode_of(getattr(view, "view_class", view), mode)
+
+
+def _is_to_be_kept(session: VisitedSession, response: HttpResponseBase) -> bool:
+    # As Django has it: what a request wrote that failed is not stored.
+    if response.status_code >= 500:
+        return False
+    flows = session.visit.flows
+    is_extended = settings.SESSION_SAVE_EVERY_REQUEST and not flows.mode.is_read_only
+    return flows.has_changes or (is_extended and (session.fields.is_due or not flows.is_resolved))
+
+
+def _answered_error(request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+    """Answer errors of ours that a view let through; the application's own middleware was asked before."""
+    return answer(exception) if isinstance(exception, SessionGuardError) else None
+
+
+def _told(session: VisitedSession, response: HttpResponseBase) -> HttpResponseBase:
+    """Give the answer to an outage that another middleware met, and that Django made a page of."""
+    if session.failure is None or response.status_code != 500:
+        return response
+    told = answer(session.failure)
+    return response if told is None else _in_place_of(response, told)
+
+
+def _instead(request: HttpRequest, response: HttpResponseBase | None, error: Exception) -> HttpResponseBase:
+    """Give what is sent instead of `response`, which would promise what has not happened."""
+    told = answer(error) if isinstance(error, SessionGuardError) else None
+    if response is None:
+        # Not even Django made a page of it: its own error page looks at the session, too.
+        if told is None:
+            raise error
+        return told
+    return _in_place_of(response, response_for_exception(request, error) if told is None else told)
+
+
+def _in_place_of(response: HttpResponseBase, replacement: Response) -> Response:
+    # Whatever the view opened for its response is closed with the one that is sent.
+    replacement._resource_closers.extend(response._resource_closers)  # type: ignore[attr-defined]
+    return replacement
+
+
+def _answer_or_raise(error: SessionGuardError) -> HttpResponseBase:
+    told = answer(error)
+    if told is None:
+        raise error
+    return told
+
+
+def _dressed(request: HttpRequest, session: VisitedSession, response: HttpResponseBase) -> HttpResponseBase:
+    """Give `response` with the headers that every use of a session demands."""
+    flows = session.visit.flows
+    flows.is_used |= session.accessed
+    if not flows.is_used and response.streaming and not isinstance(response, FileResponse):
+        # The body is still to be made, by code that may look at the session when the headers are gone.
+        flows.is_barred = "public" in response.get("Cache-Control", "").lower()
+        flows.is_used = not flows.is_barred
+    if not flows.is_used:
+        return response
+    stored = flows.known() if flows.hands_out_token else None
+    expires = None
+    if stored is not None:
+        fields = session.fields if session.accessed else stored.data
+        expires = cookie_expires(session, stored, fields.get(EXPIRY))
+        if getattr(flows.rules.transport, "secure", False) and http.is_plain(request.scheme or "", request.headers.get):
+            http.warn_of_lost_cookie()
+    headers = flows.private(list(response.items()), expires)
+    for name, _ in list(response.items()):
+        del response[name]
+    for name, value in headers:
+        if name == "Set-Cookie":
+            # Django sends cookies from here, and nothing that is set as a header more than once.
+            response.cookies.load(value)
+        else:
+            response[name] = value
+    return response
