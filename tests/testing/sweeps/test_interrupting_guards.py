@@ -34,9 +34,10 @@ def calls_of(guard: SessionGuard, name: str) -> Mapping[str, Callable[[], Any]]:
             workspace.write("text", "new")
 
     return {
-        "get_or_create": lambda: guard.get_or_create(f"{name} {next(fresh)}"),
+        # One owner: the first call to a shard makes its folder, or loads its scripts, and so comes to more stops.
+        "get_or_create": lambda: guard.get_or_create(name, external_id=f"tab-{next(fresh)}"),
         "save": lambda: guard.save(ana, {"n": next(fresh)}),
-        "end": lambda: guard.end(guard.create(f"{name} {next(fresh)}")),
+        "end": lambda: guard.end(guard.create(name)),
         "workspace": write,
     }
 
