@@ -50,7 +50,12 @@ def enter(session: Session | Resolver | None, holder: object = None) -> Entry:
     return entry
 
 
-def leave(entry: Entry) -> None:
-    """Undo the `enter` that gave `entry`; for adapters."""
+def finish(entry: Entry) -> None:
+    """Let the request of `entry` be over for all who run in it, in whatever context this is noticed; for adapters."""
     entry.current = entry.holder = None
+
+
+def leave(entry: Entry) -> None:
+    """Undo the `enter` that gave `entry`, in the context of that; for adapters."""
+    finish(entry)
     _entry.reset(entry.token)

@@ -86,7 +86,7 @@ RULES: Mapping[str, Rule] = {
     "observability": Rule("errors core.* observability.*", PLAIN),
     "guard":         GUARD,
     "async_guard":   GUARD,
-    "adapters":      Rule("errors core.* context offloading guard async_guard adapters.*", PLAIN),
+    "adapters":      Rule("errors core.* context offloading guard async_guard workspaces.offloaded adapters.*", PLAIN),
     "testing":       Rule("testing.* . errors core.* context beating sweeping guard async_guard stores.* workspaces.* "
                           "uploads.* locks.* observability.* adapters.*", "*", drivers_anywhere=True),
     "cli":           Rule(". *", "*", drivers_anywhere=True),

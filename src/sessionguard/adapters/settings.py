@@ -69,7 +69,12 @@ def _misspelt(key: str, value: object, known: frozenset[str]) -> ConfigurationEr
 
 def rules_of(settings: Mapping[str, Any], guard: SessionGuard | AsyncSessionGuard, **defaults: Any) -> VisitRules:
     """Give what `settings` say about the requests of an application; `defaults` hold where they say nothing."""
-    return VisitRules(guard=guard, transport=transport_of(settings), **{**defaults, **_visit_of(settings)})
+    return VisitRules(guard=guard, **{**defaults, **options_of(settings)})
+
+
+def options_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give those arguments of `VisitRules` that `settings` say."""
+    return {"transport": transport_of(settings), **_visit_of(settings)}
 
 
 def blocking(guard: object) -> SessionGuard:
@@ -130,7 +135,7 @@ def _refuse(settings: Mapping[str, Any], keys: Iterable[str], remedy: str) -> No
 def _visit_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     options = {key.lower(): settings[key] for key in _VISIT & settings.keys()}
     if "lock_timeout" in options:
-        options["lock_timeout"] = _duration("LOCK_TIMEOUT", options["lock_timeout"])
+        options["lock_timeout"] = duration("LOCK_TIMEOUT", options["lock_timeout"])
     if settings.get(_EXTERNAL) is not None:
         options["external"] = _external_of(settings[_EXTERNAL])
     return options
@@ -148,7 +153,7 @@ def _external_of(value: object) -> ExternalIds:
 
 def _policy_of(settings: Mapping[str, Any]) -> Any:
     timeouts: dict[str, Any] = {
-        key.lower(): _duration(key, settings[key]) for key in ("IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT") if key in settings
+        key.lower(): duration(key, settings[key]) for key in ("IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT") if key in settings
     }
     policy = settings.get("POLICY")
     if policy is None:
@@ -170,7 +175,8 @@ def _policy_with(timeouts: Mapping[str, Any], settings: Mapping[str, Any]) -> Se
         raise ConfigurationError(PREFIX + "ABSOLUTE_TIMEOUT", settings["ABSOLUTE_TIMEOUT"], remedy) from error
 
 
-def _duration(key: str, value: object) -> timedelta:
+def duration(key: str, value: object) -> timedelta:
+    """Give the duration that the setting `key` says, as such or in seconds."""
     if isinstance(value, timedelta):
         return value
     # Numbers are what an environment variable can hold (`app.config.from_prefixed_env()`).

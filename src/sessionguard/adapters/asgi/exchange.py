@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from sessionguard import context
 from sessionguard.adapters import http
 from sessionguard.adapters.asgi.lifeline import Begin, Lifeline
 from sessionguard.adapters.asgi.messages import (
@@ -24,6 +25,9 @@ from sessionguard.errors import SessionGuardError
 _log = logging.getLogger("sessionguard.adapters")
 
 _WITHOUT_BODY: Final = frozenset({204, 304})
+
+EXCHANGE: Final = "sessionguard.exchange"
+"""Under which name the scope has the exchange of its request."""
 
 Respond = Callable[[Scope, SessionGuardError], Awaitable[App | None]]
 """Gives the application's own response to an error of ours, or None."""
@@ -49,11 +53,17 @@ class HttpExchange:
         self._respond = respond
         self.is_answered = False
         """Whether the response has begun."""
+        self._entry: context.Entry
         self._is_replaced = False
         self._lifeline = Lifeline()
 
-    async def serve(self, app: App) -> None:
-        """Have `app` answer, for as long as its session goes on."""
+    async def serve(self, app: App, entry: context.Entry) -> None:
+        """Have `app` answer, for as long as its session goes on.
+
+        `entry` is the request as what is current, which it is until its response is sent whole.
+        """
+        self._entry = entry
+        self._scope[EXCHANGE] = self
         async with self._lifeline:
             await app(self._scope, self._receive, self.send)
 
@@ -78,6 +88,7 @@ class HttpExchange:
             # What is read from now on, by a background task, reaches no cache any more.
             self._visit.flows.is_barred = False
             self._lifeline.stop()
+            context.finish(self._entry)
         elif self._lifeline.watch is None:
             self._begin(self._lifeline)
 
@@ -119,6 +130,13 @@ class HttpExchange:
         await self._send_own(start)
         await self._send_own({"type": "http.response.body", "body": body})
         return True
+
+    def as_page(self, start: Message) -> Message:
+        """Give the start of a response that somebody around sends instead of the application."""
+        if self.is_answered or not self._visit.flows.is_used:
+            return start
+        self.is_answered = True
+        return self._dressed(start)
 
     async def _send_own(self, message: Message) -> None:
         await self._send(self._dressed(message) if message["type"] == "http.response.start" else message)

@@ -17,6 +17,7 @@ from sessionguard.adapters.asgi.routes import Choice, mode_for
 from sessionguard.adapters.asgi.session import GuardedSession
 from sessionguard.adapters.asgi.sockets import SocketExchange, is_own_origin, refuse, valid_origins
 from sessionguard.adapters.asgi.watching import LoopPace, Pace, Watch
+from sessionguard.adapters.external import ExternalIds
 from sessionguard.adapters.http import CookieSettings, Transport
 from sessionguard.adapters.modes import Concurrency
 from sessionguard.adapters.visits import AsyncVisit, VisitRules
@@ -24,6 +25,7 @@ from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.errors import ConfigurationError, SessionGuardError
 from sessionguard.guard import SessionGuard
 
+_KNOWN: Final = settings.KNOWN | {"ALLOWED_ORIGINS", "CHECK_INTERVAL"}
 STATE: Final = "sessionguard"
 """Under which name `scope["state"]` has the visit: `request.state.sessionguard`."""
 
@@ -31,10 +33,9 @@ STATE: Final = "sessionguard"
 class SessionGuardMiddleware:
     """Keeps `scope["session"]` (`request.session`) of an ASGI application in a guard.
 
-    `guard` is an `AsyncSessionGuard`, or a `SessionGuard`, whose calls then run in threads; it is not closed. It may
-    be the `VisitRules` of an application instead, with all that the other arguments say. `concurrency` is "merge",
-    "strict" or "serial", or a function that is given the scope of a request and gives one of them, or None for
-    "merge"; the marks of views (`sessionguard.adapters.concurrency`, `read_only`) go before it.
+    `guard` is an `AsyncSessionGuard`, or a `SessionGuard`, whose calls then run in threads; it is not closed.
+    `concurrency` is "merge", "strict" or "serial", or a function that is given the scope of a request and gives one of
+    them, or None for "merge"; the marks of views (`sessionguard.adapters.concurrency`, `read_only`) go before it.
 
     The session is loaded once, as the request arrives, and stored as its response begins: if it cannot be stored, the
     client is told that instead. `scope["state"]["sessionguard"]` is the visit: login, logout and all else.
@@ -50,12 +51,13 @@ class SessionGuardMiddleware:
     def __init__(
         self,
         app: App,
-        guard: AsyncSessionGuard | SessionGuard | VisitRules,
+        guard: AsyncSessionGuard | SessionGuard,
         *,
         concurrency: Concurrency | Choice = "merge",
         transport: Transport | None = None,
         scope: str = "default",
         lock_timeout: timedelta = timedelta(seconds=10),
+        external: ExternalIds | None = None,
         allowed_origins: Iterable[str] = (),
         check_interval: timedelta | None = timedelta(seconds=5),
         respond: Respond | None = None,
@@ -66,29 +68,28 @@ class SessionGuardMiddleware:
         self._allowed_origins = valid_origins(allowed_origins)
         self._check_interval = _valid_interval(check_interval)
         self._owned: AsyncSessionGuard | None = None
-        if isinstance(guard, VisitRules):
-            self.rules = guard
-        else:
-            self.rules = VisitRules(
-                guard=_valid_guard(guard),
-                transport=CookieSettings() if transport is None else transport,
-                concurrency="merge" if callable(concurrency) else concurrency,
-                scope=scope,
-                lock_timeout=lock_timeout,
-            )
+        self.rules = VisitRules(
+            guard=_valid_guard(guard),
+            transport=CookieSettings() if transport is None else transport,
+            concurrency="merge" if callable(concurrency) else concurrency,
+            scope=scope,
+            lock_timeout=lock_timeout,
+            external=external,
+        )
 
     @classmethod
     def from_settings(cls, app: App, config: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """Give the middleware as the settings SESSIONGUARD_* of `config`, or else of the environment, describe it.
 
-        The guard that is opened for it is closed with the application, where the server says when that is.
+        A setting goes before the argument of its name in `options`. The guard that is opened for it is closed with the
+        application, where the server says when that is.
 
         Raises:
             ConfigurationError: a setting is wrong; the message names it.
         """
-        found = settings.read(settings.of_environment(os.environ) if config is None else config)
+        found = settings.read(settings.of_environment(os.environ) if config is None else config, _KNOWN)
         guard = settings.guard_of(found, AsyncSessionGuard)
-        made = cls(app, settings.rules_of(found, guard), **options)
+        made = cls(app, guard, **{**options, **settings.options_of(found), **_long_connections(found)})
         made._owned = guard
         return made
 
@@ -121,10 +122,10 @@ class SessionGuardMiddleware:
 
     async def _serve(self, visit: AsyncVisit, scope: Scope, exchange: HttpExchange | SocketExchange) -> None:
         try:
-            with _in_scope(scope, visit):
+            with _in_scope(scope, visit) as entry:
                 try:
                     await self._resolve(visit, scope)
-                    await exchange.serve(self.app)
+                    await exchange.serve(self.app, entry)
                 except SessionGuardError as error:
                     if not await exchange.answer(error):
                         raise
@@ -150,6 +151,17 @@ class SessionGuardMiddleware:
             visit.flows.known()
 
 
+def _long_connections(found: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if "ALLOWED_ORIGINS" in found:
+        origins = found["ALLOWED_ORIGINS"]
+        options["allowed_origins"] = origins.replace(",", " ").split() if isinstance(origins, str) else origins
+    if "CHECK_INTERVAL" in found:
+        interval = found["CHECK_INTERVAL"]
+        options["check_interval"] = None if interval is None else settings.duration("CHECK_INTERVAL", interval)
+    return options
+
+
 def _valid_interval(value: object) -> timedelta | None:
     if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):
         raise ConfigurationError("check_interval", value, "give a timedelta above zero, or None to never look")
@@ -157,7 +169,7 @@ def _valid_interval(value: object) -> timedelta | None:
 
 
 @contextmanager
-def _in_scope(scope: Scope, visit: AsyncVisit) -> Iterator[None]:
+def _in_scope(scope: Scope, visit: AsyncVisit) -> Iterator[context.Entry]:
     """Show the application its session inside the block."""
     session = GuardedSession(visit)
     state = scope.setdefault("state", {})
@@ -166,7 +178,7 @@ def _in_scope(scope: Scope, visit: AsyncVisit) -> Iterator[None]:
     scope["session"], state[STATE] = session, visit
     entry = context.enter(visit.flows.known, visit.flows.resolved)
     try:
-        yield
+        yield entry
     finally:
         context.leave(entry)
         if before["session"] is not None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from sessionguard import context
 from sessionguard.adapters import http
 from sessionguard.adapters.asgi.lifeline import Begin, Lifeline
 from sessionguard.adapters.asgi.messages import (
@@ -98,9 +99,11 @@ class SocketExchange:
         self._is_closed = False
         """By the application, or in answer to an error."""
         self._lifeline = Lifeline(self.end)
+        self._entry: context.Entry
 
-    async def serve(self, app: App) -> None:
-        """Have `app` serve it, for as long as its session goes on."""
+    async def serve(self, app: App, entry: context.Entry) -> None:
+        """Have `app` serve it, for as long as its session goes on; `entry` is the connection as what is current."""
+        self._entry = entry
         try:
             async with self._lifeline:
                 await app(self._scope, self.receive, self.send)
@@ -191,6 +194,7 @@ class SocketExchange:
         """Close it, for its session has ended, and let the application know."""
         if not self._over.done() and not self._is_closed:
             self._over.set_result(None)
+            context.finish(self._entry)
             # The client may have gone in the same moment.
             with suppress(OSError):
                 await self._send({"type": "websocket.close", "code": SESSION_ENDED, "reason": _REASON})

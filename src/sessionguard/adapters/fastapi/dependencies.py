@@ -1,0 +1,90 @@
+"""What views depend on: the visitor's session, the visit, the workspace."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, Final
+
+from fastapi import Depends
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.requests import HTTPConnection
+
+from sessionguard.adapters.asgi.middleware import STATE
+from sessionguard.adapters.asgi.sockets import SESSION_ENDED
+from sessionguard.adapters.fastapi.scheme import SessionScheme
+from sessionguard.adapters.visits import AsyncVisit
+from sessionguard.core.session import Session
+from sessionguard.core.tokens import is_anonymous
+from sessionguard.errors import ConfigurationError, MisuseError
+from sessionguard.workspaces.offloaded import AsyncWorkspace
+
+_CHALLENGE: Final = {"WWW-Authenticate": "APIKey"}
+"""A refusal must name a scheme, and there is no registered one for cookies; FastAPI names this one as well."""
+
+OwnerCheck = Callable[[str], bool]
+
+
+def visit_of(connection: HTTPConnection) -> AsyncVisit:
+    """Give what this request does with its session."""
+    visit = connection.scope.get("state", {}).get(STATE)
+    if not isinstance(visit, AsyncVisit):
+        raise MisuseError("there is no session here; call sessionguard.adapters.fastapi.install(app, guard)")
+    return visit
+
+
+async def _optional(visit: Annotated[AsyncVisit, Depends(visit_of)]) -> Session | None:
+    return await visit.session()
+
+
+class _Required(SessionScheme):
+    """A session for views that are not for everybody."""
+
+    def __init__(self, owner: str | OwnerCheck | None = None, *, anonymous: bool = True) -> None:
+        super().__init__()
+        self._owner = owner
+        self._anonymous = anonymous
+
+    async def __call__(self, connection: HTTPConnection) -> Session:
+        session = await visit_of(connection).session()
+        if session is None or (not self._anonymous and is_anonymous(session.owner)):
+            raise _refusal(connection, 401)
+        if self._owner is not None and not self._is_allowed(self._owner, session.owner):
+            raise _refusal(connection, 403)
+        return session
+
+    @staticmethod
+    def _is_allowed(expected: str | OwnerCheck, owner: str) -> bool:
+        return expected(owner) if callable(expected) else owner == expected
+
+
+def _refusal(connection: HTTPConnection, status: int) -> Exception:
+    if connection.scope["type"] == "websocket":
+        return WebSocketException(SESSION_ENDED if status == 401 else _POLICY_VIOLATION)
+    return HTTPException(status, headers=_CHALLENGE if status == 401 else None)
+
+
+_POLICY_VIOLATION: Final = 1008
+
+
+def require_session(owner: str | OwnerCheck | None = None, *, anonymous: bool = False) -> Any:
+    """Give a dependency for views that are not for everybody; a parameter `Annotated[Session, ...]` takes it.
+
+    Without a session, or with that of a visitor who has not logged in unless `anonymous`, the client is answered 401.
+    Whom `owner` does not name, or does not give True for, is answered 403. A WebSocket is refused, or closed with 4401.
+    """
+    if owner is not None and not callable(owner) and not isinstance(owner, str):
+        raise ConfigurationError("owner", owner, "give an owner, or a function that tells whether an owner may")
+    return Depends(_Required(owner, anonymous=anonymous))
+
+
+async def _workspace(visit: Annotated[AsyncVisit, Depends(visit_of)]) -> AsyncIterator[AsyncWorkspace]:
+    async with visit.workspace() as lent:
+        yield lent
+
+
+CurrentVisit = Annotated[AsyncVisit, Depends(visit_of)]
+"""What this request does with its session: login, logout and all else."""
+OptionalSession = Annotated[Session | None, Depends(_optional)]
+"""The visitor's session, or None."""
+CurrentSession = Annotated[Session, Depends(_Required())]
+"""The visitor's session; without one the client is answered 401."""
+CurrentWorkspace = Annotated[AsyncWorkspace, Depends(_workspace)]
+"""The workspace of the visitor's session, which is opened if there is none: lent until the response is sent whole."""

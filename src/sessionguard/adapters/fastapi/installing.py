@@ -1,0 +1,81 @@
+"""Binds a guard to an application of FastAPI or Starlette: middleware, error handlers and the security scheme."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+
+from sessionguard.adapters.asgi import SessionGuardMiddleware
+from sessionguard.adapters.asgi.messages import App
+from sessionguard.adapters.asgi.pages import PrivatePages
+from sessionguard.adapters.fastapi import answers
+from sessionguard.adapters.fastapi.scheme import SCHEME_NAME, scheme_of
+from sessionguard.async_guard import AsyncSessionGuard
+from sessionguard.errors import ConfigurationError, MisuseError
+from sessionguard.guard import SessionGuard
+
+AnyApp = TypeVar("AnyApp", bound=Starlette)
+
+
+def install(
+    app: AnyApp,
+    guard: AsyncSessionGuard | SessionGuard | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> AnyApp:
+    """Bind `guard` to `app`, once, and give `app`. No store is asked yet.
+
+    Without a guard, the settings SESSIONGUARD_* of `config`, or else of the environment, say which one to open; it is
+    closed with the application. The `options` are those of `SessionGuardMiddleware`. As everywhere in Starlette,
+    middleware that is added later is around this one: what needs the session is added before, CORS after.
+
+    Raises:
+        ConfigurationError: a setting is wrong; the message names it.
+        MisuseError: sessionguard is bound to `app` already, or `app` serves requests already.
+    """
+    if not isinstance(app, Starlette):
+        raise ConfigurationError("app", type(app).__name__, "the application comes first: install(app, guard)")
+    if app.middleware_stack is not None:
+        raise MisuseError("the application serves requests already; call install where it is built")
+    bound: Any = _around
+    if any(each.cls is bound for each in app.user_middleware):
+        raise MisuseError("sessionguard is already bound to this application; call install once")
+    options = {"respond": answers.response_to, **options}
+    if guard is None:
+        made = SessionGuardMiddleware.from_settings(app, config, **options)
+    else:
+        made = SessionGuardMiddleware(app, guard, **options)
+    # Made already, so that what is wrong with a setting is told here and not at the first request.
+    app.add_middleware(_around, made)
+    answers.register(app)
+    _make_pages_private(app)
+    if isinstance(app, FastAPI):
+        _document(app, made)
+    return app
+
+
+def _around(app: App, made: SessionGuardMiddleware) -> SessionGuardMiddleware:
+    made.app = app
+    return made
+
+
+def _make_pages_private(app: Starlette) -> None:
+    build = app.build_middleware_stack
+    # Around all of it: the page of an error that nobody expected comes from outside of all middleware.
+    app.build_middleware_stack = lambda: PrivatePages(build())  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI, made: SessionGuardMiddleware) -> None:
+    """Have the schema say how this application's tokens travel."""
+    given = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = given()
+        schemes = schema.get("components", {}).get("securitySchemes", {})
+        if SCHEME_NAME in schemes:
+            schemes[SCHEME_NAME] = scheme_of(made.rules.transport)
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
