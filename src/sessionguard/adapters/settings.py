@@ -119,7 +119,7 @@ def transport_of(settings: Mapping[str, Any]) -> Transport:
         _refuse(settings, {"HEADER_NAME"}, 'it needs SESSIONGUARD_TRANSPORT = "header"')
         cookie = {key.removeprefix("COOKIE_").lower(): settings[key] for key in _COOKIE & settings.keys()}
         if cookie.get("max_age") is not None:
-            cookie["max_age"] = _duration("COOKIE_MAX_AGE", cookie["max_age"])
+            cookie["max_age"] = duration("COOKIE_MAX_AGE", cookie["max_age"])
         return CookieSettings(**cookie)
     if transport == "header":
         _refuse(settings, _COOKIE, 'no cookie is set with SESSIONGUARD_TRANSPORT = "header"; leave it out')
