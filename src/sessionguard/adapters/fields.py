@@ -1,7 +1,7 @@
 """The mapping that views read and write: filled at its first use, it knows which top-level fields were changed."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from sessionguard.core.data import difference
 from sessionguard.core.session import Session, private_copy
@@ -71,15 +71,38 @@ class Fields(MutableMapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         return name in self._loaded()
 
-    def copy(self) -> dict[str, Any]:
-        """Give the data as a plain dictionary."""
-        return dict(self)
-
     def __repr__(self) -> str:
         name = type(self).__name__
         if self._values is None:
             return f"<{name}, not loaded>"
         return f"<{name} {self._base.id if self._base else 'none'} fields={sorted(self._values)}>"
+
+    # What a dictionary has beyond a mapping
+
+    def copy(self) -> dict[str, Any]:
+        """Give the data as a plain dictionary."""
+        return dict(self)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the field that was added last, and give its name and value."""
+        for name in reversed(self):
+            return name, self.pop(name)
+        raise KeyError("popitem(): the session is empty")
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._loaded())
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return self.copy() | dict(other)
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(other) | self.copy()
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    # What it says of itself
 
     @property
     def is_new(self) -> bool:

@@ -1,8 +1,8 @@
 """`scope["session"]`: the tracked mapping, as the users of Starlette's `request.session` know it."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any
 
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.visits import AsyncVisit
@@ -11,7 +11,7 @@ from sessionguard.core.session import Session
 _NOT_LOADED = "(not loaded)"
 
 
-class GuardedSession(Fields, dict[str, Any]):
+class GuardedSession(Fields, dict[str, Any]):  # type: ignore[misc]
     """The data of the visitor's session. Values changed in place are noticed.
 
     It is a dictionary, because what turns a response into JSON takes nothing else. The dictionary beneath is a mirror:
@@ -79,27 +79,6 @@ class GuardedSession(Fields, dict[str, Any]):
             except TypeError as error:
                 raise TypeError(f"session[{name!r}] cannot be stored: {error}") from error
         return encoded
-
-    # What a dictionary has beyond a mapping
-
-    def popitem(self) -> tuple[str, Any]:
-        """Remove the field that was added last, and give its name and value."""
-        for name in reversed(self):
-            return name, self.pop(name)
-        raise KeyError("popitem(): the session is empty")
-
-    def __reversed__(self) -> Iterator[str]:
-        return reversed(self._loaded())
-
-    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:  # type: ignore[override]
-        return self.copy() | dict(other)
-
-    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:  # type: ignore[override]
-        return dict(other) | self.copy()
-
-    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
-        self.update(other)
-        return self
 
     # What Starlette's session has beyond a dictionary
 
