@@ -15,9 +15,13 @@ _APPS = "tests.adapters.served.apps"
 FRONTS: dict[str, tuple[Callable[[str, dict[str, str]], AppServer], str]] = {
     "flask-gunicorn": (Gunicorn, f"{_APPS}.flask_app:create_app()"),
     "fastapi-uvicorn": (Uvicorn, f"{_APPS}.fastapi_app:create_app"),
+    "django-gunicorn": (Gunicorn, f"{_APPS}.django_app:create_wsgi()"),
+    "django-uvicorn": (Uvicorn, f"{_APPS}.django_app:create_asgi"),
 }
 """The framework and its server: which server it is, and what the server is told to run."""
 
+ONE_OF_EACH = ["flask-gunicorn", "fastapi-uvicorn", "django-gunicorn"]
+"""Each framework once, where nothing depends on how its server calls it."""
 ENGINES = ("sqlite", "postgres", "redis")
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -117,7 +118,11 @@ def system_program(name: str, package: str, version_flag: str) -> Installation:
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:
         raise EngineMissingError(name, "it is not installed", f"apt-get install {package}")
-    told = subprocess.run([found, version_flag], capture_output=True, text=True, timeout=20, check=True)
+    return Installation(name, _version_of(found, version_flag), Path(found), "system")
+
+
+@cache
+def _version_of(program: str, flag: str) -> tuple[int, ...]:
+    told = subprocess.run([program, flag], capture_output=True, text=True, timeout=20, check=True)
     numbers = re.search(r"\d+(?:\.\d+)+", told.stdout + told.stderr)
-    version = tuple(map(int, numbers[0].split("."))) if numbers else (0,)
-    return Installation(name, version, Path(found), "system")
+    return tuple(map(int, numbers[0].split("."))) if numbers else (0,)

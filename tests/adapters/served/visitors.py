@@ -4,6 +4,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import httpx
+from attrs import frozen
 
 from tests.adapters.served.gates import SECONDS
 
@@ -53,13 +54,32 @@ class Visitor:
             headers=headers,
             files=files,
         )
-        for line in set_cookies(response):
-            name, _, value = line.partition(";")[0].partition("=")
-            if "Max-Age=0" in line:
-                self.cookies.pop(name, None)
+        for cookie in map(SetCookie.parse, set_cookies(response)):
+            if cookie.is_farewell:
+                self.cookies.pop(cookie.name, None)
             else:
-                self.cookies[name] = value
+                self.cookies[cookie.name] = cookie.value
         return response
+
+
+@frozen
+class SetCookie:
+    """One cookie as a response sets it."""
+
+    name: str
+    value: str
+    attributes: frozenset[str]
+    """What it is limited by, in small letters; not until when it is kept."""
+    is_farewell: bool
+    """Whether the browser is to forget it."""
+
+    @classmethod
+    def parse(cls, line: str) -> "SetCookie":
+        """Read the value of a Set-Cookie header."""
+        (name, _, value), *attributes = (part.strip().partition("=") for part in line.split(";"))
+        said = {name.lower(): value for name, _, value in attributes}
+        limits = {f"{name}={value}".lower() for name, value in said.items() if name not in ("expires", "max-age")}
+        return cls(name, value.strip('"'), frozenset(limits), said.get("max-age") == "0")
 
 
 def set_cookies(response: httpx.Response) -> list[str]:
