@@ -10,7 +10,7 @@
     │  ├─ SessionEndedError                reason
     │  ├─ SessionConflictError             expected, found
     │  ├─ SessionTooLargeError             limit_bytes, size_bytes
-    │  ├─ SessionLimitError                limit
+    │  ├─ SessionLimitError                limit, scope
     │  └─ SessionMismatchError             found
     ├─ ExternalIdError                     about a session that a client names: fingerprint
     │  ├─ ExternalIdUnknownError           the caller has none of that name
@@ -216,13 +216,22 @@ class SessionTooLargeError(SessionError):
 
 
 class SessionLimitError(SessionError):
-    """The owner already holds as many sessions as the policy allows; none was opened."""
+    """The owner already has as many active sessions in the scope as the policy allows; nothing was changed.
+
+    `session_id` is of the session that was not opened, or that did not receive the owner.
+    """
 
     code = "session_limit"
 
-    def __init__(self, session_id: str, limit: int) -> None:
+    def __init__(self, session_id: str, limit: int, scope: str | None = None) -> None:
         self.limit = limit
-        super().__init__(session_id, f"its owner already has {limit} active sessions, the most the policy allows")
+        self.scope = scope
+        where = "" if scope is None else f" in the scope {scope!r}"
+        super().__init__(
+            session_id,
+            f"its owner already has {limit} active sessions{where}, the most the policy allows (max_active); "
+            "end another one of this owner first, or let on_limit choose one to end",
+        )
 
 
 class SessionMismatchError(SessionError):

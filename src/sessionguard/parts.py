@@ -9,7 +9,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from sessionguard.core.braking import Alarm, SweepBrake, valid_brake
-from sessionguard.core.checking import has_ability, interval_seconds, may_forget, patience_seconds, valid_age
+from sessionguard.core.checking import (
+    has_ability,
+    interval_seconds,
+    may_forget,
+    patience_seconds,
+    require_limits,
+    valid_age,
+)
 from sessionguard.core.cleaning import CleaningFlows
 from sessionguard.core.commands import Command
 from sessionguard.core.events import CallRepeated, EventBus, IdentityMismatched, Subscriber
@@ -60,11 +67,14 @@ class GuardParts(Generic[Files]):
             raise ConfigurationError("keys", type(keys).__name__, "give a KeyRing, such as KeyRing({...}, current=...)")
         if clock is not None and not callable(clock):
             raise ConfigurationError("clock", clock, "give a function that returns an aware datetime")
+        policies = PolicyBook(policy)
+        if policies.limits_sessions:
+            require_limits(store)
         can_lease = has_ability(store, "hold_lease")
         self.files = files
         self.bus = EventBus(_report_failed_subscriber)
         self.setting = Setting(
-            PolicyBook(policy),
+            policies,
             Mint(secrets.token_bytes, keys, token_form),
             self.bus,
             clock,

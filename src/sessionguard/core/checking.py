@@ -52,6 +52,17 @@ def may_forget(store: Any) -> bool:
     return bool(getattr(getattr(store, "blocking", store), "may_forget", False))
 
 
+def require_limits(store: Any) -> None:
+    """Raise `ConfigurationError` if `store` keeps no limits; see `sessionguard.stores.contract.LimitingStore`."""
+    if not getattr(getattr(store, "blocking", store), "limits_sessions", False):
+        raise ConfigurationError(
+            "SessionPolicy.max_active",
+            f"with the {store.name} store",
+            "this store does not limit the sessions of an owner; use one that does, such as sqlite://, or leave "
+            "max_active out",
+        )
+
+
 def has_ability(store: Any, verb: str) -> bool:
     """Tell whether `store` has the optional ability to which `verb` belongs."""
     # A store behind threads has the methods of every ability; what it can do is what is behind it.

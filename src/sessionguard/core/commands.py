@@ -11,15 +11,16 @@ holds the connection; the drivers call it in any case, so that no caller is ever
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Literal
+from typing import Any, ClassVar, Final, Generic, Literal
 
 from attrs import field, frozen
 from typing_extensions import TypeVar
 
-from sessionguard.core.lifecycle import Outcome, Refusal
+from sessionguard.core.lifecycle import LIMIT_REASON, Outcome, Refusal
+from sessionguard.core.limits import ActiveLimit
 from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.core.tokens import is_anonymous
-from sessionguard.errors import IdentityMismatchError
+from sessionguard.errors import IdentityMismatchError, MisuseError
 
 R = TypeVar("R")
 Status = Literal["active", "ended"]
@@ -44,17 +45,44 @@ def _require(matches: bool, store_name: str, command: Command[Any], field_name: 
         raise IdentityMismatchError(store_name, command.verb, field_name)
 
 
+def _require_ended_within(
+    former: SessionRecord, scope: str, owner: str, store_name: str, command: Command[Any]
+) -> None:
+    _require(former.reason is not None, store_name, command, "reason")
+    _require(former.scope == scope, store_name, command, "scope")
+    _require(former.owner == owner, store_name, command, "owner")
+
+
 # Opening a session
 
 
 @frozen
 class Opened:
-    """An active session. It is new if its token hash is the one sent, so the answer to a repetition is right too."""
+    """An active session. It is new if its token hash is the one sent, so the answer to a repetition is right too.
 
-    record: SessionRecord
+    Without a record it `is_refused`: the owner has as many sessions in the scope as allowed, and nothing was changed.
+    """
+
+    _record: SessionRecord | None
     ended: tuple[SessionRecord, ...] = ()
-    """Former sessions of the slot that this operation ended, with their reasons."""
+    """Former sessions of the slot, and under a limit others of the owner in the scope, that this operation ended, with
+    their reasons; the oldest first."""
     touched: bool = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the limit of the command left no place for the session."""
+        return self._record is None
+
+    @property
+    def record(self) -> SessionRecord:
+        """The session. Whoever asks a refusal for it gets nobody else's by mistake: that raises `MisuseError`."""
+        if self._record is None:
+            raise MisuseError("no session was opened: its owner has as many as the limit allows; look at is_refused")
+        return self._record
+
+
+REFUSED: Final = Opened(None)
 
 
 @frozen
@@ -62,8 +90,13 @@ class _Open(Command[Opened]):
     new: NewSession
     at: datetime | None
     operation_id: str
+    at_most: ActiveLimit | None = field(default=None, kw_only=True)
+    """How many sessions of the owner may be active in the scope once this one is; None: any number."""
 
     def verify(self, reply: Opened, store_name: str) -> None:
+        if reply.is_refused:
+            _require(self.at_most is not None and not reply.ended, store_name, self, "refusal")
+            return
         record, new = reply.record, self.new
         if record.owner != new.owner:
             raise IdentityMismatchError(store_name, self.verb, "owner")
@@ -73,12 +106,13 @@ class _Open(Command[Opened]):
             raise IdentityMismatchError(store_name, self.verb, "external_id")
         if record.id != new.id and self.verb != "get_or_create":
             raise IdentityMismatchError(store_name, self.verb, "id")
-        # The files of what was ended are removed next: it must be the former sessions of this very slot.
+        # The files of what was ended are removed next: it must be the former sessions of this very slot, or others of
+        # the owner that the limit is about.
         for former in reply.ended:
-            _require(former.reason is not None, store_name, self, "reason")
-            _require(former.scope == new.scope, store_name, self, "scope")
-            _require(former.owner == new.owner, store_name, self, "owner")
-            _require(former.external_id == new.external_id, store_name, self, "external_id")
+            _require(former.id != record.id, store_name, self, "id")
+            _require_ended_within(former, new.scope, new.owner, store_name, self)
+            is_of_slot = former.external_id == new.external_id and former.reason != LIMIT_REASON
+            _require(is_of_slot or self.at_most is not None, store_name, self, "external_id")
 
 
 @frozen
@@ -198,6 +232,8 @@ class Changed:
     record: SessionRecord | None
     size_bytes: int = 0
     """With TOO_LARGE: what the data would have taken."""
+    ended: tuple[SessionRecord, ...] = ()
+    """The others of the owner whom a rotation under a limit ended, with their reasons; the oldest first."""
 
 
 @frozen
@@ -262,8 +298,9 @@ class Touch(_Change):
 class Rotate(_Change):
     """Replace the token if it still is the expected one, and give an anonymous session its owner.
 
-    The former token loads the session for `grace_us` more. CONFLICT: another rotation came first. A session
-    that receives an owner leaves its slot, if it had one.
+    The former token loads the session for `grace_us` more. CONFLICT: another rotation came first. FULL: the owner that
+    it is to receive has as many others in its scope as `at_most` allows. A session that receives an owner leaves its
+    slot, if it had one.
     """
 
     verb: ClassVar[str] = "rotate"
@@ -271,6 +308,19 @@ class Rotate(_Change):
     token_hash: bytes = field(repr=False)
     grace_us: int
     owner: str | None
+    at_most: ActiveLimit | None = field(default=None, kw_only=True)
+    """As with opening. A rotation without an owner, or with the one that the session has, adds none: it is free."""
+
+    def verify(self, reply: Changed, store_name: str) -> None:
+        super().verify(reply, store_name)
+        _require(reply.outcome is not Outcome.FULL or self.at_most is not None, store_name, self, "refusal")
+        for former in reply.ended:
+            _require(former.id != self.session_id and self.at_most is not None, store_name, self, "id")
+            _require_ended_within(former, _scope_of(reply), self.owner or "", store_name, self)
+
+
+def _scope_of(reply: Changed) -> str:
+    return "" if reply.record is None else reply.record.scope
 
 
 @frozen

@@ -12,7 +12,7 @@ from sessionguard.core.arguments import is_session_id, valid_external_id, valid_
 from sessionguard.core.data import EMPTY, difference, encode_data, encode_fields, field_names, size_bytes
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.leases import lost
-from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.lifecycle import LIMIT_REASON, REPLACED_REASON, Outcome
 from sessionguard.core.locking import HeldLock, fence_of
 from sessionguard.core.losing import Mark, Marks, Slot, lost_session
 from sessionguard.core.records import NewSession, SessionRecord
@@ -28,6 +28,7 @@ from sessionguard.errors import (
     MisuseError,
     SessionConflictError,
     SessionEndedError,
+    SessionLimitError,
     SessionTooLargeError,
 )
 
@@ -89,15 +90,24 @@ class SessionFlows:
         new = NewSession(minted.session_id, scope, owner, external_id, minted.token_hash, text, rules.lifetime)
         slot = (scope, owner, external_id)
         before = self._marks.seen(slot) if self._setting.may_forget and kind is not c.Create else None
-        opened: c.Opened = yield kind(new, self._setting.at(), new.id)
+        opened: c.Opened = yield kind(new, self._setting.at(), new.id, at_most=rules.at_most)
+        if opened.is_refused:
+            raise self._refused(minted.session_id, scope)
         if self._setting.may_forget and opened.record.exclusive:
             yield from self._note_generation(slot, before, opened.record)
         # Told before anything is removed: events come in the order in which things happened.
         session = self._opened(kind.verb, opened, minted)
+        return (yield from self._with_cleared_up(session, opened.ended))
+
+    def _with_cleared_up(self, session: Session, ended: tuple[SessionRecord, ...]) -> Flow[Session]:
+        """Remove what belonged to those that ended as `session` opened or received its owner."""
         tally = Tally()
-        for former in opened.ended:
+        for former in ended:
             session = with_removed(session, (yield from clear_up_after(self._setting, former, tally)))
         return session
+
+    def _refused(self, session_id: str, scope: str) -> SessionLimitError:
+        return SessionLimitError(session_id, self._policies.rules(scope).policy.max_active or 0, scope)
 
     def _note_generation(self, slot: Slot, before: Mark | None, record: SessionRecord) -> Flow[None]:
         lost = lost_session(before, record)
@@ -119,16 +129,23 @@ class SessionFlows:
 
     def _tell_opened(self, verb: str, opened: c.Opened, is_new: bool) -> None:
         record = opened.record
-        for former in opened.ended:
-            about = (former.id, former.scope, former.owner)
-            replaced = former.reason == "replaced"
-            self._bus.publish(e.SessionReplaced(*about, record.id) if replaced else e.SessionExpired(*about))
+        self._tell_ended(opened.ended, record.id)
         if is_new:
             self._bus.publish(e.SessionCreated(record.id, record.scope, record.owner, verb, record.external_id))
         else:
             self._bus.publish(e.SessionReused(record.id, record.scope, record.owner, record.external_id))
         if opened.touched:
             self._bus.publish(e.SessionTouched(record.id, record.scope, record.owner))
+
+    def _tell_ended(self, ended: tuple[SessionRecord, ...], successor_id: str) -> None:
+        for former in ended:
+            about = (former.id, former.scope, former.owner)
+            if former.reason == REPLACED_REASON:
+                self._bus.publish(e.SessionReplaced(*about, successor_id))
+            elif former.reason == LIMIT_REASON:
+                self._bus.publish(e.SessionEnded(*about, LIMIT_REASON))
+            else:
+                self._bus.publish(e.SessionExpired(*about))
 
     # Reading
 
@@ -261,24 +278,29 @@ class SessionFlows:
             self._tell_rotation_lost(session)
             return session
         minted = self._mint.renewed(session.id)
+        rules = self._policies.rules(session.scope)
         rotate = c.Rotate(
             session.id,
             self._setting.at(),
             self._mint.operation_id(),
             record_of(session).token_hash,
             minted.token_hash,
-            self._policies.rules(session.scope).grace_us,
+            rules.grace_us,
             owner,
             meant=record_of(session),
+            at_most=None if owner is None else rules.at_most,
         )
         reply = yield from perform(rotate)
+        if reply.outcome is Outcome.FULL:
+            raise self._refused(session.id, session.scope)
         record = self._changed(session, "rotate", reply)
         if reply.outcome is not Outcome.DONE or record.token_hash != minted.token_hash:
             self._tell_rotation_lost(session)
             return Session(record, in_grace=True)
         if self._bus.subscribers:
+            self._tell_ended(reply.ended, record.id)
             self._bus.publish(e.TokenRotated(record.id, record.scope, record.owner))
-        return Session(record, token=minted.token)
+        return (yield from self._with_cleared_up(Session(record, token=minted.token), reply.ended))
 
     def _check_new_owner(self, session: Session, owner: str | None) -> None:
         if owner is None:

@@ -18,6 +18,8 @@ from sessionguard.core.records import SessionRecord
 EXPIRED_REASON: Final = "expired"
 REPLACED_REASON: Final = "replaced"
 REVOKED_REASON: Final = "revoked"
+LIMIT_REASON: Final = "limit"
+"""It had to go because its owner may have no more sessions in its scope at once."""
 
 
 Refusal = Literal["malformed", "unknown key", "unknown", "expired", "ended", "foreign scope", "after grace"]
@@ -57,6 +59,8 @@ class Outcome(Enum):
     """The lock under which the change was made has been given to another since."""
     TOO_LARGE = "too large"
     """The data would exceed the limit."""
+    FULL = "full"
+    """The owner has as many sessions in the scope as allowed."""
 
 
 # (state, verb) -> the state afterwards; None: the record is forgotten. Absent: refused, nothing changes.

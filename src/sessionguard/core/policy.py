@@ -8,6 +8,7 @@ from typing import Any, Final
 from attrs import Attribute, field, frozen
 
 from sessionguard.core.instants import duration_us
+from sessionguard.core.limits import ON_LIMIT, ActiveLimit, OnLimit
 from sessionguard.core.records import Lifetime
 from sessionguard.errors import ConfigurationError, InvalidArgumentError
 
@@ -45,12 +46,18 @@ def _optional_count(instance: Any, attribute: "Attribute[Any]", value: object) -
         _positive_count(instance, attribute, value)
 
 
+def _reaction(_: Any, attribute: "Attribute[OnLimit]", value: object) -> None:
+    if value not in ON_LIMIT:
+        known = ", ".join(map(repr, ON_LIMIT))
+        raise ConfigurationError(f"SessionPolicy.{attribute.name}", value, f"give one of {known}")
+
+
 @frozen(kw_only=True)
 class SessionPolicy:
-    """How long sessions of a scope live and how much they may hold.
+    """How long sessions of a scope live, how much they may hold, and how many of them one owner may have.
 
     The timeouts are written into each session when it is opened: a changed policy applies to sessions
-    opened from then on.
+    opened from then on. A lowered `max_active` holds from the next opening on.
 
     Raises:
         ConfigurationError: a value has the wrong type or range, or the timeouts contradict each other.
@@ -81,6 +88,13 @@ class SessionPolicy:
     """The files of all workspaces of one owner, in all scopes, may take this many bytes together. None: no limit."""
     owner_files: int | None = field(default=None, validator=_optional_count)
     """All workspaces of one owner, in all scopes, may hold this many files together. None: no limit."""
+
+    max_active: int | None = field(default=None, validator=_optional_count)
+    """One owner may have this many active sessions in the scope, in slots and beside them. None: any number."""
+    on_limit: OnLimit = field(default="refuse", validator=_reaction)
+    """What happens when one more is opened, or logs in: "refuse" it (`SessionLimitError`), or end others with the
+    reason `limit`, as many as needed: "end_oldest", the first that were created, "end_idle_longest", those not seen for
+    longest."""
 
     def __attrs_post_init__(self) -> None:
         if self.idle_timeout > self.absolute_timeout:
@@ -113,11 +127,14 @@ class ScopeRules:
     policy: SessionPolicy
     lifetime: Lifetime
     grace_us: int
+    at_most: ActiveLimit | None
 
     @classmethod
     def of(cls, policy: SessionPolicy) -> "ScopeRules":
         """Derive the rules of `policy`."""
-        return cls(policy, policy.lifetime(), duration_us(policy.rotation_grace))
+        most = policy.max_active
+        at_most = None if most is None else ActiveLimit(most, policy.on_limit)
+        return cls(policy, policy.lifetime(), duration_us(policy.rotation_grace), at_most)
 
 
 class PolicyBook:
@@ -140,6 +157,8 @@ class PolicyBook:
             entry.owner_bytes is not None or entry.owner_files is not None for entry in entries.values()
         )
         """Whether any scope limits what all workspaces of an owner may hold together."""
+        self.limits_sessions = any(entry.max_active is not None for entry in entries.values())
+        """Whether any scope limits how many sessions an owner may have in it."""
 
     def rules(self, scope: str) -> ScopeRules:
         """Give the rules of `scope`, which falls back to the entry "*".

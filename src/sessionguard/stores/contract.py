@@ -105,6 +105,19 @@ class ForgetfulStore(Protocol):
 
 
 @runtime_checkable
+class LimitingStore(Protocol):
+    """A store that keeps the limit that an opening or a rotation carries (`at_most`), in the same atomic step.
+
+    It counts what is active at that instant, expired sessions and those that this step ends not among them. Guards whose
+    policy sets `max_active` refuse a store that does not say so.
+    """
+
+    @property
+    def limits_sessions(self) -> bool:
+        """True."""
+
+
+@runtime_checkable
 class InlineReads(Protocol):
     """A store that can answer some commands at once, without waiting for any writer."""
 

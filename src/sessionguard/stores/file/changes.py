@@ -6,10 +6,12 @@ from sessionguard.core import commands as c
 from sessionguard.core.data import join_fields, merge, size_bytes
 from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import Outcome, Verb, allows, settled
+from sessionguard.core.limits import in_order
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.file import locks
 from sessionguard.stores.file.openings import instant_us, touched
+from sessionguard.stores.file.rooms import Room
 from sessionguard.stores.file.rows import Row
 from sessionguard.stores.file.sessions import finish, give_owner, row_of, store
 from sessionguard.stores.file.views import Desk
@@ -60,7 +62,7 @@ def touch(desk: Desk, command: c.Touch) -> c.Changed:
     return c.Changed(Outcome.DONE, touched(desk, row, now_us).record)
 
 
-def rotate(desk: Desk, command: c.Rotate) -> c.Changed:
+def rotate(desk: Desk, command: c.Rotate, room: Room | None = None) -> c.Changed:
     """Replace the token, and give an owner."""
     now_us = instant_us(command.at)
     row = row_of(desk, command.session_id)
@@ -68,9 +70,14 @@ def rotate(desk: Desk, command: c.Rotate) -> c.Changed:
         return _refused(row, now_us)
     record = row.record
     if command.token_hash in (record.token_hash, record.previous_hash):
-        return c.Changed(Outcome.DONE, record)
+        return c.Changed(Outcome.DONE, record, ended=() if room is None else room.ended_before())
     if record.token_hash != command.expected_hash:
         return c.Changed(Outcome.CONFLICT, record)
+    ended: tuple[SessionRecord, ...] | None = ()
+    if room is not None and command.owner != record.owner:
+        ended = room.made(record.scope, None, now_us)
+    if ended is None:
+        return c.Changed(Outcome.FULL, record)
     rotated = evolve(
         record,
         token_hash=command.token_hash,
@@ -79,7 +86,7 @@ def rotate(desk: Desk, command: c.Rotate) -> c.Changed:
     )
     if command.owner is not None:
         rotated = give_owner(desk, rotated, command.owner)
-    return c.Changed(Outcome.DONE, store(desk, row, row.changed(rotated)).record)
+    return c.Changed(Outcome.DONE, store(desk, row, row.changed(rotated)).record, ended=in_order(ended))
 
 
 def end(desk: Desk, command: c.End) -> c.Changed:

@@ -18,11 +18,15 @@ from sessionguard.core.lifecycle import (
     state_of,
     touch_is_due,
 )
+from sessionguard.core.limits import in_order
 from sessionguard.core.opening import touched_record
 from sessionguard.core.records import SessionRecord
+from sessionguard.stores.file.rooms import Room
 from sessionguard.stores.file.rows import Row
 from sessionguard.stores.file.sessions import finish, insert, row_in_slot, row_of, row_with_token, store
 from sessionguard.stores.file.views import Desk, View
+
+_Opening = c.Create | c.GetOrCreate | c.Replace
 
 
 def instant_us(at: datetime | None) -> int:
@@ -38,6 +42,9 @@ def find_open(view: View, command: c.GetOrCreate) -> c.Opened | None:
     row = row_in_slot(view, command.new)
     now_us = instant_us(command.at)
     if row is None or state_of(row.record, now_us) is not State.ACTIVE or _is_to_be_touched(row, command, now_us):
+        return None
+    if command.at_most is not None and row.record.id == command.new.id:
+        # Whom this very command has ended lies in other shards, too.
         return None
     return _opened(view, command, row)
 
@@ -74,32 +81,32 @@ def find_record(view: View, command: c.Get) -> SessionRecord | None:
 # With the shard locked
 
 
-def create(desk: Desk, command: c.Create) -> c.Opened:
+def create(desk: Desk, command: c.Create, room: Room | None = None) -> c.Opened:
     """Open a session that no slot knows."""
     known = row_of(desk, command.new.id)
     if known is not None:
-        return _opened(desk, command, known)
-    return c.Opened(insert(desk, command.new, exclusive=False, now_us=instant_us(command.at)))
+        return _opened(desk, command, known, room=room)
+    return _open(desk, command, None, instant_us(command.at), room)
 
 
-def get_or_create(desk: Desk, command: c.GetOrCreate) -> c.Opened:
+def get_or_create(desk: Desk, command: c.GetOrCreate, room: Room | None = None) -> c.Opened:
     """Give the active session of the slot, touched when due, or open the new one in it."""
     now_us = instant_us(command.at)
     row = row_in_slot(desk, command.new)
     if row is not None and state_of(row.record, now_us) is State.ACTIVE:
         if not _is_to_be_touched(row, command, now_us):
-            return _opened(desk, command, row)
+            return _opened(desk, command, row, room=room)
         return _opened(desk, command, touched(desk, row, now_us), touched=True)
     known = row_of(desk, command.new.id)
-    return _opened(desk, command, known) if known is not None else _open_in_slot(desk, command, row, now_us)
+    return _opened(desk, command, known, room=room) if known is not None else _open(desk, command, row, now_us, room)
 
 
-def replace(desk: Desk, command: c.Replace) -> c.Opened:
+def replace(desk: Desk, command: c.Replace, room: Room | None = None) -> c.Opened:
     """Open the new session in the slot, and end the one that was in it."""
     known = row_of(desk, command.new.id)
     if known is not None:
-        return _opened(desk, command, known)
-    return _open_in_slot(desk, command, row_in_slot(desk, command.new), instant_us(command.at))
+        return _opened(desk, command, known, room=room)
+    return _open(desk, command, row_in_slot(desk, command.new), instant_us(command.at), room)
 
 
 def load_and_touch(desk: Desk, command: c.Load) -> c.Loaded:
@@ -121,17 +128,24 @@ def _is_to_be_touched(row: Row, command: c.GetOrCreate, now_us: int) -> bool:
     return row.record.id != command.new.id and touch_is_due(row.record, now_us)
 
 
-def _open_in_slot(desk: Desk, command: c.GetOrCreate | c.Replace, former: Row | None, now_us: int) -> c.Opened:
-    ended: tuple[SessionRecord, ...] = ()
+def _open(desk: Desk, command: _Opening, former: Row | None, now_us: int, room: Room | None) -> c.Opened:
+    """Open the session, in the place of `former` if there is one, unless a limit leaves it no place."""
+    ended = () if room is None else room.made(command.new.scope, former, now_us)
+    if ended is None:
+        return c.REFUSED
     if former is not None:
         expired = state_of(former.record, now_us) is State.EXPIRED
-        ended = (finish(desk, former, EXPIRED_REASON if expired else REPLACED_REASON, now_us, command.operation_id),)
-    return c.Opened(insert(desk, command.new, exclusive=True, now_us=now_us, former=ended), ended)
+        reason = EXPIRED_REASON if expired else REPLACED_REASON
+        ended = in_order((*ended, finish(desk, former, reason, now_us, command.operation_id)))
+    exclusive = not isinstance(command, c.Create)
+    return c.Opened(insert(desk, command.new, exclusive=exclusive, now_us=now_us, former=ended), in_order(ended))
 
 
-def _opened(view: View, command: c.Create | c.GetOrCreate | c.Replace, row: Row, *, touched: bool = False) -> c.Opened:
+def _opened(view: View, command: _Opening, row: Row, *, touched: bool = False, room: Room | None = None) -> c.Opened:
     if row.record.id != command.new.id:
         return c.Opened(row.record, (), touched)
+    if room is not None:
+        return c.Opened(row.record, room.ended_before(), touched)
     # This very command opened it, and its answer was lost: who was ended is told again.
     rows = (row_of(view, session_id) for session_id in row.former)
     return c.Opened(row.record, tuple(former.record for former in rows if former is not None), touched)

@@ -13,7 +13,18 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.tokens import shard_of, shard_tag
 from sessionguard.errors import MisuseError, StoreUnavailableError
-from sessionguard.stores.file import ballast, changes, cleaning, examination, fleet, leasing, listing, locks, openings
+from sessionguard.stores.file import (
+    ballast,
+    changes,
+    cleaning,
+    examination,
+    fleet,
+    leasing,
+    limiting,
+    listing,
+    locks,
+    openings,
+)
 from sessionguard.stores.file.folder import Folder, due_migrations
 from sessionguard.stores.file.sessions import is_id, valid_id
 from sessionguard.stores.file.shards import Shards
@@ -41,6 +52,7 @@ class FileStore:
     """
 
     name = "file"
+    limits_sessions = True
 
     def __init__(self, path: str | os.PathLike[str], *, patience_seconds: float = 5.0) -> None:
         # Absolute, for the process may change its working directory.
@@ -106,6 +118,8 @@ class FileStore:
         return self._change_one(changes.touch, command)
 
     def rotate(self, command: c.Rotate) -> c.Changed:
+        if command.owner is not None and command.at_most is not None:
+            return self._within_limit(_shard_of_id(command.session_id), command.owner, changes.rotate, command)
         # Whoever ends all sessions of the new owner holds the home shard: none is added meanwhile.
         return self._change_one(changes.rotate, command, self._homes(command.owner))
 
@@ -214,9 +228,16 @@ class FileStore:
             locked[shard].commit()
             return reply
 
-    def _open(self, work: Callable[[Desk, Any], c.Opened], command: c.Create | c.GetOrCreate | c.Replace) -> c.Opened:
+    def _open(self, work: Callable[..., c.Opened], command: c.Create | c.GetOrCreate | c.Replace) -> c.Opened:
         shard = shard_of(valid_id(command.new.id))
+        if command.at_most is not None:
+            return self._within_limit(shard, command.new.owner, work, command)
         return self._change({shard} | self._homes(command.new.owner), shard, work, command)
+
+    def _within_limit(self, shard: str, owner: str, work: Callable[..., R], command: Any) -> R:
+        self._require_open()
+        with translated(command.verb):
+            return limiting.within_limit(self._shards, shard, owner, command.at_most, work, command)
 
     def _change_one(self, work: Callable[[Desk, Any], R], command: Any, others: frozenset[str] = frozenset()) -> R:
         shard = _shard_of_id(command.session_id)

@@ -10,6 +10,7 @@ from sessionguard.core.records import REMEMBERED_OPERATIONS, Lifetime, NewSessio
 from sessionguard.stores.leases import NO_LEASES, Leases
 
 _Slot = tuple[str, str, str | None]
+_Owned = tuple[str, str]
 
 
 @define
@@ -40,6 +41,8 @@ class Shelf:
         self.rows: dict[str, Row] = {}
         self._tokens: dict[bytes, str] = {}
         self._slots: dict[_Slot, str] = {}
+        self._owned: dict[_Owned, set[str]] = {}
+        """The sessions of an owner in a scope that nobody has ended."""
         self._generations: dict[_Slot, int] = {}
         self._generation_floor = 0
         self.active_count = 0
@@ -57,6 +60,10 @@ class Shelf:
         session_id = self._slots.get((new.scope, new.owner, new.external_id))
         return None if session_id is None else self.rows[session_id]
 
+    def owned(self, scope: str, owner: str) -> list[Row]:
+        """Give the sessions of an owner in a scope that nobody has ended; some may have expired."""
+        return [self.rows[session_id] for session_id in self._owned.get((scope, owner), ())]
+
     def insert(self, new: NewSession, *, exclusive: bool, now_us: int) -> SessionRecord:
         """Open `new`, in its slot if `exclusive`; the slot must be free."""
         generation = 1
@@ -67,6 +74,7 @@ class Shelf:
             self._slots[slot] = new.id
         record = opened_record(new, exclusive=exclusive, generation=generation, now_us=now_us)
         self.rows[new.id] = Row(record, new.lifetime)
+        self._owned.setdefault((new.scope, new.owner), set()).add(new.id)
         self._tokens[new.token_hash] = new.id
         self.active_count += 1
         heapq.heappush(self._deadlines, (record.expires_us, record.id))
@@ -85,11 +93,14 @@ class Shelf:
     def give_owner(self, row: Row, owner: str) -> None:
         """Make it the session of `owner`, beside the one in that owner's slot."""
         self._leave_slot(row.record)
+        self._leave_owner(row.record)
         row.record = evolve(row.record, owner=owner, exclusive=False)
+        self._owned.setdefault((row.record.scope, owner), set()).add(row.record.id)
 
     def finish(self, row: Row, reason: str, now_us: int, operation_id: str) -> SessionRecord:
         """End it; it stays as history."""
         self._leave_slot(row.record)
+        self._leave_owner(row.record)
         self.active_count -= 1
         row.record = ended_record(row.record, row.lifetime, reason, now_us)
         row.operations.append(operation_id)
@@ -130,6 +141,12 @@ class Shelf:
         if record.exclusive and slot not in self._slots:
             # The slot's counter goes with its history; the floor keeps its numbers used.
             self._generation_floor = max(self._generation_floor, self._generations.pop(slot, 0))
+
+    def _leave_owner(self, record: SessionRecord) -> None:
+        owned = self._owned[record.scope, record.owner]
+        owned.discard(record.id)
+        if not owned:
+            del self._owned[record.scope, record.owner]
 
     def _leave_slot(self, record: SessionRecord) -> None:
         slot = (record.scope, record.owner, record.external_id)

@@ -31,6 +31,7 @@ from sessionguard.core.lifecycle import (
     state_of,
     touch_is_due,
 )
+from sessionguard.core.limits import ActiveLimit, endings_for_one_more, in_order
 from sessionguard.core.paging import from_cursor, newest_first, to_cursor
 from sessionguard.core.points import reach
 from sessionguard.core.records import SessionRecord
@@ -48,6 +49,7 @@ class MemoryStore:
     """A `Store` with all abilities, atomic by one lock that is never held while waiting for anything."""
 
     name = "memory"
+    limits_sessions = True
 
     def __init__(self, *, allow_per_process: bool = False) -> None:
         self._closed = False
@@ -93,9 +95,7 @@ class MemoryStore:
         self._enter(command)
         with self._mutex:
             known = self._opened_before(command)
-            if known is not None:
-                return known
-            return c.Opened(self._shelf.insert(command.new, exclusive=False, now_us=_now_us(command.at)))
+            return known or self._opened(command, None, _now_us(command.at))
 
     def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
         self._enter(command)
@@ -111,8 +111,7 @@ class MemoryStore:
             known = self._opened_before(command)
             if known is not None:
                 return known
-            ended = () if row is None else (self._shelf.finish(row, EXPIRED_REASON, now_us, command.operation_id),)
-            return c.Opened(self._shelf.insert(command.new, exclusive=True, now_us=now_us), ended)
+            return self._opened(command, row, now_us)
 
     def replace(self, command: c.Replace) -> c.Opened:
         self._enter(command)
@@ -120,22 +119,40 @@ class MemoryStore:
             known = self._opened_before(command)
             if known is not None:
                 return known
-            now_us = _now_us(command.at)
-            row = self._shelf.in_slot_of(command.new)
-            ended: tuple[SessionRecord, ...] = ()
-            if row is not None:
-                expired = state_of(row.record, now_us) is State.EXPIRED
-                reason = EXPIRED_REASON if expired else REPLACED_REASON
-                ended = (self._shelf.finish(row, reason, now_us, command.operation_id),)
-            return c.Opened(self._shelf.insert(command.new, exclusive=True, now_us=now_us), ended)
+            return self._opened(command, self._shelf.in_slot_of(command.new), _now_us(command.at))
+
+    def _opened(self, command: c.Create | c.GetOrCreate | c.Replace, former: Row | None, now_us: int) -> c.Opened:
+        """Open the session, in the place of `former` if there is one, unless a limit leaves it no place."""
+        new, finish = command.new, self._shelf.finish
+        endings = self._endings(command.at_most, new.scope, new.owner, former, now_us)
+        if endings is None:
+            return c.REFUSED
+        if former is not None:
+            expired = state_of(former.record, now_us) is State.EXPIRED
+            endings.append((former, EXPIRED_REASON if expired else REPLACED_REASON))
+        ended = in_order([finish(row, reason, now_us, command.operation_id) for row, reason in endings])
+        exclusive = not isinstance(command, c.Create)
+        return c.Opened(self._shelf.insert(new, exclusive=exclusive, now_us=now_us), ended)
+
+    def _endings(
+        self, limit: ActiveLimit | None, scope: str, owner: str, but: Row | None, now_us: int
+    ) -> list[tuple[Row, str]] | None:
+        if limit is None:
+            return []
+        rows = {row.record.id: row for row in self._shelf.owned(scope, owner) if row is not but}
+        endings = endings_for_one_more(limit, [row.record for row in rows.values()], now_us)
+        return None if endings is None else [(rows[record.id], reason) for record, reason in endings]
 
     def _opened_before(self, command: c.Create | c.GetOrCreate | c.Replace) -> c.Opened | None:
         known = self._shelf.rows.get(command.new.id)
         if known is None:
             return None
         # Searched, not indexed: a repetition is rare.
-        others = (row for row in self._shelf.rows.values() if row is not known)
-        return c.Opened(known.record, tuple(row.record for row in others if command.operation_id in row.operations))
+        return c.Opened(known.record, self._ended_by(command.operation_id, known))
+
+    def _ended_by(self, operation_id: str, but: Row) -> tuple[SessionRecord, ...]:
+        rows = self._shelf.rows.values()
+        return in_order(row.record for row in rows if row is not but and operation_id in row.operations)
 
     # Reading
 
@@ -232,13 +249,24 @@ class MemoryStore:
                 return _refused(row, now_us)
             record = row.record
             if command.token_hash in (record.token_hash, record.previous_hash):
-                return c.Changed(Outcome.DONE, record)
+                before = () if command.at_most is None else self._ended_by(command.operation_id, row)
+                return c.Changed(Outcome.DONE, record, ended=before)
             if record.token_hash != command.expected_hash:
                 return c.Changed(Outcome.CONFLICT, record)
-            self._shelf.give_token(row, command.token_hash, command.grace_us, now_us)
-            if command.owner is not None:
-                self._shelf.give_owner(row, command.owner)
-            return c.Changed(Outcome.DONE, row.record)
+            return self._rotated(command, row, now_us)
+
+    def _rotated(self, command: c.Rotate, row: Row, now_us: int) -> c.Changed:
+        endings: list[tuple[Row, str]] | None = []
+        if command.owner not in (None, row.record.owner):
+            endings = self._endings(command.at_most, row.record.scope, command.owner or "", None, now_us)
+        if endings is None:
+            return c.Changed(Outcome.FULL, row.record)
+        finish = self._shelf.finish
+        ended = in_order([finish(other, reason, now_us, command.operation_id) for other, reason in endings])
+        self._shelf.give_token(row, command.token_hash, command.grace_us, now_us)
+        if command.owner is not None:
+            self._shelf.give_owner(row, command.owner)
+        return c.Changed(Outcome.DONE, row.record, ended=ended)
 
     def end(self, command: c.End) -> c.Changed:
         self._enter(command)

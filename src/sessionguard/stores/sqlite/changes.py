@@ -7,12 +7,17 @@ the answer is about one instant.
 import json
 import sqlite3
 
+from attrs import evolve
+
 from sessionguard.core import commands as c
 from sessionguard.core.data import join_fields, size_bytes
+from sessionguard.core.instants import from_us
 from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import Outcome, Verb, allows, settled
+from sessionguard.core.limits import in_order
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.sqlite.lease_rows import floor_of
+from sessionguard.stores.sqlite.limiting import ended_before, ended_for_one_more
 from sessionguard.stores.sqlite.lock_rows import fence_of
 from sessionguard.stores.sqlite.queries import has_done, instant_us, select_one, storable
 from sessionguard.stores.sqlite.rows import sg_merge
@@ -104,11 +109,32 @@ def rotate(connection: sqlite3.Connection, command: c.Rotate) -> SessionRecord |
     return select_one(connection, "give_owner", {"id": rotated.id, "owner": command.owner})
 
 
+def rotate_if_allowed(connection: sqlite3.Connection, command: c.Rotate) -> c.Changed:
+    """Replace the token and give the owner, if the limit of that owner allows; with the write lock held."""
+    record = select_one(connection, "by_id", {"id": command.session_id})
+    # One instant for all, so that the rotation does not find the session expired after others had to go for it.
+    now_us = instant_us(command.at)
+    command = evolve(command, at=from_us(now_us))
+    if record is None or not allows(record, Verb.ROTATE, now_us) or record.token_hash != command.expected_hash:
+        return judge_rotation(connection, command)
+    ended: tuple[SessionRecord, ...] | None = ()
+    if command.at_most is not None and command.owner not in (None, record.owner):
+        about = (record.scope, str(command.owner), None, command.operation_id, now_us)
+        ended = ended_for_one_more(connection, command.at_most, *about)
+    if ended is None:
+        return c.Changed(Outcome.FULL, record)
+    return c.Changed(Outcome.DONE, rotate(connection, command), ended=in_order(ended))
+
+
 def judge_rotation(connection: sqlite3.Connection, command: c.Rotate) -> c.Changed:
     """Tell why a rotation matched nothing."""
     record = select_one(connection, "by_id", {"id": command.session_id})
     now_us = instant_us(command.at)
     if record is None or not allows(record, Verb.ROTATE, now_us):
         return c.Changed(Outcome.ENDED, None if record is None else settled(record, now_us))
-    repeated = command.token_hash in (record.token_hash, record.previous_hash)
-    return c.Changed(Outcome.DONE if repeated else Outcome.CONFLICT, record)
+    if command.token_hash not in (record.token_hash, record.previous_hash):
+        return c.Changed(Outcome.CONFLICT, record)
+    if command.at_most is None:
+        return c.Changed(Outcome.DONE, record)
+    again = ended_before(connection, record.scope, record.owner, command.operation_id)
+    return c.Changed(Outcome.DONE, record, ended=again)

@@ -9,19 +9,19 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sessionguard.core import commands as c
-from sessionguard.core.lifecycle import refusal_of, settled, touch_is_due
-from sessionguard.core.opening import opened_record
+from sessionguard.core.lifecycle import EXPIRED_REASON, REPLACED_REASON, refusal_of, settled, touch_is_due
+from sessionguard.core.limits import in_order
 from sessionguard.core.records import SessionRecord
+from sessionguard.stores.sqlite.limiting import end_one, ended_before, ended_for_one_more
 from sessionguard.stores.sqlite.queries import (
     by_token,
-    end_in_slot,
     in_slot,
+    insert_beside,
     insert_exclusive,
     instant_us,
     select_all,
     select_one,
 )
-from sessionguard.stores.sqlite.rows import to_row
 from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
 
 # Reading
@@ -81,13 +81,13 @@ INLINE: Final[dict[type, Callable[[sqlite3.Connection, Any], object]]] = {
 
 # With the write lock held
 
+_Opening = c.Create | c.GetOrCreate | c.Replace
+
 
 def create(connection: sqlite3.Connection, command: c.Create) -> c.Opened:
     """Open a session that no slot knows."""
-    new = command.new
-    record = opened_record(new, exclusive=False, generation=1, now_us=instant_us(command.at))
     try:
-        connection.execute(SQL["insert"], to_row(record, new.lifetime))
+        record = insert_beside(connection, command.new, instant_us(command.at))
     except sqlite3.IntegrityError:
         # The id is taken only if this very command was done before and its answer was lost.
         known = opened_before(connection, command)
@@ -95,6 +95,11 @@ def create(connection: sqlite3.Connection, command: c.Create) -> c.Opened:
             raise
         return known
     return c.Opened(record)
+
+
+def create_if_allowed(connection: sqlite3.Connection, command: c.Create) -> c.Opened:
+    """Open a session that no slot knows, if the limit of its owner allows."""
+    return opened_before(connection, command) or _opened(connection, command, None, instant_us(command.at))
 
 
 def get_or_create(connection: sqlite3.Connection, command: c.GetOrCreate) -> c.Opened:
@@ -107,30 +112,40 @@ def get_or_create(connection: sqlite3.Connection, command: c.GetOrCreate) -> c.O
         touched = select_one(connection, "touch", {"id": record.id, "now": now_us})
         return c.Opened(touched or record, touched=touched is not None)
     # Only then: whether this is a repetition whose session has ended must not depend on whether a touch is due.
-    repeated = opened_before(connection, command)
-    if repeated is not None:
-        return repeated
-    ended = () if record is None else end_in_slot(connection, record, command.operation_id, now_us)
-    return c.Opened(insert_exclusive(connection, command.new, now_us), ended)
+    return opened_before(connection, command) or _opened(connection, command, record, now_us)
 
 
 def replace(connection: sqlite3.Connection, command: c.Replace) -> c.Opened:
     """Open the new session in the slot, and end the one that was in it."""
     now_us = instant_us(command.at)
     repeated = opened_before(connection, command)
-    if repeated is not None:
-        return repeated
-    former = in_slot(connection, command.new)
-    ended = () if former is None else end_in_slot(connection, former, command.operation_id, now_us)
-    return c.Opened(insert_exclusive(connection, command.new, now_us), ended)
+    return repeated or _opened(connection, command, in_slot(connection, command.new), now_us)
 
 
-def opened_before(connection: sqlite3.Connection, command: c.Create | c.GetOrCreate | c.Replace) -> c.Opened | None:
+def _opened(connection: sqlite3.Connection, command: _Opening, former: SessionRecord | None, now_us: int) -> c.Opened:
+    """Open the session, in the place of `former` if there is one, unless a limit leaves it no place."""
+    new, operation, ended = command.new, command.operation_id, tuple[SessionRecord, ...]()
+    if command.at_most is not None:
+        made = ended_for_one_more(connection, command.at_most, new.scope, new.owner, former, operation, now_us)
+        if made is None:
+            return c.REFUSED
+        ended = made
+    if former is not None:
+        reason = EXPIRED_REASON if now_us >= former.expires_us else REPLACED_REASON
+        ended = (*ended, end_one(connection, former.id, reason, operation, now_us))
+    if isinstance(command, c.Create):
+        return c.Opened(insert_beside(connection, new, now_us), in_order(ended))
+    return c.Opened(insert_exclusive(connection, new, now_us), in_order(ended))
+
+
+def opened_before(connection: sqlite3.Connection, command: _Opening) -> c.Opened | None:
     """Give the session that this very command has opened before, as it is now, and those that it ended; None if new."""
     new = command.new
     known = select_one(connection, "by_id", {"id": new.id})
     if known is None:
         return None
+    if command.at_most is not None:
+        return c.Opened(known, ended_before(connection, new.scope, new.owner, command.operation_id))
     slot = {"owner": new.owner, "scope": new.scope, "external_id": new.external_id or ""}
     ended = select_all(connection, "ended_in_slot", slot | {"operation": command.operation_id})
     return c.Opened(known, ended)

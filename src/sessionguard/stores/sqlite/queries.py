@@ -63,6 +63,13 @@ def has_done(connection: sqlite3.Connection, session_id: str, operation_id: str)
     return connection.execute(SQL["has_done"], {"id": session_id, "operation": operation_id}).fetchone() is not None
 
 
+def insert_beside(connection: sqlite3.Connection, new: NewSession, now_us: int) -> SessionRecord:
+    """Store `new` as a session that no slot knows."""
+    record = opened_record(new, exclusive=False, generation=1, now_us=now_us)
+    connection.execute(SQL["insert"], to_row(record, new.lifetime))
+    return record
+
+
 def insert_exclusive(connection: sqlite3.Connection, new: NewSession, now_us: int) -> SessionRecord:
     """Store `new` as the session of its slot, with the next generation; the slot must be free."""
     slot = (new.owner, new.scope, new.external_id or "")
@@ -92,15 +99,3 @@ def read_page(connection: sqlite3.Connection, command: c.Page) -> c.PageOfRecord
     if len(found) <= command.limit:
         return c.PageOfRecords(records, None)
     return c.PageOfRecords(records, records[-1].id if command.owner is None else to_cursor(records[-1]))
-
-
-def end_in_slot(
-    connection: sqlite3.Connection, former: SessionRecord, operation_id: str, now_us: int
-) -> tuple[SessionRecord, ...]:
-    """End the active record of a slot that is about to be taken: `expired` if its time was over, else `replaced`."""
-    parameters = {"id": former.id, "operation": operation_id, "now": now_us}
-    if now_us >= former.expires_us:
-        ended = select_one(connection, "end_expired", parameters)
-    else:
-        ended = select_one(connection, "end", parameters | {"reason": "replaced"})
-    return () if ended is None else (ended,)

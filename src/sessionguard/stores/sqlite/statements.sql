@@ -34,6 +34,13 @@ SELECT @record FROM sg_session
  WHERE owner = :owner AND scope = :scope AND external_id = :external_id AND seat = 0 AND active = 0
    AND instr(operations, :operation || ',') > 0
 
+-- name: ended_of_owner
+SELECT @record FROM sg_session
+ WHERE owner = :owner AND scope = :scope AND active = 0 AND instr(operations, :operation || ',') > 0
+
+-- name: owned
+SELECT @record FROM sg_session WHERE owner = :owner AND scope = :scope AND active = 1
+
 -- name: has_done
 SELECT 1 FROM sg_session WHERE id = :id AND instr(operations, :operation || ',') > 0
 

@@ -35,6 +35,7 @@ class SQLiteStore:
     """
 
     name = "sqlite"
+    limits_sessions = True
 
     def __init__(
         self, path: str | os.PathLike[str], *, journal_mode: str = "wal", patience_seconds: float = 5.0
@@ -53,6 +54,8 @@ class SQLiteStore:
         return self._run.read(openings.find_deployment_id, command)
 
     def create(self, command: c.Create) -> c.Opened:
+        if command.at_most is not None:
+            return self._run.transact(openings.create_if_allowed, command)
         return self._run.write(openings.create, command)
 
     def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
@@ -97,6 +100,8 @@ class SQLiteStore:
         return self._change(changes.touch, changes.judge_ended, command)
 
     def rotate(self, command: c.Rotate) -> c.Changed:
+        if command.at_most is not None:
+            return self._run.transact(changes.rotate_if_allowed, command)
         return self._change(changes.rotate, changes.judge_rotation, command, in_one=command.owner is not None)
 
     def end(self, command: c.End) -> c.Changed:

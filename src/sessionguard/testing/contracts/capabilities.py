@@ -5,9 +5,15 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from sessionguard.stores.contract import FleetStore, LeasingStore, ListingStore, LockingStore, Store
+from sessionguard.stores.contract import FleetStore, LeasingStore, LimitingStore, ListingStore, LockingStore, Store
 
-_ABILITIES: Final = {"listing": ListingStore, "locks": LockingStore, "leases": LeasingStore, "fleet": FleetStore}
+_ABILITIES: Final = {
+    "listing": ListingStore,
+    "locks": LockingStore,
+    "leases": LeasingStore,
+    "fleet": FleetStore,
+    "limits": LimitingStore,
+}
 
 
 @frozen(kw_only=True)
@@ -32,6 +38,8 @@ class Capabilities:
     """It is a `LeasingStore`."""
     fleet: bool = True
     """It is a `FleetStore`."""
+    limits: bool = True
+    """It is a `LimitingStore`."""
 
     def missing(self, needs: frozenset[str]) -> str | None:
         """Give why a case with these needs is skipped, or None if nothing is missing."""

@@ -38,6 +38,6 @@ def _differences(left: Any, right: Any, path: str = "") -> Iterator[str]:
     """Give a line for each field that differs, down to the fields of records within replies."""
     if type(left) is type(right) and attrs.has(type(left)):
         for field in attrs.fields(type(left)):
-            yield from _differences(getattr(left, field.name), getattr(right, field.name), f"{path}.{field.name}")
+            yield from _differences(getattr(left, field.name), getattr(right, field.name), f"{path}.{field.alias}")
     elif left != right and path:
         yield f"{path[1:]}: {left!r} != {right!r}"

@@ -13,6 +13,7 @@ from sessionguard.core import fleet as f
 from sessionguard.core import leases as le
 from sessionguard.core.data import encode_fields, join_fields
 from sessionguard.core.instants import duration_us, to_us
+from sessionguard.core.limits import ActiveLimit
 from sessionguard.core.records import REMEMBERED_US, Lifetime, NewSession, SessionRecord
 from sessionguard.core.tokens import Mint, shard_tag
 
@@ -105,17 +106,38 @@ class Stage:
 
     # Opening: either a session from `new`, or what `new` takes
 
-    def create(self, who: str | NewSession = "ana", *, at: timedelta = START, **details: Any) -> c.Create:
+    def create(
+        self,
+        who: str | NewSession = "ana",
+        *,
+        at: timedelta = START,
+        at_most: ActiveLimit | None = None,
+        **details: Any,
+    ) -> c.Create:
         """Ask for a session that no slot knows."""
-        return c.Create(self._new(who, details), self.instant(at), self.operation())
+        return c.Create(self._new(who, details), self.instant(at), self.operation(), at_most=at_most)
 
-    def get_or_create(self, who: str | NewSession = "ana", *, at: timedelta = START, **details: Any) -> c.GetOrCreate:
+    def get_or_create(
+        self,
+        who: str | NewSession = "ana",
+        *,
+        at: timedelta = START,
+        at_most: ActiveLimit | None = None,
+        **details: Any,
+    ) -> c.GetOrCreate:
         """Ask for the one session of a slot."""
-        return c.GetOrCreate(self._new(who, details), self.instant(at), self.operation())
+        return c.GetOrCreate(self._new(who, details), self.instant(at), self.operation(), at_most=at_most)
 
-    def replace(self, who: str | NewSession = "ana", *, at: timedelta = START, **details: Any) -> c.Replace:
+    def replace(
+        self,
+        who: str | NewSession = "ana",
+        *,
+        at: timedelta = START,
+        at_most: ActiveLimit | None = None,
+        **details: Any,
+    ) -> c.Replace:
         """Ask for a new session in a slot."""
-        return c.Replace(self._new(who, details), self.instant(at), self.operation())
+        return c.Replace(self._new(who, details), self.instant(at), self.operation(), at_most=at_most)
 
     def _new(self, who: str | NewSession, details: dict[str, Any]) -> NewSession:
         return who if isinstance(who, NewSession) else self.new(who, **details)
@@ -180,12 +202,12 @@ class Stage:
         owner: str | None = None,
         grace: timedelta = GRACE,
         at: timedelta = START,
+        at_most: ActiveLimit | None = None,
     ) -> c.Rotate:
         """Ask for a new token in the place of the one that `session` shows."""
         fresh = self.mint.renewed(session.id).token_hash
-        return c.Rotate(
-            session.id, self.instant(at), self.operation(), session.token_hash, fresh, duration_us(grace), owner
-        )
+        known = session.id, self.instant(at), self.operation(), session.token_hash
+        return c.Rotate(*known, fresh, duration_us(grace), owner, at_most=at_most)
 
     def end(self, session: Known, reason: str = "revoked", *, at: timedelta = START) -> c.End:
         """Ask for the session to end."""

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import attrs
 
-from sessionguard.core import commands, leases, lifecycle, records
+from sessionguard.core import commands, leases, lifecycle, limits, records
 from sessionguard.testing.history.operations import Operation
 
-_HOMES: Final = (commands, leases, lifecycle, records)
+_HOMES: Final = (commands, leases, lifecycle, limits, records)
 _KNOWN: Final[Mapping[str, type]] = {
     name: found
     for home in _HOMES
@@ -63,7 +63,7 @@ def _encoded(value: Any) -> Any:
         case Mapping():
             return {"$": "mapping", "items": [[_encoded(key), _encoded(item)] for key, item in value.items()]}
     if type(value).__name__ in _KNOWN:
-        fields = {field.name: _encoded(getattr(value, field.name)) for field in attrs.fields(type(value))}
+        fields = {field.alias: _encoded(getattr(value, field.name)) for field in attrs.fields(type(value))}
         return {"$": type(value).__name__, "fields": fields}
     raise TypeError(f"a history cannot write down a {type(value).__name__}; record JSON values, bytes or commands")
 

@@ -90,9 +90,11 @@ def _asked(command: c.Command[Any]) -> str:
 
 def _reply(reply: c.Opened | c.Loaded | c.Changed) -> str:
     parts = [] if isinstance(reply, c.Opened) else [_said(reply)]
-    if reply.record is not None:
+    if isinstance(reply, c.Opened) and reply.is_refused:
+        parts.append("refused")
+    elif reply.record is not None:
         parts.append(_record(reply.record))
-    if isinstance(reply, c.Opened) and reply.ended:
+    if not isinstance(reply, c.Loaded) and reply.ended:
         parts.append("ended " + ", ".join(shown_value(record) for record in reply.ended))
     if not isinstance(reply, c.Changed) and reply.touched:
         parts.append("touched")

@@ -58,6 +58,7 @@ class ModelBase:
     """Sessions in one dict, with one lock."""
 
     name = "model"
+    limits_sessions = True
 
     def __init__(self) -> None:
         self.lock = threading.Condition(threading.Lock())

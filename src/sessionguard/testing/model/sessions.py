@@ -1,5 +1,6 @@
 """The verbs of the model that are about one session."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import evolve
@@ -24,7 +25,7 @@ class ModelSessions(ModelLeases):
 
     def create(self, command: c.Create) -> c.Opened:
         with self.step():
-            return self.known(command) or c.Opened(self.open(command.new, False, now(command)))
+            return self.known(command) or self.opened(command, None)
 
     def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
         with self.step():
@@ -32,11 +33,8 @@ class ModelSessions(ModelLeases):
             if known is not None:
                 return known
             holder = self.holder_of(command.new)
-            if holder is None:
-                return c.Opened(self.open(command.new, True, now(command)))
-            if self.is_over(holder.record, now(command)):
-                former = self.finish(holder, "expired", now(command), command.operation_id)
-                return c.Opened(self.open(command.new, True, now(command)), (former,))
+            if holder is None or self.is_over(holder.record, now(command)):
+                return self.opened(command, holder)
             touched = self.touch_if_due(holder, now(command))
             return c.Opened(holder.record, touched=touched)
 
@@ -45,23 +43,68 @@ class ModelSessions(ModelLeases):
             known = self.known(command)
             if known is not None:
                 return known
-            former = self.give_way(self.holder_of(command.new), command)
-            return c.Opened(self.open(command.new, True, now(command)), former)
+            return self.opened(command, self.holder_of(command.new))
 
-    def give_way(self, holder: Entry | None, command: c.Replace) -> tuple[SessionRecord, ...]:
-        """End whoever holds the slot that is to be replaced."""
+    def opened(self, command: Any, holder: Entry | None) -> c.Opened:
+        """Open the session in the place of the holder of its slot, if there is one, and if a limit allows."""
+        made = self.make_room(command, command.new.scope, command.new.owner, holder)
+        if made is None:
+            return c.REFUSED
+        former = self.give_way(holder, command)
+        record = self.open(command.new, not isinstance(command, c.Create), now(command))
+        return c.Opened(record, self.as_told((*made, *former)))
+
+    def give_way(self, holder: Entry | None, command: Any) -> tuple[SessionRecord, ...]:
+        """End whoever holds the slot that is to be taken."""
         if holder is None:
             return ()
         reason = "expired" if self.is_over(holder.record, now(command)) else "replaced"
         return (self.finish(holder, reason, now(command), command.operation_id),)
+
+    # Limits
+
+    def make_room(self, command: Any, scope: str, owner: str, but: Entry | None) -> tuple[SessionRecord, ...] | None:
+        """End whom the limit asks to end before the owner may have one more; None: there may be no more."""
+        if command.at_most is None:
+            return ()
+        open_ones = [e for e in self.entries.values() if e is not but and self.counts(e.record, scope, owner)]
+        over = [e for e in open_ones if self.is_over(e.record, now(command))]
+        excess = self.excess(command, len(open_ones) - len(over))
+        if excess > 0 and command.at_most.on_limit == "refuse":
+            return None
+        queue = sorted(
+            (e for e in open_ones if e not in over), key=lambda entry: self.turn_to_go(command, entry.record)
+        )
+        leaving = [*((e, "expired") for e in over), *((e, "limit") for e in queue[: max(excess, 0)])]
+        return tuple(self.finish(e, reason, now(command), command.operation_id) for e, reason in leaving)
+
+    def counts(self, record: SessionRecord, scope: str, owner: str) -> bool:
+        """Tell whether a session that nobody has ended is the owner's in that scope."""
+        return record.reason is None and (record.scope, record.owner) == (scope, owner)
+
+    def excess(self, command: Any, active: int) -> int:
+        """Give how many would be too many with one more."""
+        return active + 1 - int(command.at_most.most)
+
+    def turn_to_go(self, command: Any, record: SessionRecord) -> tuple[int, str]:
+        """Give by what the sessions that may have to go are ordered."""
+        oldest = command.at_most.on_limit == "end_oldest"
+        return record.created_us if oldest else record.last_seen_us, record.id
+
+    def as_told(self, ended: Iterable[SessionRecord]) -> tuple[SessionRecord, ...]:
+        """Give sessions in the order in which answers tell them."""
+        return tuple(sorted(ended, key=lambda record: (record.created_us, record.id)))
+
+    def ended_by(self, command: Any, but: Entry) -> tuple[SessionRecord, ...]:
+        """Give the sessions that this very command has ended before."""
+        return self.as_told(e.record for e in self.entries.values() if e is not but and self.has_done(e, command))
 
     def known(self, command: Any) -> c.Opened | None:
         """Give the session that this very command has opened before, and those of its slot that it ended."""
         entry = self.entries.get(command.new.id)
         if entry is None:
             return None
-        ended = [e.record for e in self.entries.values() if e is not entry and self.has_done(e, command)]
-        return c.Opened(entry.record, tuple(ended))
+        return c.Opened(entry.record, self.ended_by(command, entry))
 
     def holder_of(self, new: NewSession) -> Entry | None:
         """Give the session that holds the slot: not ended, though perhaps expired."""
@@ -221,11 +264,20 @@ class ModelSessions(ModelLeases):
                 return self.refused(command)
             record = entry.record
             if command.token_hash in (record.token_hash, record.previous_hash):
-                return c.Changed(Outcome.DONE, record)
+                return c.Changed(Outcome.DONE, record, ended=self.ended_by(command, entry))
             if not self.expects(record, command):
                 return c.Changed(Outcome.CONFLICT, record)
+            made = self.make_room_for_login(command, record)
+            if made is None:
+                return c.Changed(Outcome.FULL, record)
             entry.record = self.rotated(record, command)
-            return c.Changed(Outcome.DONE, entry.record)
+            return c.Changed(Outcome.DONE, entry.record, ended=self.as_told(made))
+
+    def make_room_for_login(self, command: c.Rotate, record: SessionRecord) -> tuple[SessionRecord, ...] | None:
+        """End whom the limit asks to end before the session becomes one of its new owner; None: it may not."""
+        if command.owner is None or command.owner == record.owner:
+            return ()
+        return self.make_room(command, record.scope, command.owner, None)
 
     def expects(self, record: SessionRecord, command: c.Rotate) -> bool:
         """Tell whether the token is the one that is to be replaced."""

@@ -5,6 +5,7 @@ from sessionguard.testing.mutants import (
     fencing,
     fleet,
     leasing,
+    limiting,
     names,
     opening,
     repetition,
@@ -23,6 +24,7 @@ FAMILIES = tuple(
     for module in (
         opening,
         tokens,
+        limiting,
         writing,
         endings,
         repetition,

@@ -6,11 +6,13 @@ from itertools import pairwise
 from typing import Any, Final
 
 from sessionguard.core import commands as c
+from sessionguard.core.instants import to_us
+from sessionguard.core.lifecycle import EXPIRED_REASON, Outcome
 from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.errors import IdentityMismatchError
 from sessionguard.testing.history.model import Objection
 from sessionguard.testing.history.operations import Operation
-from sessionguard.testing.history.sessions.lives import fields_of, value_of
+from sessionguard.testing.history.sessions.lives import FOREVER, fields_of, value_of
 
 Born = Mapping[str, NewSession]
 
@@ -25,6 +27,8 @@ def records_in(reply: Any) -> Iterator[SessionRecord]:
     """Give every record that a reply shows."""
     if isinstance(reply, SessionRecord):
         yield reply
+        return
+    if isinstance(reply, c.Opened) and reply.is_refused:
         return
     record = getattr(reply, "record", None)
     if record is not None:
@@ -150,10 +154,69 @@ def _two_active(operations: Sequence[Operation], born: Born) -> Iterator[Objecti
 
 def _given_as_active(operation: Operation) -> Iterator[SessionRecord]:
     reply = operation.result
+    if isinstance(reply, c.Opened) and reply.is_refused:
+        return
     record = reply.record if isinstance(reply, c.Opened | c.Loaded) else None
     # The repetition of an opening shows its session as it is, ended or not.
     if record is not None and record.exclusive and record.reason is None:
         yield record
+
+
+def _more_than_allowed(operations: Sequence[Operation], born: Born) -> Iterator[Objection]:
+    """Who was active for certain all the while that one more was opened, or logged in, was there beside it."""
+    anew = _opened_anew(operations)
+    spans: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for operation in _answered(operations):
+        assert operation.ret is not None
+        for record, was_active_after in _shown_active(operation):
+            if record.id not in anew:
+                begin, end, expires_us = spans.get((record.id, record.owner), (FOREVER, -1, 0))
+                begin = min(begin, operation.ret) if was_active_after else begin
+                last = max(end, operation.call), max(expires_us, record.expires_us)
+                spans[record.id, record.owner] = begin, *last
+    asked = Counter(getattr(operation.args["command"], "operation_id", None) for operation in operations)
+    for operation in _answered(operations):
+        added = _added(operation, born)
+        # A repetition adds nobody.
+        if added is None or asked[operation.args["command"].operation_id] > 1:
+            continue
+        beside = [
+            session_id
+            for (session_id, owner), (begin, end, expires_us) in spans.items()
+            if begin < operation.call and end > (operation.ret or 0) and expires_us > _latest_us(operation)
+            and (owner, born[session_id].scope) == (added.owner, added.scope) and session_id != added.id
+        ]  # fmt: skip
+        most = operation.args["command"].at_most.most
+        if len(beside) >= most:
+            yield Objection(f"{most} may be active, and {added.id} was added to {len(beside)} others", (operation,))
+
+
+def _added(operation: Operation, born: Born) -> SessionRecord | None:
+    """Give the session that the operation has added to those of its owner under a limit, if it tells so for certain."""
+    command, reply = operation.args["command"], operation.result
+    if getattr(command, "at_most", None) is None:
+        return None
+    if isinstance(reply, c.Opened):
+        is_new = not reply.is_refused and reply.record.id == command.new.id and reply.record.reason is None
+        return reply.record if is_new else None
+    new = born.get(command.session_id)
+    receives = command.owner is not None and new is not None and command.owner != new.owner
+    return reply.record if reply.outcome is Outcome.DONE and receives else None
+
+
+def _shown_active(operation: Operation) -> Iterator[tuple[SessionRecord, bool]]:
+    """Give whom the answer shows to be active, and whom it ended: these were so until it was asked."""
+    reply = operation.result
+    for record in records_in(reply):
+        if record.reason is None:
+            yield record, True
+        elif record.reason != EXPIRED_REASON and isinstance(reply, c.Ended):
+            yield record, False
+
+
+def _latest_us(operation: Operation) -> int:
+    at = operation.args["command"].at
+    return to_us(at) if at is not None else operation.clock_at_ret or FOREVER
 
 
 def _events(operations: Sequence[Operation]) -> Iterator[tuple[bool, Operation]]:
@@ -171,4 +234,5 @@ _CHECKS: Final[Sequence[Callable[[Sequence[Operation], Born], Iterator[Objection
     _values_of_nobody,
     _versions_that_fall,
     _two_active,
+    _more_than_allowed,
 )

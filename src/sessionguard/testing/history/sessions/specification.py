@@ -22,6 +22,7 @@ from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.testing.history.model import Model, Objection
 from sessionguard.testing.history.operations import Operation
 from sessionguard.testing.history.sessions import leases, locks, many, openings, singles
+from sessionguard.testing.history.sessions.limits import MAKES_ROOM, makes_room, under_limit
 from sessionguard.testing.history.sessions.lives import FOREVER, described
 from sessionguard.testing.history.sessions.objections import objections
 from sessionguard.testing.history.sessions.slots import EMPTY, Book, SlotState
@@ -32,14 +33,14 @@ SlotKey = tuple[str, ...]
 _Step = Callable[[Book, SlotState, Any, Any, int, int], Iterator[SlotState]]
 
 _STEPS: Final[Mapping[str, _Step]] = {
-    "create": openings.create,
-    "get_or_create": openings.get_or_create,
-    "replace": openings.replace,
+    "create": under_limit(openings.create),
+    "get_or_create": under_limit(openings.get_or_create),
+    "replace": under_limit(openings.replace),
     "get": singles.get,
     "load": singles.load,
     "save": singles.save,
     "touch": singles.touch,
-    "rotate": singles.rotate,
+    "rotate": under_limit(singles.rotate),
     "end": singles.end,
     "end_owner": many.end_owner,
     "sweep": many.sweep,
@@ -51,6 +52,7 @@ _STEPS: Final[Mapping[str, _Step]] = {
     "hold_lease": leases.hold_lease,
     "release_lease": leases.release_lease,
     "leased_until": leases.leased_until,
+    MAKES_ROOM: makes_room,
 }
 _CHANGES_NOTHING: Final = {"get", "page", "leased_until"}
 
@@ -113,7 +115,7 @@ class SessionModel(Model[SlotState]):
             case c.Loaded():
                 return not reply.touched
             case c.Opened():
-                return reply.record.id != command.new.id and not reply.touched
+                return reply.is_refused or (reply.record.id != command.new.id and not reply.touched)
             case c.Changed() | c.LockReply():
                 return reply.outcome is not Outcome.DONE
             case int():
@@ -130,10 +132,10 @@ class SessionModel(Model[SlotState]):
         known = operation.outcome == "ok"
         if operation.name not in _STEPS or (not known and operation.name in _CHANGES_NOTHING):
             return ()
-        if hasattr(command, "new"):
-            return (_key_of_opening(command),)
-        if hasattr(command, "session_id"):
-            return (self._key_of(command.session_id),)
+        if getattr(command, "at_most", None) is not None:
+            return {self._own_key(command), *self._keys_of_others(command, operation.result if known else None)}
+        if hasattr(command, "new") or hasattr(command, "session_id"):
+            return (self._own_key(command),)
         if isinstance(command, c.Load):
             return (self._key_of(self._index.tokens.get(command.token_hash, command.token_hash.hex())),)
         if isinstance(command, c.EndOwner):
@@ -154,6 +156,13 @@ class SessionModel(Model[SlotState]):
         """Give what the operation does to one of its keys, with the instants at which it may have done so."""
         lo, hi = self._instants(operation)
         result = operation.result if operation.outcome == "ok" else None
+        command = operation.args["command"]
+        if getattr(command, "at_most", None) is not None:
+            if key != self._own_key(command):
+                operation = evolve(operation, name=MAKES_ROOM)
+                result = None if result is None else c.Ended(result.ended)
+            elif isinstance(result, c.Opened) and result.ended:
+                result = evolve(result, ended=tuple(r for r in result.ended if self._key_of(r.id) == key))
         if isinstance(result, c.Ended | c.PageOfRecords):
             result = evolve(result, records=tuple(r for r in result.records if self._key_of(r.id) == key))
         return evolve(operation, result=result, clock_at_call=lo, clock_at_ret=hi)
@@ -162,6 +171,16 @@ class SessionModel(Model[SlotState]):
         """Give the sessions that are open and the last ones that were ended."""
         lives = [*state.open, *state.past[-3:]]
         return "; ".join(map(described, lives)) or "no session"
+
+    def _own_key(self, command: Any) -> SlotKey:
+        return _key_of_opening(command) if hasattr(command, "new") else self._key_of(command.session_id)
+
+    def _keys_of_others(self, command: Any, reply: Any) -> Iterable[SlotKey]:
+        """Give the keys of those who went for one more; if nobody knows who, of all who may have gone."""
+        if reply is not None:
+            return {self._key_of(record.id) for record in reply.ended}
+        owner = command.new.owner if hasattr(command, "new") else command.owner
+        return self._index.owners.get(owner, frozenset())
 
     def _keys_of_page(self, command: c.Page, reply: c.PageOfRecords) -> Iterable[SlotKey]:
         """Give the keys of what is listed and, if the page is all there is, of what might have been."""
