@@ -26,6 +26,7 @@ class AsyncPostgresStore:
     """
 
     name = NAME
+    limits_sessions = True
 
     def __init__(
         self,
@@ -70,13 +71,13 @@ class AsyncPostgresStore:
         return await self._ask(questions.IDENTIFY, command)
 
     async def create(self, command: c.Create) -> c.Opened:
-        return await self._ask(questions.CREATE, command)
+        return await self._ask(questions.of_create(command), command)
 
     async def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
-        return await self._ask(questions.GET_OR_CREATE, command)
+        return await self._ask(questions.of_get_or_create(command), command)
 
     async def replace(self, command: c.Replace) -> c.Opened:
-        return await self._ask(questions.REPLACE, command)
+        return await self._ask(questions.of_replace(command), command)
 
     # Reading
 
@@ -98,7 +99,7 @@ class AsyncPostgresStore:
         return await self._ask(questions.TOUCH, command)
 
     async def rotate(self, command: c.Rotate) -> c.Changed:
-        return await self._ask(questions.ROTATE, command)
+        return await self._ask(questions.of_rotate(command), command)
 
     async def end(self, command: c.End) -> c.Changed:
         return await self._ask(questions.END, command)

@@ -20,6 +20,7 @@ from sessionguard.core import leases as le
 from sessionguard.core.data import join_fields
 from sessionguard.core.instants import to_us
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.limits import ActiveLimit
 from sessionguard.core.paging import from_cursor
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.postgres import rows
@@ -69,6 +70,15 @@ def _opening(command: c.Create | c.GetOrCreate | c.Replace) -> Parameters:
     )  # fmt: skip
 
 
+def _opening_limited(command: c.Create | c.GetOrCreate | c.Replace) -> Parameters:
+    return *_opening(command), *_limit(command.at_most)
+
+
+def _limit(limit: ActiveLimit | None) -> Parameters:
+    assert limit is not None
+    return _storable(limit.most), limit.on_limit
+
+
 def _load(command: c.Load) -> Parameters:
     # It changes nothing, so guards draw no operation id for it.
     return _number(), _at(command.at), command.token_hash, command.scope, command.extends
@@ -96,6 +106,10 @@ def _rotate(command: c.Rotate) -> Parameters:
     return *named, command.expected_hash, command.token_hash, _storable(command.grace_us), command.owner
 
 
+def _rotate_limited(command: c.Rotate) -> Parameters:
+    return *_rotate(command), *_limit(command.at_most)
+
+
 def _end_owner(command: c.EndOwner) -> Parameters:
     named = command.operation_id, _at(command.at)
     return *named, command.owner, command.scope, command.keep_id, command.reason
@@ -111,10 +125,35 @@ def _lease(command: c.AcquireLock | c.RenewLock) -> Parameters:
     return *named, command.holder, _storable(command.lease_us)
 
 
+def of_create(command: c.Create) -> Question[c.Create, c.Opened]:
+    """Give the question that a command asks: with a limit, another function answers it."""
+    return CREATE if command.at_most is None else CREATE_LIMITED
+
+
+def of_get_or_create(command: c.GetOrCreate) -> Question[c.GetOrCreate, c.Opened]:
+    """Give the same for `get_or_create`."""
+    return GET_OR_CREATE if command.at_most is None else GET_OR_CREATE_LIMITED
+
+
+def of_replace(command: c.Replace) -> Question[c.Replace, c.Opened]:
+    """Give the same for `replace`."""
+    return REPLACE if command.at_most is None else REPLACE_LIMITED
+
+
+def of_rotate(command: c.Rotate) -> Question[c.Rotate, c.Changed]:
+    """Give the same for `rotate`, which only a new owner makes a matter of limits."""
+    return ROTATE if command.at_most is None or command.owner is None else ROTATE_LIMITED
+
+
 IDENTIFY: Final[Question[c.Identify, str]] = Question("identify", lambda _: (_number(),), rows.to_text)
 CREATE: Final[Question[c.Create, c.Opened]] = Question("create", _opening, rows.to_opened)
 GET_OR_CREATE: Final[Question[c.GetOrCreate, c.Opened]] = Question("get_or_create", _opening, rows.to_opened)
 REPLACE: Final[Question[c.Replace, c.Opened]] = Question("replace", _opening, rows.to_opened)
+CREATE_LIMITED: Final[Question[c.Create, c.Opened]] = Question("create_limited", _opening_limited, rows.to_opened)
+GET_OR_CREATE_LIMITED: Final[Question[c.GetOrCreate, c.Opened]] = Question(
+    "get_or_create_limited", _opening_limited, rows.to_opened
+)
+REPLACE_LIMITED: Final[Question[c.Replace, c.Opened]] = Question("replace_limited", _opening_limited, rows.to_opened)
 LOAD: Final[Question[c.Load, c.Loaded]] = Question("load", _load, rows.to_loaded)
 GET: Final[Question[c.Get, SessionRecord | None]] = Question(
     "get", lambda command: (_number(), _at(command.at), command.session_id), rows.to_known
@@ -125,6 +164,7 @@ TOUCH: Final[Question[c.Touch, c.Changed]] = Question(
     "touch", lambda command: (command.operation_id, _at(command.at), command.session_id), rows.to_changed
 )
 ROTATE: Final[Question[c.Rotate, c.Changed]] = Question("rotate", _rotate, rows.to_changed)
+ROTATE_LIMITED: Final[Question[c.Rotate, c.Changed]] = Question("rotate_limited", _rotate_limited, rows.to_changed)
 END: Final[Question[c.End, c.Changed]] = Question(
     "end", lambda command: (command.operation_id, _at(command.at), command.session_id, command.reason), rows.to_changed
 )

@@ -7,6 +7,7 @@ from sessionguard.core import commands as c
 from sessionguard.core import fleet as f
 from sessionguard.core.leases import LeaseReply
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.limits import in_order
 from sessionguard.core.paging import to_cursor
 from sessionguard.core.records import SessionRecord
 
@@ -31,8 +32,13 @@ def to_text(rows: Rows) -> str:
 def to_opened(rows: Rows) -> c.Opened:
     """Give the session that was opened or found, and those that ended on the way."""
     first = rows[0]
-    ended = tuple(map(to_record, rows[1:])) if len(rows) > 1 else ()
-    return c.Opened(to_record(first), ended, first[1] == "touched")
+    if first[1] == "full":
+        return c.REFUSED
+    return c.Opened(to_record(first), _ended_beside(rows), first[1] == "touched")
+
+
+def _ended_beside(rows: Rows) -> tuple[SessionRecord, ...]:
+    return in_order(map(to_record, rows[1:])) if len(rows) > 1 else ()
 
 
 def to_loaded(rows: Rows) -> c.Loaded:
@@ -54,7 +60,8 @@ def to_known(rows: Rows) -> SessionRecord | None:
 def to_changed(rows: Rows) -> c.Changed:
     """Give how a change ended."""
     row = rows[0]
-    return c.Changed(_OUTCOMES[row[1]], None if row[3] is None else to_record(row), row[2])
+    record = None if row[3] is None else to_record(row)
+    return c.Changed(_OUTCOMES[row[1]], record, row[2], _ended_beside(rows))
 
 
 def to_ended(rows: Rows) -> c.Ended:

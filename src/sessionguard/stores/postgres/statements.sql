@@ -31,7 +31,7 @@ SELECT * FROM hit
 UNION ALL
 SELECT * FROM @schema.sg_load($1, $2, $3, $4, $5) WHERE NOT EXISTS (SELECT FROM hit)
 
--- name: get_or_create
+-- macro: hit_in_slot
 WITH hit AS MATERIALIZED (
   SELECT $1::text, 'found'::text, NULL::bigint, @record
     FROM @schema.sg_session
@@ -39,5 +39,13 @@ WITH hit AS MATERIALIZED (
      AND @now < least(expires_us, last_seen_us + touch_us))
 SELECT * FROM hit
 UNION ALL
+
+-- name: get_or_create
+@hit_in_slot
 SELECT * FROM @schema.sg_get_or_create($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ WHERE NOT EXISTS (SELECT FROM hit)
+
+-- name: get_or_create_limited
+@hit_in_slot
+SELECT * FROM @schema.sg_get_or_create_limited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
  WHERE NOT EXISTS (SELECT FROM hit)

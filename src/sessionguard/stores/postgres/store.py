@@ -33,6 +33,7 @@ class PostgresStore:
     """
 
     name = NAME
+    limits_sessions = True
 
     def __init__(
         self,
@@ -69,13 +70,13 @@ class PostgresStore:
         return self._ask(questions.IDENTIFY, command)
 
     def create(self, command: c.Create) -> c.Opened:
-        return self._ask(questions.CREATE, command)
+        return self._ask(questions.of_create(command), command)
 
     def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
-        return self._ask(questions.GET_OR_CREATE, command)
+        return self._ask(questions.of_get_or_create(command), command)
 
     def replace(self, command: c.Replace) -> c.Opened:
-        return self._ask(questions.REPLACE, command)
+        return self._ask(questions.of_replace(command), command)
 
     # Reading
 
@@ -97,7 +98,7 @@ class PostgresStore:
         return self._ask(questions.TOUCH, command)
 
     def rotate(self, command: c.Rotate) -> c.Changed:
-        return self._ask(questions.ROTATE, command)
+        return self._ask(questions.of_rotate(command), command)
 
     def end(self, command: c.End) -> c.Changed:
         return self._ask(questions.END, command)

@@ -75,7 +75,7 @@ def limits_are_of_one_owner_in_one_scope(s: Stage) -> Steps:
 
 @case(needs="limits")
 def the_oldest_goes(s: Stage) -> Steps:
-    """Under `end_oldest` the session that was created first ends with the reason `limit`, however lately it was seen."""
+    """Under `end_oldest` the session created first ends with the reason `limit`, however lately it was seen."""
     oldest = (yield from perform(s.create("ana", at=START))).record
     newer = (yield from perform(s.get_or_create("ana", at=SECOND))).record
     yield from perform(s.touch(oldest, at=2 * SECOND))
