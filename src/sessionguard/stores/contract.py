@@ -108,8 +108,8 @@ class ForgetfulStore(Protocol):
 class LimitingStore(Protocol):
     """A store that keeps the limit that an opening or a rotation carries (`at_most`), in the same atomic step.
 
-    It counts what is active at that instant, without the expired and those that this very step ends. Guards whose policy
-    sets `max_active` refuse a store that does not say so.
+    It counts what is active at that instant, without the expired and those that this very step ends. Guards whose
+    policy sets `max_active` refuse a store that does not say so.
     """
 
     @property

@@ -95,7 +95,9 @@ class Address:
 
 
 # Scripts that change nothing.
-_READS: Final = frozenset({"get", "identify", "leased_until", "page", "page_of_owner", "records", "shards_of_owner"})
+_READS: Final = frozenset(
+    {"ended_before", "get", "identify", "leased_until", "page", "page_of_owner", "records", "shards_of_owner"}
+)
 
 
 def reaches(call: "Call") -> tuple[str, Part, Mode]:

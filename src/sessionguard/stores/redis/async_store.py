@@ -15,7 +15,7 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
-from sessionguard.stores.redis import cleaning, examination, fleet, leasing, openings, owning, translation
+from sessionguard.stores.redis import cleaning, examination, fleet, leasing, limiting, openings, owning, translation
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_lines import AsyncLine
 from sessionguard.stores.redis.async_pools import AsyncPool
@@ -55,6 +55,7 @@ class AsyncRedisStore:
     """
 
     name = "redis"
+    limits_sessions = True
     may_forget = True
     """As said at `RedisStore`."""
 
@@ -240,13 +241,13 @@ class AsyncRedisStore:
         return await self._run(command.verb, openings.identify(self._home))
 
     async def create(self, command: c.Create) -> c.Opened:
-        return await self._run(command.verb, openings.opened(self._home, command))
+        return await self._run(command.verb, limiting.opened(self._home, command))
 
     async def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
-        return await self._run(command.verb, openings.opened(self._home, command))
+        return await self._run(command.verb, limiting.opened(self._home, command))
 
     async def replace(self, command: c.Replace) -> c.Opened:
-        return await self._run(command.verb, openings.opened(self._home, command))
+        return await self._run(command.verb, limiting.opened(self._home, command))
 
     # Reading
 

@@ -18,8 +18,8 @@ from sessionguard.core.records import SessionRecord
 from sessionguard.stores.redis import replies
 from sessionguard.stores.redis.asking import Procedure, Survey, Words
 from sessionguard.stores.redis.keys import TAGS, operation
+from sessionguard.stores.redis.limiting import REMEMBERED_MS
 from sessionguard.stores.redis.openings import Home
-from sessionguard.stores.redis.owning import REMEMBERED_MS
 
 _BATCH: Final = 100
 """Sessions per script: a server does nothing else for about a millisecond meanwhile."""

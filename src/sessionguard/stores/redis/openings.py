@@ -80,8 +80,12 @@ def _began_anew(home: Home, verb: str) -> StoreDataError:
 # Opening
 
 
-def opened(home: Home, command: c.Create | c.GetOrCreate | c.Replace) -> Procedure[c.Opened]:
-    """Open a session, or give the one that is there."""
+NO_LIMIT: Final[Words] = ("", "", "", "", "")
+"""What scripts are told that may have to make room, where they have not."""
+
+
+def opening(home: Home, command: c.Create | c.GetOrCreate | c.Replace, limit: Words = NO_LIMIT) -> Procedure[Any]:
+    """Give the reply to one that opens a session, or gives the one that is there."""
     new = command.new
     deployment_id = home.deployment_id or (yield from identify(home))
     call = home.call(
@@ -91,13 +95,13 @@ def opened(home: Home, command: c.Create | c.GetOrCreate | c.Replace) -> Procedu
         new.id,
         operation(command.operation_id),
         deployment_id,
-        *_described(new),
+        *_described(new, limit),
     )
     reply = yield call
     if reply[2] == b"foreign shard":
         yield from _adopt(home, call.tag, command.verb)
         reply = yield call
-    return replies.to_opened(reply)
+    return reply
 
 
 def _adopt(home: Home, tag: str, verb: str) -> Procedure[None]:
@@ -108,7 +112,7 @@ def _adopt(home: Home, tag: str, verb: str) -> Procedure[None]:
         raise _began_anew(home, verb)
 
 
-def _described(new: NewSession) -> Words:
+def _described(new: NewSession, limit: Words) -> Words:
     lifetime = new.lifetime
     data = _fields(new.data)
     return (
@@ -122,6 +126,7 @@ def _described(new: NewSession) -> Words:
         lifetime.retention_us,
         "1" if lifetime.keeps_data else "",
         sum(map(len, data)) + len(data),
+        *limit,
         *data,
     )
 

@@ -8,20 +8,22 @@ none is withdrawn between a note and its rotation, as long as the clocks of the 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
+
+from attrs import evolve
 
 from sessionguard.core import commands as c
+from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.limits import ActiveLimit, in_order
 from sessionguard.core.paging import from_cursor, newest_first, to_cursor
-from sessionguard.core.records import REMEMBERED_US, SessionRecord
+from sessionguard.core.records import SessionRecord
 from sessionguard.core.tokens import shard_tag
 from sessionguard.errors import StoreUnavailableError
 from sessionguard.stores.redis import replies
-from sessionguard.stores.redis.asking import Procedure, Survey, Words
+from sessionguard.stores.redis.asking import Call, Procedure, Survey, Words
 from sessionguard.stores.redis.keys import TAGS, operation
-from sessionguard.stores.redis.openings import Home, identify
-
-REMEMBERED_MS: Final = 2 * REMEMBERED_US // 1000
-"""By the server's clock, which may run while the one of the commands stands still."""
+from sessionguard.stores.redis.limiting import REMEMBERED_MS, LimitedAsk, fetched
+from sessionguard.stores.redis.openings import NO_LIMIT, Home, identify
 
 _NOTE_HOLDS_US: Final = 3_600_000_000
 _ATTEMPTS: Final = 3
@@ -32,27 +34,109 @@ _PAGE: Final = 100
 def rotated(home: Home, command: c.Rotate) -> Procedure[c.Changed]:
     """Replace the token, and give the session its owner if it is to receive one."""
     tag = command.session_id[:2]
-    arguments = (
+    if command.owner is None:
+        return replies.to_rotated((yield _rotation(home, command)))
+    home_tag = yield from _home_tag(home, command.owner)
+    if tag != home_tag:
+        return (yield from _rotated_elsewhere(home, command, command.owner, home_tag))
+    if command.at_most is None:
+        return replies.to_rotated((yield _rotation(home, command)))
+    asked = LimitedAsk.of(home, home_tag, command.owner, command.at_most, command)
+    reply = yield from asked.reply(lambda limit: _asked(_rotation(home, command, limit=limit)))
+    elsewhere = yield from fetched(home, reply[5] if len(reply) > 5 else ())
+    return _with_ended(replies.to_rotated(reply), (*elsewhere, *asked.ended))
+
+
+def _rotation(
+    home: Home, command: c.Rotate, holds_until: int | str = "", barred: bytes = b"", limit: Words = NO_LIMIT
+) -> Call:
+    return home.call(
+        "rotate",
+        command.session_id[:2],
+        command.at,
         command.session_id,
         operation(command.operation_id),
         command.expected_hash,
         command.token_hash,
         command.grace_us,
         command.owner or "",
+        holds_until,
+        barred,
+        *limit,
     )
-    if command.owner is None or tag == (home_tag := (yield from _home_tag(home, command.owner))):
-        return replies.to_changed((yield home.call("rotate", tag, command.at, *arguments, "")))
-    holds_until = 0
+
+
+def _asked(call: Call) -> Procedure[Any]:
+    return (yield call)
+
+
+def _with_ended(changed: c.Changed, others: Iterable[SessionRecord]) -> c.Changed:
+    return evolve(changed, ended=in_order((*changed.ended, *others)))
+
+
+def _rotated_elsewhere(home: Home, command: c.Rotate, owner: str, home_tag: str) -> Procedure[c.Changed]:
+    """The same for a session that is not in the home shard of the owner: its seat there is taken first.
+
+    Who has to go for it is ended with that. If another rotation comes in between, they have gone for a login that was
+    not to be; they are told all the same.
+    """
+    # The first time only whether it would be done at all, and for how long the session is kept, is learned.
+    reply = yield _rotation(home, command, 0)
+    if reply[2] != b"unannounced":
+        return (yield from _judged(home, command, home_tag, reply))
+    ended: list[SessionRecord] = []
     for _ in range(_ATTEMPTS):
-        # The first time only whether it would be done at all, and for how long the session is kept, is learned.
-        reply = yield home.call("rotate", tag, command.at, *arguments, holds_until)
+        _, _, _, kept_ms, scope, is_own, barred = reply
+        limit = None if is_own else command.at_most
+        described = (owner, command.session_id[:2], int(kept_ms), "" if is_own else command.session_id, scope)
+        noted = yield from _announced(home, command, home_tag, limit, described, ended)
+        if noted is None:
+            return _refused((yield home.call("get", command.session_id[:2], command.at, command.session_id)))
+        reply = yield _rotation(home, command, noted + _NOTE_HOLDS_US, barred)
         if reply[2] != b"unannounced":
-            return replies.to_changed(reply)
-        noted = yield home.call("announce", home_tag, None, command.owner, tag, int(reply[3]))
-        holds_until = int(noted[2]) + _NOTE_HOLDS_US
+            changed = replies.to_rotated(reply)
+            if changed.outcome is not Outcome.DONE and not is_own:
+                seat = f"{noted}:{command.session_id}:{scope.decode()}"
+                yield home.call("vacate", home_tag, None, owner, seat)
+            return _with_ended(changed, ended)
     raise StoreUnavailableError(
         "redis", "rotate", "the clocks of its servers are more than an hour apart; let NTP set them"
     )
+
+
+def _announced(
+    home: Home,
+    command: c.Rotate,
+    home_tag: str,
+    limit: ActiveLimit | None,
+    described: tuple[Any, ...],
+    ended: list[SessionRecord],
+) -> Procedure[int | None]:
+    """Note the shard of the session in the home shard of the owner, and give it a seat there; None: there is none."""
+    words = (*described, operation(command.operation_id))
+    if limit is None:
+        return int((yield home.call("announce", home_tag, command.at, *words, *NO_LIMIT))[3])
+    asked = LimitedAsk.of(home, home_tag, described[0], limit, command)
+    reply = yield from asked.reply(lambda seen: _asked(home.call("announce", home_tag, command.at, *words, *seen)))
+    if reply[2] == b"full":
+        return None
+    ended += [*asked.ended, *replies.to_shown(reply[4])]
+    return int(reply[3])
+
+
+def _refused(reply: Any) -> c.Changed:
+    record = replies.to_found(reply)
+    is_over = record is None or record.reason is not None
+    return c.Changed(Outcome.ENDED if is_over else Outcome.FULL, record)
+
+
+def _judged(home: Home, command: c.Rotate, home_tag: str, reply: Any) -> Procedure[c.Changed]:
+    """Give how a rotation ended that did nothing: if it was done before, with those whom it ended then."""
+    changed = replies.to_rotated(reply)
+    if changed.outcome is not Outcome.DONE or command.at_most is None:
+        return changed
+    told = yield home.call("ended_before", home_tag, command.at, operation(command.operation_id))
+    return _with_ended(changed, [*replies.to_shown(told[2]), *(yield from fetched(home, told[3]))])
 
 
 def _home_tag(home: Home, owner: str) -> Procedure[str]:

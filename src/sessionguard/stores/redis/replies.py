@@ -5,6 +5,7 @@ from typing import Any, Final
 from sessionguard.core import commands as c
 from sessionguard.core.leases import LeaseReply
 from sessionguard.core.lifecycle import Outcome, refusal_of, settled
+from sessionguard.core.limits import in_order
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import StoreDataError
 
@@ -55,9 +56,8 @@ def _joined(data: list[bytes]) -> str:
 
 def to_opened(reply: Any) -> c.Opened:
     """Give the answer to a command that opens."""
-    _, _, outcome, shown, former = reply
-    ended = () if former is None else (to_record(former),)
-    return c.Opened(to_record(shown), ended, outcome == b"touched")
+    _, _, outcome, shown, ended, *_ = reply
+    return c.Opened(to_record(shown), in_order(map(to_record, ended or ())), outcome == b"touched")
 
 
 def to_loaded(command: c.Load, reply: Any) -> c.Loaded:
@@ -85,9 +85,21 @@ def to_changed(reply: Any) -> c.Changed:
     return c.Changed(_OUTCOMES[outcome], record, 0 if size is None else int(size))
 
 
+def to_rotated(reply: Any) -> c.Changed:
+    """Give how a rotation ended, and whom it ended to make room."""
+    _, now_us, outcome, shown, ended, *_ = reply
+    record = None if shown is None else settled(to_record(shown), int(now_us))
+    return c.Changed(_OUTCOMES[outcome], record, ended=in_order(map(to_record, ended or ())))
+
+
 def to_records(reply: Any) -> list[SessionRecord]:
     """Give the records of a script that shows several."""
-    return list(map(to_record, reply[2]))
+    return to_shown(reply[2])
+
+
+def to_shown(shown: Any) -> list[SessionRecord]:
+    """Give the records of a part of a reply."""
+    return list(map(to_record, shown))
 
 
 def to_settled(reply: Any) -> list[SessionRecord]:

@@ -15,7 +15,7 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
-from sessionguard.stores.redis import cleaning, examination, fleet, leasing, openings, owning, translation
+from sessionguard.stores.redis import cleaning, examination, fleet, leasing, limiting, openings, owning, translation
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_store import AsyncRedisStore
 from sessionguard.stores.redis.certificates import Encryption
@@ -44,6 +44,7 @@ class RedisStore:
     """
 
     name = "redis"
+    limits_sessions = True
     may_forget = True
     """Acknowledged changes are lost in a failover if the replica had not received them, and in a crash if they had not
     been written to disk."""
@@ -203,13 +204,13 @@ class RedisStore:
         return self._run(command.verb, openings.identify(self._home))
 
     def create(self, command: c.Create) -> c.Opened:
-        return self._run(command.verb, openings.opened(self._home, command))
+        return self._run(command.verb, limiting.opened(self._home, command))
 
     def get_or_create(self, command: c.GetOrCreate) -> c.Opened:
-        return self._run(command.verb, openings.opened(self._home, command))
+        return self._run(command.verb, limiting.opened(self._home, command))
 
     def replace(self, command: c.Replace) -> c.Opened:
-        return self._run(command.verb, openings.opened(self._home, command))
+        return self._run(command.verb, limiting.opened(self._home, command))
 
     # Reading
 

@@ -22,9 +22,12 @@ _FOLDER: Final = Path(__file__).parent
 _PRELUDE: Final = ("primary", "prelude")
 # What stands in front of the scripts that need more, or less, than the prelude.
 _IN_FRONT: Final[Mapping[str, tuple[str, ...]]] = {
-    "create": (*_PRELUDE, "opening"),
-    "get_or_create": (*_PRELUDE, "opening"),
-    "replace": (*_PRELUDE, "opening"),
+    "create": (*_PRELUDE, "limiting", "opening"),
+    "get_or_create": (*_PRELUDE, "limiting", "opening"),
+    "replace": (*_PRELUDE, "limiting", "opening"),
+    "rotate": (*_PRELUDE, "limiting"),
+    "announce": (*_PRELUDE, "limiting"),
+    "ended_before": (*_PRELUDE, "limiting"),
     "acquire_lock": (*_PRELUDE, "locks"),
     "renew_lock": (*_PRELUDE, "locks"),
     "release_lock": (*_PRELUDE, "locks"),
@@ -34,7 +37,7 @@ _IN_FRONT: Final[Mapping[str, tuple[str, ...]]] = {
     "identify": ("primary",),
     "primary_only": ("primary",),
 }
-_PARTS: Final = frozenset({*_PRELUDE, "opening", "locks", "leases"})
+_PARTS: Final = frozenset({*_PRELUDE, "limiting", "opening", "locks", "leases"})
 
 
 def _read(name: str) -> str:

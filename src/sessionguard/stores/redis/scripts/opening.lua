@@ -1,8 +1,10 @@
--- Follows the prelude in the scripts that open sessions.
+-- Follows the prelude and what makes room in the scripts that open sessions.
 -- ARGV: 3 id, 4 operation, 5 deployment, 6 token hash, 7 scope, 8 owner, 9 external id or '', 10 idle, 11 absolute,
--- 12 touch, 13 retention, 14 '1' if history keeps data, 15 size of the data, 16... data as name, value, name, value.
+-- 12 touch, 13 retention, 14 '1' if history keeps data, 15 size of the data, 16 the most sessions of the owner in the
+-- scope or '', 17 what happens then, 18 what was seen of seats, 19 whom this operation ended elsewhere, 20 milliseconds
+-- to remember that, 21... data as name, value, name, value.
 
-local ID, OPERATION, DEPLOYMENT = ARGV[3], ARGV[4], ARGV[5]
+local ID, OPERATION, DEPLOYMENT, DATA = ARGV[3], ARGV[4], ARGV[5], 21
 local SLOT = slot_key(ARGV[7], ARGV[8], ARGV[9] ~= '' and ARGV[9] or nil)
 
 -- The generation of the session, whose slot had `last`, and the highest of the shard then; nil if the shard belongs
@@ -22,7 +24,7 @@ local function next_generation(exclusive, last)
 end
 
 local function store_data(key)
-  for first = 16, #ARGV, 200 do
+  for first = DATA, #ARGV, 200 do
     call('HSET', key, unpack(ARGV, first, math.min(first + 199, #ARGV)))
   end
 end
@@ -31,21 +33,38 @@ end
 local function repeated(m)
   local former = call('HGET', P .. 's:' .. ID, 'fo')
   local f = former and has_done(former, OPERATION) and record(former)
-  return reply('opened', ID, m, f and shown(former, f))
+  local ended, names = {}, {}
+  if ARGV[16] ~= '' then
+    ended, names = ended_before(OPERATION)
+  end
+  if f then
+    ended[#ended + 1] = shown(former, f)
+  end
+  return answer('opened', shown(ID, m), ended, names)
 end
 
--- Opens the session, in its slot if `exclusive`, and ends `former` for `reason` if there is one.
+-- Opens the session, in its slot if `exclusive`, and ends `former` for `reason` if there is one, and those who have to go.
 local function open(exclusive, last, former, f, reason)
   local generation, highest = next_generation(exclusive, last)
   if not generation then
     return reply('foreign shard')
   end
+  local going = {}
+  if ARGV[16] ~= '' then
+    local outcome, list = room(ARGV[8], ARGV[7], former, tonumber(ARGV[16]), ARGV[17], ARGV[18])
+    if outcome then
+      return answer(outcome, list)
+    end
+    going = list
+  end
   local now, absolute = text(NOW), text(NOW + ARGV[11])
   local kept = text(math.ceil((math.max(NOW, TIME) - TIME + ARGV[11] + ARGV[13]) / 1000) + SPARE_MS)
   -- Also where it changes nothing: a full server refuses it, and the script has not begun.
   call('SET', P .. 'g', DEPLOYMENT .. ':' .. text(highest))
+  local ended = end_all(going, OPERATION, ARGV[19], ARGV[20])
   if f then
     finish(former, f, reason, OPERATION)
+    ended[#ended + 1] = shown(former, f)
   end
   local key = P .. 's:' .. ID
   local m = {ARGV[7], ARGV[8], ARGV[9] ~= '' and ARGV[9], exclusive and '1', false, now, now,
@@ -62,7 +81,7 @@ local function open(exclusive, last, former, f, reason)
     call('SET', SLOT, ID .. ':' .. text(generation), 'PX', kept)
   end
   call('SET', P .. 't:' .. m[TH], ID, 'PX', kept)
-  if #ARGV >= 16 then
+  if #ARGV >= DATA then
     store_data(P .. 'd:' .. ID)
     call('PEXPIRE', P .. 'd:' .. ID, kept)
   end
@@ -71,5 +90,5 @@ local function open(exclusive, last, former, f, reason)
   local owned = owner_key('o:', m[OW])
   call('ZADD', owned, now, ID)
   keep(owned, tonumber(kept))
-  return reply('opened', ID, m, f and shown(former, f))
+  return answer('opened', shown(ID, m), ended)
 end

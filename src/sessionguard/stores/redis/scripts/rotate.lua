@@ -1,5 +1,6 @@
 -- Replaces the token. ARGV: 3 id, 4 operation, 5 expected hash, 6 new hash, 7 grace, 8 owner to receive, or '', 9 until
--- when the note holds that this shard has sessions of that owner, or '' if it is their home.
+-- when the note holds that this shard has sessions of that owner, or '' if it is their home, 10 whether the session was
+-- barred when that was noted, 11... in their home the limit: most or '', reaction, seen, ended elsewhere, ms to remember.
 local ID, NEW, OWNER = ARGV[3], ARGV[6], ARGV[8]
 local m = record(ID)
 if not m then
@@ -9,18 +10,34 @@ if not is_active(m) then
   return reply('ended', ID, m)
 end
 if m[TH] == NEW or m[PH] == NEW then
-  return reply('done', ID, m)
+  if ARGV[11] == '' then
+    return answer('done', shown(ID, m), {})
+  end
+  local before, names = ended_before(ARGV[4])
+  return answer('done', shown(ID, m), before, names)
 end
 if m[TH] ~= ARGV[5] then
   return reply('conflict', ID, m)
 end
 
 local kept = kept_ms(ID)
-if ARGV[9] ~= '' and TIME > tonumber(ARGV[9]) then
-  -- Not noted yet, or so long ago that it may have been withdrawn meanwhile.
-  return answer('unannounced', text(kept))
+if ARGV[9] ~= '' then
+  local barred = call('HGET', P .. 's:' .. ID, 'ba') or ''
+  if TIME > tonumber(ARGV[9]) or barred ~= ARGV[10] then
+    -- Not noted yet, or so long ago that it may have been withdrawn meanwhile, or its seat was given to others.
+    return answer('unannounced', text(kept), m[SC], m[OW] == OWNER and '1' or '', barred)
+  end
+end
+local going = {}
+if ARGV[11] ~= '' and m[OW] ~= OWNER then
+  local outcome, list = room(OWNER, m[SC], ID, tonumber(ARGV[11]), ARGV[12], ARGV[13])
+  if outcome then
+    return answer(outcome, outcome == 'full' and shown(ID, m) or list)
+  end
+  going = list
 end
 call('SET', P .. 't:' .. NEW, ID, 'PX', kept)
+local ended = end_all(going, ARGV[4], ARGV[14], ARGV[15])
 if m[PH] then
   call('DEL', P .. 't:' .. m[PH])
 end
@@ -36,4 +53,4 @@ if OWNER ~= '' then
   call('ZADD', owned, m[CR], ID)
   keep(owned, kept)
 end
-return reply('done', ID, m)
+return answer('done', shown(ID, m), ended)
