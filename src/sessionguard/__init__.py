@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sessionguard.core.tokens import KeyRing
     from sessionguard.errors import ConfigurationError, InvalidArgumentError, LockTimeoutError, MisuseError
     from sessionguard.errors import QuotaExceededError, SessionConflictError, SessionEndedError, SessionGuardError
-    from sessionguard.errors import SessionTooLargeError, StoreUnavailableError
+    from sessionguard.errors import SessionLimitError, SessionTooLargeError, StoreUnavailableError
     from sessionguard.guard import SessionGuard
     from sessionguard.stores.opening import open_store
 
@@ -23,8 +23,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncSessionGuard", "ConfigurationError", "InvalidArgumentError", "KeyRing", "LockTimeoutError", "MisuseError",
     "PurgeReport", "QuotaExceededError", "Removed", "Session", "SessionConflictError", "SessionEndedError",
-    "SessionGuard", "SessionGuardError", "SessionPolicy", "SessionTooLargeError", "StoreUnavailableError",
-    "SweepBrake", "SweepReport", "current_session", "open_store",
+    "SessionGuard", "SessionGuardError", "SessionLimitError", "SessionPolicy", "SessionTooLargeError",
+    "StoreUnavailableError", "SweepBrake", "SweepReport", "current_session", "open_store",
 ]
 
 _HOMES = {

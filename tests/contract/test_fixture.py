@@ -197,9 +197,10 @@ class OnlyOpens:
             lambda folder: PlainStore(),
             EVERY_PLACE,
             r"lacks page \(listing\) and acquire_lock, renew_lock, release_lock \(locks\) "
-            r"and hold_lease, release_lease, leased_until \(leases\) and census, .* \(fleet\); .* "
-            r"Capabilities\(listing=False, locks=False, leases=False, fleet=False\), "
-            r"on a command line --without listing,locks,leases,fleet",
+            r"and hold_lease, release_lease, leased_until \(leases\) and census, .* \(fleet\) "
+            r"and limits_sessions \(limits\); .* "
+            r"Capabilities\(listing=False, locks=False, leases=False, fleet=False, limits=False\), "
+            r"on a command line --without listing,locks,leases,fleet,limits",
         ),
         (
             lambda folder: MemoryStore(),

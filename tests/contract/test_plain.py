@@ -11,7 +11,7 @@ from sessionguard.testing.contracts.candidate import MakeStore
 from sessionguard.testing.model import ModelStore
 
 VERBS = {name for name in vars(Store) if not name.startswith("_")}
-WITHOUT_ABILITIES = evolve(PER_PROCESS, listing=False, locks=False, leases=False, fleet=False)
+WITHOUT_ABILITIES = evolve(PER_PROCESS, listing=False, locks=False, leases=False, fleet=False, limits=False)
 
 
 class PlainStore:
@@ -60,6 +60,7 @@ class HalfWritten(PlainStore):
                 "write that, or declare Capabilities(leases=False)",
                 "PlainStore lacks census, find_due, take_turn, give_turn; "
                 "write that, or declare Capabilities(fleet=False)",
+                "PlainStore lacks limits_sessions; write that, or declare Capabilities(limits=False)",
             ],
         ),
         (

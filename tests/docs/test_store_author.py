@@ -23,7 +23,7 @@ def store_of_the_page() -> Callable[[], Any]:
 
 def test_the_store_to_copy_shows_every_behaviour() -> None:
     """No case of one caller fails on it, and only what it is said to lack is skipped."""
-    capabilities = evolve(PER_PROCESS, listing=False, locks=False, leases=False, fleet=False)
+    capabilities = evolve(PER_PROCESS, listing=False, locks=False, leases=False, fleet=False, limits=False)
     make_store = store_of_the_page()
     judged = verdicts(lambda: make_store, capabilities=capabilities, modes=["blocking"])
     assert [(each.case, each.reason) for each in judged if each.status == "fail"] == []

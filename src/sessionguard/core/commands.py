@@ -106,8 +106,7 @@ class _Open(Command[Opened]):
             raise IdentityMismatchError(store_name, self.verb, "external_id")
         if record.id != new.id and self.verb != "get_or_create":
             raise IdentityMismatchError(store_name, self.verb, "id")
-        # The files of what was ended are removed next: it must be the former sessions of this very slot, or others of
-        # the owner that the limit is about.
+        # The files of what was ended are removed next: it must be of this very slot, or what the limit is about.
         for former in reply.ended:
             _require(former.id != record.id, store_name, self, "id")
             _require_ended_within(former, new.scope, new.owner, store_name, self)
@@ -314,13 +313,10 @@ class Rotate(_Change):
     def verify(self, reply: Changed, store_name: str) -> None:
         super().verify(reply, store_name)
         _require(reply.outcome is not Outcome.FULL or self.at_most is not None, store_name, self, "refusal")
+        scope = "" if reply.record is None else reply.record.scope
         for former in reply.ended:
             _require(former.id != self.session_id and self.at_most is not None, store_name, self, "id")
-            _require_ended_within(former, _scope_of(reply), self.owner or "", store_name, self)
-
-
-def _scope_of(reply: Changed) -> str:
-    return "" if reply.record is None else reply.record.scope
+            _require_ended_within(former, scope, self.owner or "", store_name, self)
 
 
 @frozen

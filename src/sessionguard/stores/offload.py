@@ -53,6 +53,11 @@ class OffloadedStore:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"sessionguard-{self.name}")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix=f"sessionguard-{self.name}-reader")
 
+    @property
+    def limits_sessions(self) -> bool:
+        """Whether `store` keeps limits."""
+        return bool(getattr(self.blocking, "limits_sessions", False))
+
     async def _ask(self, command: c.Command[R]) -> R:
         await areach(command.verb, self.name, command)
         if self._inline is not None:

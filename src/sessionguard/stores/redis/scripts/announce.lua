@@ -1,6 +1,6 @@
 -- Notes in the home shard of the owner ARGV[3] that the shard ARGV[4] may receive a session of theirs, which is kept
--- for ARGV[5] more milliseconds, and gives that session, ARGV[6] of the scope ARGV[7], a seat; '': it has one. Gives the
--- instant of this note, each of a shard a later one than those before, and whom it ended to make room.
+-- for ARGV[5] more milliseconds, and gives that session, ARGV[6] of the scope ARGV[7], a seat; '': it has one. Gives
+-- the instant of this note, each of a shard a later one than those before, and whom it ended to make room.
 -- ARGV[8] is the operation, ARGV[9...13] the limit: most or '', reaction, seen, ended elsewhere, ms to remember.
 local ID, OPERATION = ARGV[6], ARGV[8]
 local going = {}

@@ -1,10 +1,10 @@
 -- Stands after the prelude in the scripts that add a session to those of an owner, in the home shard of that owner.
 --
--- Few of an owner's sessions lie in other shards: those that received the owner. Each has a seat in the home shard, from
--- before it receives the owner until somebody who met a limit has seen that it is over: the key f:<owner>, whose members
--- are <note>:<id>:<scope>, the note another one each time, by when the server no longer keeps the session. So those who
--- count never miss one. A seat that stands in the way is looked at first: what is known of it then comes as `seen`,
--- <note>:<id>:<created>:<last seen> for each, without instants if it has expired.
+-- Few of an owner's sessions lie in other shards: those that received the owner. Each has a seat in the home shard,
+-- from before it receives the owner until somebody who met a limit has seen that it is over: the key f:<owner>, whose
+-- members are <note>:<id>:<scope>, the note another one each time, by when the server no longer keeps the session. So
+-- those who count never miss one. A seat that stands in the way is looked at first: what is known of it then comes as
+-- `seen`, <note>:<id>:<created>:<last seen> for each, without instants if it has expired.
 
 local function known_seats(seen)
   local known = {}
@@ -21,8 +21,9 @@ local function goes_before(one, other)
   return one.id < other.id
 end
 
--- Whom to end before one more session of the owner, not counting `but`, may be active in the scope: nil and a list. Else
--- why that cannot be said yet, or not be: 'full'; 'look' and the seats to look at; 'elsewhere' and those to end first.
+-- Whom to end before one more session of the owner, not counting `but`, may be active in the scope: nil and a list.
+-- Else why that cannot be said yet, or not be: 'full'; 'look' and the seats to look at; 'elsewhere' and those to end
+-- first.
 local function room(owner, scope, but, most, on_limit, seen)
   local going, queue, taken, seats, unknown = {}, {}, 0, {}, false
   for _, id in ipairs(call('ZRANGE', owner_key('o:', owner), 0, -1)) do

@@ -1,5 +1,5 @@
--- Looks at the sessions ARGV[5...], which have seats in the home shard of the owner ARGV[3]. Gives for each: 'alive' with
--- its creation and when it was last seen; 'over', it has expired; 'gone'; or 'pending', it has not received that owner.
+-- Looks at the sessions ARGV[5...], which have seats in the home shard of the owner ARGV[3]. Gives for each: 'alive'
+-- with its creation and when it was last seen; 'over', it has expired; 'gone'; or 'pending', it is not that owner's.
 -- ARGV[4] '1': one that is pending will not receive it by what was announced so far.
 local found = {}
 for position = 5, #ARGV do

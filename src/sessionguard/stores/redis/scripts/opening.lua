@@ -43,7 +43,7 @@ local function repeated(m)
   return answer('opened', shown(ID, m), ended, names)
 end
 
--- Opens the session, in its slot if `exclusive`, and ends `former` for `reason` if there is one, and those who have to go.
+-- Opens the session, in its slot if `exclusive`; ends `former` for `reason` if there is one, and those who have to go.
 local function open(exclusive, last, former, f, reason)
   local generation, highest = next_generation(exclusive, last)
   if not generation then

@@ -9,9 +9,10 @@
 -- Keys of a shard: s:<id> the record, d:<id> its data, one hash field per data field, q:<id> its last operations,
 -- k:<id> its locks and leases; t:<token hash> -> id; l:<slot> the active session of the slot, if any, and its last
 -- generation; o:<owner> the active and h:<owner> the ended sessions of an owner by creation; x:<owner> other shards
--- that may have sessions of the owner, by when that was noted; f:<owner> the seats of those sessions; due by expiry, ended by end, forget by end of
--- retention, all by id; g deployment and highest generation; w:<operation> what an operation on many sessions
--- answered, y:<operation> whom a purge forgot.
+-- that may have sessions of the owner, by when that was noted; f:<owner> the seats of those sessions, by until when
+-- they are kept; due by expiry, ended by end, forget by end of retention, all by id; g deployment and highest
+-- generation; w:<operation> what an operation on many sessions answered, or whom one under a limit ended, y:<operation>
+-- whom a purge forgot.
 --
 -- Scripts do not roll back: each looks at everything first and writes last. What may grow writes first by a command
 -- that a full server refuses, what ends or touches by one that it does not.

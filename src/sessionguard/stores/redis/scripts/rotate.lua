@@ -1,6 +1,6 @@
 -- Replaces the token. ARGV: 3 id, 4 operation, 5 expected hash, 6 new hash, 7 grace, 8 owner to receive, or '', 9 until
 -- when the note holds that this shard has sessions of that owner, or '' if it is their home, 10 whether the session was
--- barred when that was noted, 11... in their home the limit: most or '', reaction, seen, ended elsewhere, ms to remember.
+-- barred when that was noted, 11... in their home the limit: most or '', reaction, seen, ended elsewhere, ms to keep.
 local ID, NEW, OWNER = ARGV[3], ARGV[6], ARGV[8]
 local m = record(ID)
 if not m then
