@@ -35,7 +35,15 @@ def test_rotation_grace_cannot_be_none() -> None:
         SessionPolicy(rotation_grace=None)  # type: ignore[arg-type]
 
 
-LIMITS = ("max_data_bytes", "max_data_depth", "workspace_bytes", "workspace_files", "owner_bytes", "owner_files")
+LIMITS = (
+    "max_data_bytes",
+    "max_data_depth",
+    "workspace_bytes",
+    "workspace_files",
+    "owner_bytes",
+    "owner_files",
+    "max_active",
+)
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -293,12 +293,13 @@ class SessionFlows:
         reply = yield from perform(rotate)
         if reply.outcome is Outcome.FULL:
             raise self._refused(session.id, session.scope)
+        if self._bus.subscribers:
+            self._tell_ended(reply.ended, session.id)
         record = self._changed(session, "rotate", reply)
         if reply.outcome is not Outcome.DONE or record.token_hash != minted.token_hash:
             self._tell_rotation_lost(session)
-            return Session(record, in_grace=True)
+            return (yield from self._with_cleared_up(Session(record, in_grace=True), reply.ended))
         if self._bus.subscribers:
-            self._tell_ended(reply.ended, record.id)
             self._bus.publish(e.TokenRotated(record.id, record.scope, record.owner))
         return (yield from self._with_cleared_up(Session(record, token=minted.token), reply.ended))
 
