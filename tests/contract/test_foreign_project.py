@@ -140,7 +140,7 @@ def test_untrue_capabilities_are_noticed(foreign: Foreign) -> None:
             "__import__('plain').PlainStore",
             "",
             "PlainStore lacks page; write that, or declare Capabilities(listing=False)",
-            "the store has no listing, no locks, no leases, no fleet: see test_the_capabilities_are_true",
+            "the store has no listing, no locks, no leases, no fleet, no limits: see test_the_capabilities_are_true",
         ),
     ],
 )

@@ -40,8 +40,12 @@ def endings_for_one_more(limit: ActiveLimit, others: Iterable[SessionRecord], no
     """Give whom to end before one more session of the owner may be active in the scope; None: it may not be.
 
     `others` are the owner's sessions of that scope that nobody has ended, without the one in question and the one that
-    it replaces. Those that have expired do not count; they are ended on the way, unless nothing is changed at all.
+    it replaces. Those that have expired do not count; they are ended where they were in the way, unless nothing is
+    changed at all.
     """
+    others = list(others)
+    if len(others) < limit.most:
+        return []
     active: list[SessionRecord] = []
     endings: list[Ending] = []
     for record in others:

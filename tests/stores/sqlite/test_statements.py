@@ -22,6 +22,8 @@ INDEXES = {
     "by_previous_token": {"sg_previous"},
     "by_slot": {"sg_slot"},
     "ended_in_slot": {"sg_generation"},
+    "ended_of_owner": {"sg_owner"},
+    "owned": {"sg_owner_active"},
     "has_done": {"sqlite_autoindex_sg_session_1"},
     "next_generation": {"sg_generation", "PRIMARY KEY"},
     "touch": {"sqlite_autoindex_sg_session_1"},

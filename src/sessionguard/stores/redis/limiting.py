@@ -131,6 +131,10 @@ class LimitedAsk:
                     empty.append(seat)
                 else:
                     self._waits += 1
+        if empty:
+            # Without them there may be a place as it is, and nobody would have to go, not even who has expired.
+            self._seen.clear()
+            self._over.clear()
         yield from self._vacate(empty)
 
     def _end(self, ids: list[str]) -> Procedure[None]:

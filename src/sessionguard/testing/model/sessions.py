@@ -68,6 +68,8 @@ class ModelSessions(ModelLeases):
         if command.at_most is None:
             return ()
         open_ones = [e for e in self.entries.values() if e is not but and self.counts(e.record, scope, owner)]
+        if len(open_ones) < command.at_most.most:
+            open_ones = []
         over = [e for e in open_ones if self.is_over(e.record, now(command))]
         excess = self.excess(command, len(open_ones) - len(over))
         if excess > 0 and command.at_most.on_limit == "refuse":

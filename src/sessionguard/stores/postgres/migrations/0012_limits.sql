@@ -13,8 +13,8 @@ BEGIN
 END
 $$;
 
--- Ends those of the locked sessions that have expired, and those that have to go for one more; gives their ids. NULL: there
--- may be no more, and nothing was changed.
+-- Ends those of the locked sessions that have to go for one more, the expired ones before all others; gives their ids. NULL:
+-- there may be no more, and nothing was changed.
 CREATE FUNCTION sg_make_room(p_locked text[], p_echo text, p_most bigint, p_on_limit text, now_us bigint) RETURNS text[]
   LANGUAGE plpgsql AS $$
 DECLARE
@@ -22,6 +22,9 @@ DECLARE
   over text[];
   leaving text[] := '{}';
 BEGIN
+  IF cardinality(p_locked) < p_most THEN
+    RETURN '{}';
+  END IF;
   IF excess > 0 AND p_on_limit = 'refuse' THEN
     RETURN NULL;
   END IF;

@@ -25,7 +25,7 @@ end
 -- Else why that cannot be said yet, or not be: 'full'; 'look' and the seats to look at; 'elsewhere' and those to end
 -- first.
 local function room(owner, scope, but, most, on_limit, seen)
-  local going, queue, taken, seats, unknown = {}, {}, 0, {}, false
+  local going, queue, seats, unknown = {}, {}, {}, false
   for _, id in ipairs(call('ZRANGE', owner_key('o:', owner), 0, -1)) do
     local m = id ~= but and record(id)
     if m and m[OW] == owner and m[SC] == scope and not m[RS] then
@@ -36,26 +36,29 @@ local function room(owner, scope, but, most, on_limit, seen)
       end
     end
   end
-  taken = #queue
-  local known, counted = known_seats(seen), {}
+  -- All that nobody has ended, as far as is known here; of them, those that count.
+  local known, counted, present = known_seats(seen), {}, #queue + #going
   for _, seat in ipairs(call('ZRANGE', owner_key('f:', owner), 0, -1)) do
     local note, id, where = string.match(seat, '^(%d+):(%x+):(.*)$')
     if where == scope and id ~= but then
       local found = known[note .. ':' .. id]
       seats[#seats + 1], unknown = seat, unknown or not found
-      if not (found and found[1] == '') and not counted[id] then
-        counted[id], taken = true, taken + 1
-        if found then
+      if not counted[id] then
+        counted[id], present = true, present + 1
+        if found and found[1] ~= '' then
           queue[#queue + 1] = {id = id, turn = tonumber(found[on_limit == 'end_oldest' and 1 or 2])}
         end
       end
     end
   end
-  local excess = taken + 1 - most
-  if excess <= 0 then
-    return nil, going
+  if present < most then
+    return nil, {}
   elseif unknown then
     return 'look', seats
+  end
+  local excess = #queue + 1 - most
+  if excess <= 0 then
+    return nil, going
   elseif on_limit == 'refuse' then
     return 'full', {}
   end
