@@ -19,7 +19,7 @@ from redis.retry import Retry
 
 from sessionguard.core import commands as c
 from sessionguard.core.leases import HoldLease, ReleaseLease
-from sessionguard.stores.redis import RedisStore, leasing, openings, owning
+from sessionguard.stores.redis import RedisStore, leasing, limiting, openings, owning
 from sessionguard.stores.redis.asking import Call, Procedure, Words, next_nonce
 from sessionguard.stores.redis.keys import TAGS
 from sessionguard.stores.redis.scripts import SCRIPTS
@@ -27,9 +27,9 @@ from tests.benchmarks.commands_underneath import Underneath
 from tests.benchmarks.measuring import Side, seconds
 
 _PROCEDURES: Final[dict[type[c.Command[Any]], Callable[[Any, Any], Procedure[Any]]]] = {
-    c.Create: openings.opened,
-    c.GetOrCreate: openings.opened,
-    c.Replace: openings.opened,
+    c.Create: limiting.opened,
+    c.GetOrCreate: limiting.opened,
+    c.Replace: limiting.opened,
     c.Load: openings.loaded,
     c.Get: openings.found,
     c.Save: openings.saved,

@@ -1,5 +1,6 @@
 """Limits per owner: who is refused, who goes, and what is told and removed; the stores' own part is in the contract."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,13 @@ def test_one_too_many_is_refused(open_guard: OpenGuard, store: WatchedStore, hea
     opened = [guard.create("ada", scope="desk"), guard.get_or_create("ada", scope="desk")]
     visit = guard.create(scope="desk")
     store.forget()
-    for call in (
+    calls: list[Callable[[], Session]] = [
         lambda: guard.create("ada", scope="desk"),
         lambda: guard.get_or_create("ada", scope="desk", external_id="tab"),
         lambda: guard.replace("ada", scope="desk", external_id="tab"),
         lambda: guard.rotate(visit, owner="ada"),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(SessionLimitError, match=r"2 active sessions in the scope 'desk'.*max_active.*end another"):
             call()
     assert store.verbs() == ["create", "get_or_create", "replace", "rotate"]
