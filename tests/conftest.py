@@ -32,8 +32,8 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave to longer runs what is marked `deep`."""
     if config.getoption("--sg-profile") == "ci":
-        left_out = [item for item in items if item.get_closest_marker("deep") is not None]
-        config.hook.pytest_deselected(items=left_out)
+        left_out = {item for item in items if item.get_closest_marker("deep") is not None}
+        config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
 
 

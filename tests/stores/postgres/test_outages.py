@@ -95,7 +95,7 @@ def test_t58_a_half_open_network(open_store: OpenStore, running: PostgresServer,
 
 def test_t58_a_pool_that_is_used_up(store: PostgresStore, open_store: OpenStore, stage: Stage) -> None:
     """Who gets no connection in time hears so, and nothing was done; when one comes back the next gets it."""
-    narrow = open_store(pool_size=1, patience_seconds=0.2)
+    narrow = open_store(pool_size=1, patience_seconds=PATIENCE)
     record = narrow.create(stage.create()).record
     lent = narrow._connections._take("get", time.monotonic() + 5)
     seconds, error = took(lambda: narrow.get(stage.get(record)), StoreTimeoutError)
@@ -118,7 +118,7 @@ def test_t58_a_lock_that_is_held_by_others(
     store: PostgresStore, open_store: OpenStore, postgres_server: PostgresServer, schema_name: str, stage: Stage
 ) -> None:
     """A row that others keep locked is waited for so long; then nothing was done, and the connection is kept."""
-    hasty = open_store(patience_seconds=0.2)
+    hasty = open_store(patience_seconds=PATIENCE)
     record = hasty.create(stage.create()).record
     with psycopg.connect(postgres_server.url) as other:
         other.execute(f"SELECT FROM {schema_name}.sg_session FOR UPDATE")
@@ -134,7 +134,7 @@ def test_t58_a_verb_that_fails_at_its_second_use(
     store: PostgresStore, open_store: OpenStore, postgres_server: PostgresServer, schema_name: str, stage: Stage
 ) -> None:
     """When a statement fails as it has just been prepared, the connection goes on working, for that verb too."""
-    hasty = open_store(patience_seconds=0.2, pool_size=1)
+    hasty = open_store(patience_seconds=PATIENCE, pool_size=1)
     record = hasty.create(stage.create()).record
     hasty.save(stage.save(record, {"n": 1}))
     with psycopg.connect(postgres_server.url) as other:
