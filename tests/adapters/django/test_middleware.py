@@ -194,6 +194,14 @@ def test_t37_set_expiry_says_how_long_the_browser_keeps_it(
     assert expires in morsel["expires"] if expires else not morsel["expires"]
 
 
+@pytest.mark.usefixtures("counting")
+def test_t37_the_settings_may_say_how_long_the_browser_keeps_it(browser: Browser, project: Project) -> None:
+    """SESSIONGUARD_COOKIE_MAX_AGE goes before what follows from the policy."""
+    project.use(SESSIONGUARD_COOKIE_MAX_AGE=60)
+    morsel = browser.post("/count").cookies[COOKIE]
+    assert (morsel["max-age"], morsel["expires"]) == ("60", "")
+
+
 def test_t23_set_expiry_holds_on_the_server(browser: Browser, project: Project) -> None:
     """At the instant there is no session any more, whatever the browser sends and the policy allows."""
 

@@ -7,6 +7,7 @@ lets views choose how requests of one session go side by side.
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -200,14 +201,7 @@ def _dressed(request: HttpRequest, session: VisitedSession, response: HttpRespon
         flows.is_used = not flows.is_barred
     if not flows.is_used:
         return response
-    stored = flows.known() if flows.hands_out_token else None
-    expires = None
-    if stored is not None:
-        fields = session.fields if session.accessed else stored.data
-        expires = cookie_expires(session, stored, fields.get(EXPIRY))
-        if getattr(flows.rules.transport, "secure", False) and http.is_plain(request.scheme or "", request.headers.get):
-            http.warn_of_lost_cookie()
-    headers = flows.private(list(response.items()), expires)
+    headers = flows.private(list(response.items()), _cookie_expires(request, session))
     for name, _ in list(response.items()):
         del response[name]
     for name, value in headers:
@@ -217,3 +211,18 @@ def _dressed(request: HttpRequest, session: VisitedSession, response: HttpRespon
         else:
             response[name] = value
     return response
+
+
+def _cookie_expires(request: HttpRequest, session: VisitedSession) -> datetime | None:
+    """Give until when the browser is to keep the cookie, if one is set; None: as the settings say."""
+    flows = session.visit.flows
+    stored = flows.known() if flows.hands_out_token else None
+    if stored is None:
+        return None
+    transport = flows.rules.transport
+    if getattr(transport, "secure", False) and http.is_plain(request.scheme or "", request.headers.get):
+        http.warn_of_lost_cookie()
+    expiry = (session.fields if session.accessed else stored.data).get(EXPIRY)
+    if expiry is None and getattr(transport, "max_age", None) is not None:
+        return None
+    return cookie_expires(session, stored, expiry)
