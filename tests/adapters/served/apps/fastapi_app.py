@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Respons
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from sessionguard import AsyncSessionGuard, Session, current_session
-from sessionguard.adapters.asgi import SessionGuardMiddleware
+from sessionguard.adapters.fastapi import CurrentVisit, install
 from sessionguard.adapters.modes import concurrency, read_only
-from sessionguard.adapters.visits import AsyncVisit
 from tests.adapters.served.apps.pages import HOME
 from tests.adapters.served.gates import wait_at
 
@@ -22,18 +21,9 @@ views = APIRouter(default_response_class=PlainTextResponse)
 def create_app() -> FastAPI:
     """Give the application, configured by the environment."""
     app = FastAPI()
-    app.add_middleware(SessionGuardMiddleware, guard=guard, lock_timeout=timedelta(seconds=60))
+    install(app, guard, lock_timeout=timedelta(seconds=60))
     app.include_router(views)
     return app
-
-
-def visit_of(request: Request) -> AsyncVisit:
-    """Give what this request does with its session."""
-    visit: AsyncVisit = request.state.sessionguard
-    return visit
-
-
-Visit = Annotated[AsyncVisit, Depends(visit_of)]
 
 
 @views.get("/ready")
@@ -66,20 +56,20 @@ async def visit(request: Request) -> dict[str, int]:
 
 
 @views.post("/login")
-async def login(visit: Visit, owner: str) -> str:
+async def login(visit: CurrentVisit, owner: str) -> str:
     """Log in whoever says so."""
     return (await visit.login(owner)).id
 
 
 @views.post("/logout")
-async def logout(visit: Visit) -> str:
+async def logout(visit: CurrentVisit) -> str:
     """Log out."""
     await visit.logout()
     return "bye"
 
 
 @views.post("/rotate")
-async def rotate(visit: Visit) -> str:
+async def rotate(visit: CurrentVisit) -> str:
     """Give the visitor a new token."""
     await visit.rotate()
     return "ok"
@@ -133,7 +123,7 @@ def count(request: Request, field: str) -> str:
 # Tabs with sessions of their own
 
 
-async def tab_session(visit: Visit, tab: str) -> Session:
+async def tab_session(visit: CurrentVisit, tab: str) -> Session:
     """Give the session of one of the visitor's tabs; 404 for all others."""
     found = await visit.own_session(tab, "tab")
     if found is None:
@@ -145,13 +135,13 @@ OwnTab = Annotated[Session, Depends(tab_session)]
 
 
 @views.post("/tabs", response_class=JSONResponse)
-async def open_tab(visit: Visit) -> dict[str, str]:
+async def open_tab(visit: CurrentVisit) -> dict[str, str]:
     """Give a tab a session of its own."""
     return {"tab": (await visit.new_session("tab")).id}
 
 
 @views.get("/tabs/{tab}", response_class=JSONResponse)
-async def show_tab(visit: Visit, found: OwnTab) -> dict[str, object]:
+async def show_tab(visit: CurrentVisit, found: OwnTab) -> dict[str, object]:
     """Tell what is kept of a tab."""
     async with visit.workspace(found) as workspace:
         return {"data": dict(found.data), "files": sorted(await workspace.list())}
@@ -165,7 +155,7 @@ async def put_in_tab(found: OwnTab, field: str, value: str) -> str:
 
 
 @views.post("/tabs/{tab}/files")
-async def upload(visit: Visit, found: OwnTab, file: UploadFile, gate: str | None = None) -> str:
+async def upload(visit: CurrentVisit, found: OwnTab, file: UploadFile, gate: str | None = None) -> str:
     """Keep a file of a tab."""
     await asyncio.to_thread(wait_at, gate)
     async with visit.workspace(found) as workspace:
@@ -174,7 +164,7 @@ async def upload(visit: Visit, found: OwnTab, file: UploadFile, gate: str | None
 
 
 @views.get("/tabs/{tab}/files/{name}", response_class=Response)
-async def download(visit: Visit, found: OwnTab, name: str) -> Response:
+async def download(visit: CurrentVisit, found: OwnTab, name: str) -> Response:
     """Give a file of a tab."""
     async with visit.workspace(found) as workspace:
         try:
