@@ -249,6 +249,7 @@ class VisitFlows:
 
     def rotate(self) -> Flow[None]:
         """Give the session a new token, unless there is none or this response sets one anyway."""
+        self._check_open()
         session = yield from self.session()
         if session is not None and self._token is None:
             self._hand_out((yield from ask("rotate", session)))
