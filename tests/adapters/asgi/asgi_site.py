@@ -15,17 +15,29 @@ R = TypeVar("R")
 View = Callable[..., Any]
 
 
+class LoopStore(WatchedStore):
+    """A watched store whose verbs are awaited and answer at once: nothing waits for a thread."""
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = super().__getattr__(name)
+        if not callable(attribute) or name == "close":
+            return attribute
+
+        async def answered(command: Any) -> Any:
+            return attribute(command)
+
+        return answered
+
+
 class AsgiSite:
     """One application, its guard, its store and its clock; `guard` looks at the same store, blocking."""
 
-    def __init__(
-        self, store: Any, workspaces: Any = None, *, is_blocking: bool = False, policy: Any = None, **options: Any
-    ) -> None:
+    def __init__(self, store: Any, *, is_blocking: bool = False, policy: Any = None, **options: Any) -> None:
         self.clock = Clock()
-        self.store = WatchedStore(store)
         kind: Any = SessionGuard if is_blocking else AsyncSessionGuard
-        self.served: Any = kind(self.store, workspaces, policy, clock=self.clock, sweep_interval=None)
-        self.guard = SessionGuard(store, workspaces, policy, clock=self.clock, sweep_interval=None)
+        self.store = (LoopStore if store.name == "memory" else WatchedStore)(store)
+        self.served: Any = kind(self.store, None, policy, clock=self.clock, sweep_interval=None)
+        self.guard = SessionGuard(store, None, policy, clock=self.clock, sweep_interval=None)
         self.events: list[Event] = []
         self.served.subscribe(self.events.append)
         self._views: dict[str, View] = {}

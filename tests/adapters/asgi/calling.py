@@ -98,3 +98,94 @@ async def call(
 
     await app(scope_of(path, method, carried, **scope), receive, send)
     return reply
+
+
+class ManualPace:
+    """Time that passes when a test says so, and lets those who wait go on one by one."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._waiting: list[tuple[float, asyncio.Future[None]]] = []
+
+    def now(self) -> float:
+        """Give the seconds that have passed."""
+        return self.seconds
+
+    async def wait(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self.seconds + seconds, future))
+        await future
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(not future.done() for _, future in self._waiting)
+
+    async def advance(self, seconds: float, *, wakes: bool = True) -> None:
+        """Let time pass, and whoever it wakes do all that it can do; without `wakes` nobody is woken yet."""
+        self.seconds += seconds
+        if wakes:
+            due = [future for at, future in self._waiting if at <= self.seconds and not future.done()]
+            for future in due:
+                future.set_result(None)
+            await settled()
+
+
+async def settled() -> None:
+    """Let everybody else do all that they can do, where nobody waits for a thread."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+class Socket:
+    """The client's side of one WebSocket."""
+
+    def __init__(self, app: Any, path: str = "/", *, cookie: str | None = None, **more: Any) -> None:
+        headers = [*more.pop("headers", [])]
+        if cookie is not None:
+            headers.append(("Cookie", f"{COOKIE}={cookie}"))
+        scheme = more.pop("scheme", "wss")
+        self._scope = scope_of(path, headers=headers, type="websocket", scheme=scheme, subprotocols=[], **more)
+        self._app = app
+        self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.sent: list[dict[str, Any]] = []
+        self._serving: asyncio.Task[Any]
+
+    async def __aenter__(self) -> "Socket":
+        self._incoming.put_nowait({"type": "websocket.connect"})
+        self._serving = asyncio.create_task(self._app(self._scope, self._incoming.get, self._send))
+        await settled()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._incoming.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        try:
+            await asyncio.wait_for(self._serving, 5)
+        finally:
+            self._serving.cancel()
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+
+    async def say(self, text: str) -> None:
+        """Send a message, and let the application do what it does."""
+        self._incoming.put_nowait({"type": "websocket.receive", "text": text})
+        await settled()
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the application is still at it."""
+        return not self._serving.done()
+
+    @property
+    def heard(self) -> list[str]:
+        """The texts that came."""
+        return [message["text"] for message in self.sent if message["type"] == "websocket.send"]
+
+    @property
+    def closed_with(self) -> int | None:
+        """The code it was closed with."""
+        codes = [message["code"] for message in self.sent if message["type"] == "websocket.close"]
+        assert len(codes) <= 1
+        return codes[0] if codes else None

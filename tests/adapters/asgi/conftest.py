@@ -20,7 +20,7 @@ def build(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BuildSite]
 
     def build_site(**options: Any) -> AsgiSite:
         store: Any = open_store("memory://" if engine == "memory" else f"sqlite:///{tmp_path}/{len(built)}.db")
-        site = AsgiSite(store, tmp_path / f"workspaces-{len(built)}", is_blocking=kind == "blocking", **options)
+        site = AsgiSite(store, is_blocking=kind == "blocking", **options)
         built.extend([site, store])
         return site
 

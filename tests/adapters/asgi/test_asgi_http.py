@@ -14,6 +14,9 @@ from sessionguard.errors import SessionGuardError, SessionSealedError, StoreUnav
 from tests.adapters.asgi.asgi_site import AsgiSite
 from tests.adapters.asgi.conftest import BuildSite
 
+# What goes over the wire is the same on every store.
+pytestmark = pytest.mark.parametrize("build", ["memory", "sqlite, blocking"], indirect=True)
+
 
 def respond(body: bytes = b"", *, status: int = 200, chunks: int = 1, headers: tuple[Any, ...] = ()) -> Any:
     """Give a function that sends a response whose body is made of `chunks`."""

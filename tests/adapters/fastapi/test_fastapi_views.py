@@ -382,7 +382,7 @@ def test_install_refuses_what_cannot_be() -> None:
         install(FastAPI(), config={})
     with pytest.raises(ConfigurationError, match="SESSIONGUARD_CONCURRENCY"):
         install(FastAPI(), guard, concurrency="parallel")
-    with pytest.raises(ConfigurationError, match="allowed_origins"):
+    with pytest.raises(ConfigurationError, match="SESSIONGUARD_ALLOWED_ORIGINS"):
         install(FastAPI(), guard, allowed_origins=["app.example.org"])
     app = install(FastAPI(), guard)
     with pytest.raises(MisuseError, match="already"):

@@ -164,7 +164,9 @@ def _long_connections(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _valid_interval(value: object) -> timedelta | None:
     if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):
-        raise ConfigurationError("check_interval", value, "give a timedelta above zero, or None to never look")
+        raise ConfigurationError(
+            "SESSIONGUARD_CHECK_INTERVAL", value, "give a timedelta above zero, or None to never look"
+        )
     return value
 
 

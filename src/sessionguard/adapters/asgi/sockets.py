@@ -33,6 +33,7 @@ _TRY_AGAIN_LATER: Final = 1013
 _INTERNAL_ERROR: Final = 1011
 _POLICY_VIOLATION: Final = 1008
 _REASON: Final = "session ended"
+_SETTING: Final = "SESSIONGUARD_ALLOWED_ORIGINS"
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.:_\[\]-]+")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -67,14 +68,14 @@ def valid_origins(values: object) -> frozenset[str]:
         ConfigurationError: one is not a scheme and a host, and would never be the origin of a page.
     """
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ConfigurationError("allowed_origins", values, 'give a list, such as ["https://app.example.org"]')
+        raise ConfigurationError(_SETTING, values, 'give a list, such as ["https://app.example.org"]')
     origins = frozenset(values)
     for origin in origins:
         if origin != "*" and (not isinstance(origin, str) or _ORIGIN.fullmatch(origin) is None):
             remedy = (
                 'give scheme, host and port as browsers do, such as "https://app.example.org"; "*" allows every site'
             )
-            raise ConfigurationError("allowed_origins", origin, remedy)
+            raise ConfigurationError(_SETTING, origin, remedy)
     return origins
 
 
