@@ -67,18 +67,18 @@ def _pytest(plugin: str, *arguments: str) -> tuple[str, ...]:
     return ("-P", "-m", "pytest", *options)
 
 
-def _django(**what: str) -> Suite:
+def _django(table: str) -> Suite:
     settings = "--settings=tests.upstream.django_settings"
     # In one process: each would have a guard of its own, and the suites run side by side anyway.
     command = ("runtests.py", settings, "--parallel=1", "--verbosity=0", *DJANGO_LABELS)
-    return Suite("django", command, "tests", what)
+    return Suite("django", command, "tests", {"UPSTREAM_TABLE": table})
 
 
 SUITES: Mapping[str, Suite] = {
     "flask": Suite("flask", _pytest("flask_suite")),
     "starlette": Suite("starlette", _pytest("starlette_suite", "-p", "anyio", "tests/middleware/test_session.py")),
-    "django-engine": _django(UPSTREAM_STORE="memory"),
-    "django-app": _django(UPSTREAM_STORE="sqlite", UPSTREAM_APP="yes"),
+    "django-engine": _django("django-engine"),
+    "django-app": _django("django-app"),
 }
 
 

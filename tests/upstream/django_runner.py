@@ -1,5 +1,6 @@
 """A test runner for Django's suite that holds it to the table of its excluded cases."""
 
+import os
 import sys
 import unittest
 from collections.abc import Iterable, Iterator
@@ -78,7 +79,7 @@ class HeldToTableRunner(DiscoverRunner):
 
     def get_resultclass(self) -> type[HeldToTable]:
         """Give the judge of this run."""
-        HeldToTable.ledger = Ledger(Table.of("django"))
+        HeldToTable.ledger = Ledger(Table.of(os.environ["UPSTREAM_TABLE"]))
         return HeldToTable
 
     def run_suite(self, suite: Any, **options: Any) -> Any:

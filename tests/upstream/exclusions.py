@@ -27,7 +27,7 @@ class Excluded:
 
 @frozen
 class Table:
-    """What is said of one framework's suite in `excluded/`."""
+    """What is said of one run of a framework's suite in `excluded/`."""
 
     name: str
     about: str

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from textwrap import fill
 
-from tests.upstream.exclusions import TABLES, Table
+from tests.upstream.__main__ import SUITES
+from tests.upstream.exclusions import Table
 from tests.upstream.sources import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "reference" / "upstream.md"
@@ -30,12 +31,13 @@ def page(tables: Iterable[Table]) -> str:
 
 
 def tables() -> list[Table]:
-    """Give the tables of all suites, by name."""
-    return [Table.of(path.stem) for path in sorted(TABLES.glob("*.toml"))]
+    """Give the tables of all suites, in the order in which they are run."""
+    return [Table.of(name) for name in SUITES]
 
 
 def _section(table: Table) -> Iterator[str]:
-    yield f"## {table.name.capitalize()}\n\n{_wrapped(table.about)}\n"
+    framework, _, part = table.name.partition("-")
+    yield f"## {framework.capitalize()}{part and f', {part}'}\n\n{_wrapped(table.about)}\n"
     yield f"{len(table.cases) or 'No'} case{'s are' if len(table.cases) != 1 else ' is'} excluded.\n"
     for reason, cases in groupby(table.cases, lambda case: table.cases[case].reason):
         yield f"* {_wrapped(reason, '  ')}\n"

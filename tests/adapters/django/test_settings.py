@@ -223,6 +223,14 @@ def test_checks_find_what_is_wrong(changed: Any, expected: list[str]) -> None:
     assert ids(**{**GOOD, **changed}) == expected
 
 
+def test_the_admin_takes_our_middleware_for_one_of_sessions() -> None:
+    """A project with the admin passes Django's own checks when Django's session middleware is replaced by ours."""
+    with override_settings(MIDDLEWARE=[OURS, AUTH]):
+        assert "admin.E410" not in [found.id for found in run_checks()]
+    with override_settings(MIDDLEWARE=[AUTH]):
+        assert "admin.E410" in [found.id for found in run_checks()]
+
+
 @pytest.mark.usefixtures("_closed")
 def test_t36_checks_show_no_secret() -> None:
     """A wrong URL with a password in it is named by its setting."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.handlers.exception import response_for_exception
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
@@ -29,16 +30,20 @@ from sessionguard.errors import SessionGuardError
 Response = TypeVar("Response", bound=HttpResponseBase)
 
 
-class SessionGuardMiddleware:
+class SessionGuardMiddleware(SessionMiddleware):
     """Gives each request its `session`, as Django's users know it, and its `sessionguard`, the visit with its calls.
 
     In async views `request.sessionguard` is the one whose calls are awaited.
     """
 
+    # It is one of Django's session middlewares because the checks of the admin, and of others, look for one; nothing of
+    # theirs is called.
+
     sync_capable: ClassVar[bool] = True
     async_capable: ClassVar[bool] = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        super().__init__(get_response)
         self._get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         # The names under which Django looks for what it calls.
