@@ -46,9 +46,12 @@ def _middleware() -> Iterator[None]:
 class Browser:
     """A browser whose requests Django handles as under WSGI, or as under ASGI."""
 
-    def __init__(self, kind: str, **options: Any) -> None:
+    def __init__(self, kind: str, token: str | None = None) -> None:
+        self.kind = kind
         self.is_async = kind == "async"
-        self._client: Any = (AsyncClient if self.is_async else Client)(raise_request_exception=False, **options)
+        self._client: Any = (AsyncClient if self.is_async else Client)(raise_request_exception=False)
+        if token is not None:
+            self.token = token
 
     def send(self, method: str, path: str, **options: Any) -> Any:
         """Give the response."""
@@ -411,9 +414,11 @@ def test_t48_an_outage_is_503_and_never_a_new_session(browser: Browser, project:
         assert COOKIE not in answer.cookies
     project.store.failing = set()
     assert project.session_count() == 1
+    project.store.failing = {"load"}
     with override_settings(CSRF_USE_SESSIONS=True):
-        project.store.failing = {"load"}
-        assert browser.post("/read").status_code == 503
+        assert Browser(browser.kind, browser.token).post("/read").status_code == 503
+    with override_settings(MIDDLEWARE=[*MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]):
+        assert Browser(browser.kind, browser.token).post("/read").status_code == 503
 
 
 def test_t20_a_slow_request_meets_the_logout(browser: Browser, project: Project) -> None:
@@ -535,7 +540,7 @@ def test_t45_t46_only_the_cookie_carries_a_token(browser: Browser, project: Proj
 
     browser.post("/fill")
     token = browser.token
-    stranger = Browser("async" if browser.is_async else "sync")
+    stranger = Browser(browser.kind)
     for answer in (
         stranger.get(f"/read?sid={token}&{COOKIE}={token}&session_key={token}"),
         stranger.post("/read", data={COOKIE: token}),
@@ -882,6 +887,6 @@ def test_t49_each_upload_has_a_session_of_its_own(browser: Browser, project: Pro
     for number, tab in enumerate(tabs):
         sent = str(number)
         assert browser.post(f"/put?id={tab}", data=sent, content_type="text/plain").content == sent.encode()
-    stranger = Browser("async" if browser.is_async else "sync")
+    stranger = Browser(browser.kind)
     stranger.post("/begin")
     assert stranger.post(f"/put?id={tabs[0]}", data="x", content_type="text/plain").status_code == 404

@@ -117,7 +117,7 @@ class SessionGuardMiddleware(SessionMiddleware):
 
 @contextmanager
 def _visited(request: HttpRequest) -> Iterator[VisitedSession]:
-    """Give the request its session and its visit, and seal them in the end."""
+    """Give the request its session and its visit."""
     rules = guards.place().rules
     presented = _values_of(request, rules.transport.request_header)
     visit = Visit(rules, presented, flows=ExpiringFlows(rules, presented))
@@ -129,7 +129,6 @@ def _visited(request: HttpRequest) -> Iterator[VisitedSession]:
         yield session
     finally:
         context.leave(entry)
-        visit.flows.stop()
 
 
 def _values_of(request: HttpRequest, name: str) -> Sequence[bytes]:
@@ -199,7 +198,6 @@ def _answer_or_raise(error: SessionGuardError) -> HttpResponseBase:
 def _dressed(request: HttpRequest, session: VisitedSession, response: HttpResponseBase) -> HttpResponseBase:
     """Give `response` with the headers that every use of a session demands."""
     flows = session.visit.flows
-    flows.is_used |= session.accessed
     if not flows.is_used and response.streaming and not isinstance(response, FileResponse):
         # The body is still to be made, by code that may look at the session when the headers are gone.
         flows.is_barred = "public" in response.get("Cache-Control", "").lower()
