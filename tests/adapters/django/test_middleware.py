@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from sessionguard.adapters.django.session import VisitedSession
 from sessionguard.adapters.modes import concurrency, read_only
 from sessionguard.adapters.visits import REQUEST_LOCK
 from sessionguard.core.events import CookieRefused
-from sessionguard.errors import MisuseError, SessionSealedError
+from sessionguard.errors import MisuseError, SessionEndedError, SessionSealedError
 from sessionguard.testing import Profile
 from tests.adapters.django.project import Project
 
@@ -354,6 +354,61 @@ def test_t38_only_one_cookie_of_exactly_our_name_counts(
     assert project.session_count() == 1
     is_told = any(isinstance(event, CookieRefused) for event in project.events)
     assert is_told or is_found or header.startswith(("__host", '__Host-sg="'))
+
+
+def test_t11_a_blocking_stream_is_cut_off_when_its_session_ends(project: Project) -> None:
+    """Nothing that was made afterwards is sent; an outage of the store meanwhile is no end."""
+    project.use(SESSIONGUARD_CHECK_INTERVAL=0.000_001)
+    sent: list[bytes] = []
+
+    def body() -> Iterator[bytes]:
+        yield b"before"
+        project.store.failing = {"get"}
+        yield b"outage"
+        project.store.failing = set()
+        [session] = project.guard.sessions()
+        project.guard.end(session)
+        yield b"after"
+
+    @project.view
+    def stream(request: HttpRequest) -> Any:
+        request.session["a"] = 1
+        return StreamingHttpResponse(body())
+
+    answer = Browser("sync").post("/stream")
+    with pytest.raises(SessionEndedError):
+        sent.extend(answer)
+    assert sent == [b"before", b"outage"]
+
+
+def test_t11_an_async_stream_is_cut_off_when_its_session_ends(project: Project) -> None:
+    """Also while it waits for what never comes; its own clean-up runs."""
+    project.use(SESSIONGUARD_CHECK_INTERVAL=0.01)
+    seen: list[Any] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        try:
+            yield b"before"
+            [session] = project.guard.sessions()
+            project.guard.end(session)
+            await asyncio.Event().wait()
+            yield b"never"
+        finally:
+            seen.append("closed")
+
+    @project.view
+    async def stream(request: HttpRequest) -> Any:
+        await request.session.aset("a", 1)
+        return StreamingHttpResponse(body())
+
+    async def scene() -> None:
+        answer: Any = await AsyncClient().post("/async/stream")
+        async for part in answer.streaming_content:
+            seen.append(part)
+
+    with pytest.raises(SessionEndedError):
+        asyncio.run(scene())
+    assert seen == [b"before", "closed"]
 
 
 def test_t42_logout_ends_on_the_server_first(browser: Browser, project: Project) -> None:

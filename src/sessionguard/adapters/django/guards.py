@@ -17,8 +17,9 @@ from sessionguard.core.policy import SessionPolicy
 from sessionguard.errors import ConfigurationError
 from sessionguard.guard import SessionGuard
 
-KNOWN: Final = settings.KNOWN | {"STORE"}
+KNOWN: Final = settings.KNOWN | {"STORE", "CHECK_INTERVAL"}
 """Our settings in Django, without their prefix."""
+_CHECK_INTERVAL: Final = timedelta(seconds=5)
 _TIMEOUTS: Final = frozenset({"POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
 
 
@@ -28,6 +29,8 @@ class Place:
 
     guard: SessionGuard
     rules: VisitRules
+    check_interval: timedelta | None
+    """How often a streamed response looks whether its session is still open; None: never."""
     is_lent: bool = False
     """Whether somebody else opened the guard, and closes it."""
 
@@ -65,9 +68,9 @@ def guard() -> SessionGuard:
 
 def use(guard: SessionGuard) -> None:
     """Go on with `guard` in this process, whatever the settings say of one. It stays open until you close it."""
-    rules = settings.rules_of(read(), guard)
+    found = _place(guard, read(), is_lent=True)
     close()
-    _places[_HERE] = Place(guard, rules, is_lent=True)
+    _places[_HERE] = found
 
 
 def close() -> None:
@@ -89,7 +92,16 @@ def opened(values: Mapping[str, Any]) -> Place:
     if _TIMEOUTS.isdisjoint(values):
         values["POLICY"] = _policy_of_django()
     guard = settings.guard_of(values, SessionGuard, token_form="key")
-    return Place(guard, settings.rules_of(values, guard))
+    return _place(guard, values)
+
+
+def _place(guard: SessionGuard, values: Mapping[str, Any], *, is_lent: bool = False) -> Place:
+    interval = values.get("CHECK_INTERVAL", _CHECK_INTERVAL)
+    if interval is not None:
+        interval = settings.duration("CHECK_INTERVAL", interval)
+        if interval <= timedelta(0):
+            raise ConfigurationError(PREFIX + "CHECK_INTERVAL", interval, "give a duration above zero, or None")
+    return Place(guard, settings.rules_of(values, guard), interval, is_lent=is_lent)
 
 
 def url_of(values: Mapping[str, Any]) -> Any:

@@ -23,6 +23,7 @@ from sessionguard.adapters.django import guards
 from sessionguard.adapters.django.answers import answer
 from sessionguard.adapters.django.expiry import EXPIRY, cookie_expires
 from sessionguard.adapters.django.session import ExpiringFlows, VisitedSession
+from sessionguard.adapters.django.streams import cut_off
 from sessionguard.adapters.modes import Mode, mode_of
 from sessionguard.adapters.visits import Visit
 from sessionguard.errors import SessionGuardError
@@ -198,10 +199,14 @@ def _answer_or_raise(error: SessionGuardError) -> HttpResponseBase:
 def _dressed(request: HttpRequest, session: VisitedSession, response: HttpResponseBase) -> HttpResponseBase:
     """Give `response` with the headers that every use of a session demands."""
     flows = session.visit.flows
-    if not flows.is_used and response.streaming and not isinstance(response, FileResponse):
-        # The body is still to be made, by code that may look at the session when the headers are gone.
-        flows.is_barred = "public" in response.get("Cache-Control", "").lower()
-        flows.is_used = not flows.is_barred
+    if response.streaming and not isinstance(response, FileResponse):
+        if not flows.is_used:
+            # The body is still to be made, by code that may look at the session when the headers are gone.
+            flows.is_barred = "public" in response.get("Cache-Control", "").lower()
+            flows.is_used = not flows.is_barred
+        interval = guards.place().check_interval
+        if interval is not None and not flows.is_barred:
+            cut_off(response, session, interval)
     if not flows.is_used:
         return response
     headers = flows.private(list(response.items()), _cookie_expires(request, session))
