@@ -737,17 +737,17 @@ def test_t22_a_cycled_key_is_honoured_for_its_grace(browser: Browser, project: P
 
 
 def test_async_views_await_the_session_and_the_visit(kind: str, project: Project) -> None:
-    """`request.session.a...` and the awaited calls of `request.sessionguard`; blocking ones are refused in the loop."""
+    """`request.session.a...` and the awaited calls of `request.sessionguard`; what would block is refused."""
 
     @project.view
     async def work(request: Any) -> Any:
-        with pytest.raises(SynchronousOnlyOperation):
-            request.session.get("a")
         await request.session.aset("a", await request.session.aget("a", 0) + 1)
         session = await request.sessionguard.opened()
         assert current_session().id == session.id  # type: ignore[union-attr]
         await request.session.acycle_key()
         assert await request.session.aexists(request.session.session_key)
+        with pytest.raises(SynchronousOnlyOperation):
+            request.session.flush()
         return request.session["a"]
 
     @project.view
@@ -766,6 +766,28 @@ def test_async_views_await_the_session_and_the_visit(kind: str, project: Project
     assert [found.owner for found in project.guard.sessions()] == ["ada"]
     browser.post("/async/leave")
     assert list(project.guard.sessions()) == []
+
+
+def test_an_async_view_has_its_session_at_hand(kind: str, project: Project) -> None:
+    """It was found before, with one question: what reads and writes fields without awaiting works. T48: or 503."""
+
+    @project.view
+    async def count(request: Any) -> Any:
+        request.session["n"] = request.session.get("n", 0) + 1
+        return f"{request.session['n']} {current_session() is not None} {request.session.session_key is not None}"
+
+    @project.view
+    async def idle(request: Any) -> Any:
+        return ""
+
+    browser = Browser(kind)
+    assert browser.post("/async/count").content == b"1 False False"
+    assert browser.post("/async/count").content == b"2 True True"
+    assert project.store.asked() == ["create", "load", "save"]
+    assert "Vary" not in browser.get("/async/idle")
+    project.store.failing = {"load"}
+    assert browser.get("/async/idle").status_code == 200
+    assert browser.post("/async/count").status_code == 503
 
 
 # Side by side

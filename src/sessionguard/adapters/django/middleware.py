@@ -96,7 +96,10 @@ class SessionGuardMiddleware(SessionMiddleware):
             if mode is not session.visit.flows.mode:
                 session.visit.enter_mode(mode)
             if mode.takes_turns:
+                # Who did not get a turn does not run without one.
                 session.found()
+            elif session.is_awaited:
+                session.visit.run(session.visit.flows.resolve())
         except SessionGuardError as error:
             return _answer_or_raise(error)
         return None
@@ -111,6 +114,8 @@ class SessionGuardMiddleware(SessionMiddleware):
                 await session.awaited.enter_mode(mode)
             if mode.takes_turns:
                 await session.awaited.session()
+            elif session.is_awaited:
+                await session.awaited.run(session.visit.flows.resolve())
         except SessionGuardError as error:
             return _answer_or_raise(error)
         return None
@@ -145,6 +150,8 @@ def _values_of(request: HttpRequest, name: str) -> Sequence[bytes]:
 
 def _mode_of(request: HttpRequest, view: Any, session: VisitedSession) -> Mode:
     if iscoroutinefunction(view):
+        # Found before it begins, for in the event loop nothing may wait: not even `current_session()`.
+        session.is_awaited = True
         request.sessionguard = session.awaited  # type: ignore[attr-defined]
     mode = mode_of(view, session.visit.flows.rules.mode)
     return mode_of(getattr(view, "view_class", view), mode)

@@ -98,6 +98,8 @@ class VisitedSession(SessionBase):
         self.fields = visit.flows.fields = VisitedFields(self)
         self.failure: SessionGuardError | None = None
         """Why the session could not be found."""
+        self.is_awaited = False
+        """Whether the view awaits."""
         self._awaited: AsyncVisit | None = None
         super().__init__()
 
