@@ -152,7 +152,9 @@ def test_wrong_value_is_shown_under_the_name_that_was_given(config: dict[str, An
 
 def test_settings_there_are_are_named_whole() -> None:
     """With their prefix, to be copied."""
-    with pytest.raises(ConfigurationError, match="there are: SESSIONGUARD_ABSOLUTE_TIMEOUT, SESSIONGUARD_CONCURRENCY"):
+    with pytest.raises(
+        ConfigurationError, match="there are: SESSIONGUARD_ABSOLUTE_TIMEOUT, SESSIONGUARD_CHECK_INTERVAL"
+    ):
         _with(Flask("app"), SESSIONGUARD_NOTHING=1)
 
 

@@ -28,6 +28,7 @@ DRIVERS: Mapping[str, str] = {
     "botocore": "s3",
     "flask": "flask",
     "werkzeug": "flask",
+    "click": "flask",
     "fastapi": "fastapi",
     "starlette": "fastapi",
     "django": "django",

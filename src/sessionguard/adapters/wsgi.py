@@ -3,13 +3,14 @@
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from sessionguard import context
-from sessionguard.adapters import http, settings
+from sessionguard.adapters import http, settings, streaming
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.modes import Concurrency, Mode
 from sessionguard.adapters.visits import Visit
@@ -57,13 +58,14 @@ class SessionGuardMiddleware:
         if not callable(app):
             remedy = "the WSGI application comes first: SessionGuardMiddleware(app, guard)"
             raise ConfigurationError("app", type(app).__name__, remedy)
-        read = settings.read({} if config is None else config)
+        read = settings.read({} if config is None else config, streaming.KNOWN)
         guard = settings.guard_of(read, SessionGuard) if guard is None else settings.blocking(guard)
         self.app = app
         self.guard = guard
         self.mode_for = mode_for
         self.rules = settings.rules_of(read, guard, concurrency=concurrency)
         transport = self.rules.transport
+        self._interval = streaming.interval_of(read)
         self._header_key = "HTTP_" + transport.request_header.upper().replace("-", "_")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -71,7 +73,8 @@ class SessionGuardMiddleware:
         header = environ.get(self._header_key)
         visit = Visit(self.rules, () if header is None else (header.encode("latin-1"),))
         visit.flows.fields = Fields(visit.session)
-        return _Response(visit, environ, start_response).begun(self.app, self.mode_for)
+        response = _Response(visit, environ, start_response, self._interval)
+        return response.begun(self.app, self.mode_for)
 
 
 class _Response:
@@ -85,6 +88,7 @@ class _Response:
         "_body",
         "_environ",
         "_head",
+        "_interval",
         "_is_begun",
         "_is_whole",
         "_outer",
@@ -94,8 +98,11 @@ class _Response:
         "_write",
     )
 
-    def __init__(self, visit: Visit, environ: WSGIEnvironment, start_response: StartResponse) -> None:
+    def __init__(
+        self, visit: Visit, environ: WSGIEnvironment, start_response: StartResponse, interval: timedelta | None
+    ) -> None:
         self._visit = visit
+        self._interval = interval
         self._environ = environ
         self._start_response = start_response
         self._head: _Head | None = None
@@ -116,7 +123,7 @@ class _Response:
                 self._take_turn(mode_for)
                 self._body = app(self._environ, self.start)
                 if not self._is_made() or (self._head is None and not self._is_begun):
-                    self._pieces = iter(self._body)
+                    self._pieces = streaming.looked_after(self._body, self._visit, self._interval)
                     return self
                 if not self._is_begun:
                     self._is_whole = True

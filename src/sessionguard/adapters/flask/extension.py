@@ -1,17 +1,17 @@
 """The extension: binds a guard to a Flask application, and what views call."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, cast
 
-from flask import Flask, Request, current_app, has_request_context, request
+from flask import Flask, Request, current_app, has_app_context, has_request_context, request
 from flask import session as flask_session
 from werkzeug.local import LocalProxy
 
-from sessionguard.adapters import settings
+from sessionguard.adapters import settings, streaming
 from sessionguard.adapters.external import ExternalIds
-from sessionguard.adapters.flask import answers
+from sessionguard.adapters.flask import answers, commands
 from sessionguard.adapters.flask.interface import GuardedSessionInterface, with_safe_headers
 from sessionguard.adapters.flask.session import GuardedSession
 from sessionguard.adapters.modes import Concurrency, Mode, mode_of
@@ -57,20 +57,34 @@ class SessionGuardExtension:
         _check_app(app)
         if _EXTENSION in app.extensions:
             raise MisuseError("sessionguard is already bound to this application; call init_app once")
-        config = settings.read(app.config)
+        config = settings.read(app.config, streaming.KNOWN)
         guard = self._guard or settings.guard_of(config, SessionGuard)
         rules = settings.rules_of(config, guard, concurrency=self._concurrency, external=self._external)
         app.extensions[_EXTENSION] = rules
-        app.session_interface = interface = GuardedSessionInterface(rules)
+        app.session_interface = interface = GuardedSessionInterface(rules, streaming.interval_of(config))
         app.teardown_request(lambda error: interface.leave(request.environ, error))
         app.wsgi_app = with_safe_headers(app.wsgi_app, interface)  # type: ignore[assignment, method-assign]
         answers.register(app)
         app.before_request(partial(_enter_mode, app, interface))
+        app.cli.add_command(commands.group_of(rules))
 
     @property
     def guard(self) -> SessionGuard:
-        """The guard of the current application, or the one that was passed."""
-        return self._guard or blocking_guard(cast(VisitRules, current_app.extensions[_EXTENSION]))
+        """The guard of the current application, or the one that was passed.
+
+        Raises:
+            MisuseError: none was passed, and there is no application here that knows one.
+        """
+        if self._guard is not None:
+            return self._guard
+        if not has_app_context():
+            raise MisuseError(
+                "there is no application here; use the guard inside `with app.app_context():`, or pass one"
+            )
+        rules: VisitRules | None = current_app.extensions.get(_EXTENSION)
+        if rules is None:
+            raise MisuseError("this application is not bound to sessionguard; call init_app(app)")
+        return blocking_guard(rules)
 
     @property
     def visit(self) -> Visit:
@@ -151,9 +165,21 @@ def _enter_mode(app: Flask, interface: GuardedSessionInterface) -> None:
         # No view of the application runs; what its hooks and error pages write is stored.
         mode = _BESIDE if interface.rules.mode.takes_turns else interface.rules.mode
     else:
-        mode = mode_of(getattr(view, "view_class", view), mode_of(view, interface.rules.mode))
+        mode = _marked(view, asked.method, interface.rules.mode)
     visit = session.visit
     if mode is not visit.flows.mode:
         visit.enter_mode(mode)
     if mode.takes_turns:
         visit.session()
+
+
+def _marked(view: Callable[..., Any], method: str, default: Mode) -> Mode:
+    """Give the mode that a view is marked with: a function, a class of views, or the method of one that answers."""
+    mode = mode_of(view, default)
+    view_class = getattr(view, "view_class", None)
+    if view_class is None:
+        return mode
+    answering = getattr(view_class, method.lower(), None)
+    if answering is None and method == "HEAD":
+        answering = getattr(view_class, "get", None)
+    return mode_of(answering, mode_of(view_class, mode))

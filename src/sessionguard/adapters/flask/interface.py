@@ -1,13 +1,15 @@
 """Flask's session interface over a visit: what happens as a request begins, answers and is torn down."""
 
-from typing import Any
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface, SessionMixin
 
 from sessionguard import context
-from sessionguard.adapters import http
+from sessionguard.adapters import http, streaming
 from sessionguard.adapters.flask import answers
 from sessionguard.adapters.flask.session import GuardedSession
 from sessionguard.adapters.visits import Visit, VisitRules
@@ -17,8 +19,10 @@ from sessionguard.errors import SessionGuardError
 class GuardedSessionInterface(SessionInterface):
     """Opens and saves `flask.session` for one application."""
 
-    def __init__(self, rules: VisitRules) -> None:
+    def __init__(self, rules: VisitRules, check_interval: timedelta | None) -> None:
+        """`check_interval` is how often a streamed response looks whether its session goes on; None for never."""
         self.rules = rules
+        self._check_interval = check_interval
         # Of these rules alone: an application that calls another one with its own environment keeps its session.
         self.environ_key = f"sessionguard.session.{id(rules)}"
         """Where the WSGI environment carries the session object of its request, and its entry as the current one."""
@@ -81,10 +85,14 @@ class GuardedSessionInterface(SessionInterface):
     def _dress(self, app: Flask, session: GuardedSession, response: Response) -> None:
         flows = session.visit.flows
         flows.is_used |= session.accessed
-        if not flows.is_used and response.is_streamed and not response.direct_passthrough:
-            # The body is still to be made, by code that may look at the session when the headers are gone.
-            flows.is_barred = response.cache_control.public is True
-            flows.is_used = not flows.is_barred
+        if response.is_streamed and not response.direct_passthrough:
+            if not flows.is_used:
+                # The body is still to be made, by code that may look at the session when the headers are gone.
+                flows.is_barred = response.cache_control.public is True
+                flows.is_used = not flows.is_barred
+            if flows.is_used:
+                pieces = cast(Iterable[bytes], response.response)
+                response.response = streaming.looked_after(pieces, session.visit, self._check_interval)
         if flows.is_used:
             expires = self.get_expiration_time(app, session) if flows.hands_out_token else None
             response.headers[:] = flows.private(response.headers, expires)
