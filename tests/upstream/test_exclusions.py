@@ -14,36 +14,66 @@ def table(cases: str, at_least: int = 1) -> Table:
     return Table.parsed("planted", head + cases)
 
 
-@pytest.mark.parametrize(
-    "source, cases, is_green",
-    [
-        pytest.param("def test_it(): assert 1 == 2", f'"{CASE}" = "assert 1 == 2"', True, id="fails as written"),
-        pytest.param("def test_it(): assert 1 == 3", f'"{CASE}" = "assert 1 == 2"', False, id="fails otherwise"),
-        pytest.param("def test_it(): pass", f'"{CASE}" = "assert 1 == 2"', False, id="passes"),
-        pytest.param("def test_other(): pass", f'"{CASE}" = "assert 1 == 2"', False, id="does not exist"),
-        pytest.param("def test_it(): assert 1 == 2", "", False, id="is not excluded"),
-        pytest.param("def test_it(): pass", "", True, id="nothing excluded"),
-        pytest.param(
-            "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_it(n): assert n == 2",
-            f'"{CASE}" = "assert 1 == 2"',
-            False,
-            id="one parameter passes",
-        ),
-        pytest.param(
-            "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_it(n): assert n == 2",
-            f'"{CASE}[1]" = "assert 1 == 2"',
-            True,
-            id="one parameter excluded",
-        ),
-    ],
-)
-def test_run_is_green_only_as_the_table_says(
-    pytester: pytest.Pytester, source: str, cases: str, *, is_green: bool
-) -> None:
-    """A run is green if every excluded case failed as written and every other one passed."""
+SUITE = """
+import pytest
+
+def test_as_written(): assert 1 == 2
+def test_otherwise(): assert 1 == 3
+def test_passes(): pass
+def test_fails(): assert 0
+def test_good(): pass
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_both(n): assert n == 2
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_one(n): assert n == 2
+"""
+
+
+def outcomes(pytester: pytest.Pytester, source: str, cases: str) -> tuple[int, dict[str, str]]:
+    """Run `source` held to the table that excludes `cases`; give the exit status and what became of each case."""
     pytester.makepyfile(test_it=source)
     alone = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest")
-    assert (pytester.inline_run(*alone, plugins=[HeldToTable(table(cases))]).ret == 0) is is_green
+    done = pytester.inline_run(*alone, plugins=[HeldToTable(table(cases))])
+    reports = [report for report in done.getreports("pytest_runtest_logreport") if report.when == "call"]
+    assert done.ret is not None
+    return int(done.ret), {report.nodeid.partition("::")[2]: report.outcome for report in reports}
+
+
+def test_run_is_red_for_all_that_the_table_does_not_say(pytester: pytest.Pytester) -> None:
+    """Whatever passes though excluded, fails otherwise or without being excluded, is told as a failure."""
+    cases = "\n".join(
+        [
+            '"test_it.py::test_as_written" = "assert 1 == 2"',
+            '"test_it.py::test_otherwise" = "assert 1 == 2"',
+            '"test_it.py::test_passes" = "assert 1 == 2"',
+            '"test_it.py::test_both" = "assert 1 == 2"',
+            '"test_it.py::test_one[1]" = "assert 1 == 2"',
+        ]
+    )
+    status, found = outcomes(pytester, SUITE, cases)
+    assert status == pytest.ExitCode.TESTS_FAILED
+    assert found == {
+        "test_as_written": "skipped",
+        "test_otherwise": "failed",
+        "test_passes": "failed",
+        "test_fails": "failed",
+        "test_good": "passed",
+        "test_both[1]": "skipped",
+        "test_both[2]": "failed",
+        "test_one[1]": "skipped",
+        "test_one[2]": "passed",
+    }
+
+
+@pytest.mark.parametrize("absent, is_green", [("", True), ('\n"test_it.py::test_gone" = "x"', False)])
+def test_run_is_green_if_all_is_as_the_table_says(pytester: pytest.Pytester, absent: str, *, is_green: bool) -> None:
+    """A run in which the excluded cases fail as written is green, unless one of them does not exist any more."""
+    source = "def test_it(): assert 1 == 2\ndef test_good(): pass"
+    status, found = outcomes(pytester, source, f'"{CASE}" = "assert 1 == 2"{absent}')
+    assert found == {"test_it": "skipped", "test_good": "passed"}
+    assert (status == pytest.ExitCode.OK) is is_green
 
 
 def test_half_a_suite_is_not_the_suite() -> None:
