@@ -136,5 +136,5 @@ def judge_rotation(connection: sqlite3.Connection, command: c.Rotate) -> c.Chang
         return c.Changed(Outcome.CONFLICT, record)
     if command.at_most is None:
         return c.Changed(Outcome.DONE, record)
-    again = ended_before(connection, record.scope, record.owner, command.operation_id)
+    again = ended_before(connection, record.scope, command.owner or record.owner, command.operation_id)
     return c.Changed(Outcome.DONE, record, ended=again)

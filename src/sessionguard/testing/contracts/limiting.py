@@ -154,7 +154,7 @@ def a_login_too_many_is_refused(s: Stage) -> Steps:
     """A rotation that would give an owner one session too many changes nothing: neither the token nor the owner."""
     for _ in range(2):
         yield from perform(s.create("ana"))
-    for visitor in (*s.visitors("ana", 1), "ana's own visitor"):
+    for visitor in (*s.visitors("ana", 1), s.neighbour("ana")):
         session = (yield from perform(s.create(visitor))).record
         rotate = s.rotate(session, owner="ana", at_most=TWO)
         refused = yield from perform(rotate)
@@ -169,8 +169,8 @@ def a_login_too_many_is_refused(s: Stage) -> Steps:
 def a_login_ends_others_and_never_itself(s: Stage) -> Steps:
     """The session that logs in stays, though it be the oldest of all; the other ones of the owner go in their turn."""
     away, other = s.visitors("ana", 2)
-    for limit in (TWO_NEWEST, TWO_SEEN_LAST):
-        visit = (yield from perform(s.create(away, at=START))).record
+    for limit, whence in ((TWO_NEWEST, away), (TWO_SEEN_LAST, away), (TWO_NEWEST, s.neighbour("ana"))):
+        visit = (yield from perform(s.create(whence, at=START))).record
         first = (yield from perform(s.create("ana", at=SECOND))).record
         second = (yield from perform(s.get_or_create("ana", at=2 * SECOND))).record
         login = yield from perform(s.rotate(visit, owner="ana", at=3 * SECOND, at_most=limit))
@@ -227,7 +227,7 @@ def a_repeated_opening_ends_nobody_else(s: Stage) -> Steps:
 @case(needs="limits")
 def a_repeated_login_ends_nobody_else(s: Stage) -> Steps:
     """A rotation that ended others gives the first answer when it comes again, and ends nobody else."""
-    for visitor in (*s.visitors("ana", 1), "ana's own visitor"):
+    for visitor in (*s.visitors("ana", 1), s.neighbour("ana")):
         yield from perform(s.create("ana"))
         visit = (yield from perform(s.create(visitor))).record
         command = s.rotate(visit, owner="ana", at=SECOND, at_most=ActiveLimit(1, "end_oldest"))

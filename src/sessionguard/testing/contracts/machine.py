@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from sessionguard.core import commands as c
 from sessionguard.core.driving import perform, run, run_async
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.limits import ON_LIMIT, ActiveLimit
 from sessionguard.core.records import NewSession
 from sessionguard.core.tokens import Mint
 from sessionguard.testing.contracts.candidate import Candidate
@@ -43,6 +44,7 @@ from sessionguard.testing.strategies import data, external_ids, field_names, lif
 _DEADLINES: Final = (GRACE, TOUCH, IDLE)
 _LEAPS: Final = (TICK, SECOND, -SECOND, *_DEADLINES, *(d - TICK for d in _DEADLINES), ABSOLUTE, RETENTION)
 _PICK: Final = st.integers(0, 30)
+_LIMIT: Final = st.builds(ActiveLimit, st.integers(1, 3), st.sampled_from(ON_LIMIT))
 _LAST_KNOWN: Final = 26
 """Picks beyond are of sessions that nobody knows."""
 _REPEATABLE: Final = 5
@@ -144,11 +146,13 @@ class SessionMachine(RuleBasedStateMachine):
         owner=_PICK,
         details=st.fixed_dictionaries({"external_id": external_ids(), "data": data(), "lifetime": lifetimes()}),
         elsewhere=st.booleans(),
+        limit=st.none() | _LIMIT,
     )
-    def opens(self, verb: Any, owner: int, details: dict[str, Any], elsewhere: bool) -> None:
+    def opens(self, verb: Any, owner: int, details: dict[str, Any], elsewhere: bool, limit: ActiveLimit | None) -> None:
         scope = self.scope + (" b" if elsewhere else "")
         new = self.stage.new(self.names[owner % len(self.names)], scope=scope, **details)
-        self.remember(new, self.ask(verb(new, self.stage.instant(self.at), self.stage.operation())))
+        at_most = limit if self.capabilities.limits else None
+        self.remember(new, self.ask(verb(new, self.stage.instant(self.at), self.stage.operation(), at_most=at_most)))
 
     @rule(owner=_PICK, beside=st.booleans())
     def arrives(self, owner: int, beside: bool) -> None:
@@ -159,6 +163,8 @@ class SessionMachine(RuleBasedStateMachine):
 
     def remember(self, new: NewSession, opened: c.Opened) -> None:
         """Let a session that was opened be known to the steps that follow."""
+        if opened.is_refused:
+            return
         record = opened.record
         if record.token_hash == new.token_hash:
             self.tokens.insert(0, (new, new.token_hash))
@@ -238,11 +244,13 @@ class SessionMachine(RuleBasedStateMachine):
         """A host whose clock is behind touches, too."""
         self.ask(self.stage.touch(self.known(pick)[0], at=self.at - behind))
 
-    @rule(pick=_PICK, grace=st.sampled_from((START, GRACE)), owner=st.none() | _PICK)
-    def rotates(self, pick: int, grace: timedelta, owner: int | None) -> None:
+    @rule(pick=_PICK, grace=st.sampled_from((START, GRACE)), owner=st.none() | _PICK, limit=st.none() | _LIMIT)
+    def rotates(self, pick: int, grace: timedelta, owner: int | None, limit: ActiveLimit | None) -> None:
         session, token_hash = self.known(pick)
         receives = None if owner is None else self.names[owner % len(self.names)]
-        command = self.stage.rotate(evolve(session, token_hash=token_hash), grace=grace, owner=receives, at=self.at)
+        at_most = limit if self.capabilities.limits else None
+        known = evolve(session, token_hash=token_hash)
+        command = self.stage.rotate(known, grace=grace, owner=receives, at=self.at, at_most=at_most)
         if self.ask(command).outcome is Outcome.DONE:
             self.tokens.insert(0, (session, command.token_hash))
 

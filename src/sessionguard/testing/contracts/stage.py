@@ -1,7 +1,7 @@
 """What a case works with: commands at instants it chooses, about sessions whose ids and tokens are real ones."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
@@ -291,9 +291,18 @@ class Stage:
 
     def visitors(self, owner: str, count: int) -> list[str]:
         """Give owners of sessions that `owner` may receive, all of other shards than `owner`."""
+        return list(islice((name for name, is_near in self._visitors(owner) if not is_near), count))
+
+    def neighbour(self, owner: str) -> str:
+        """Give an owner of sessions that `owner` may receive, of the same shard as `owner`."""
+        return next(name for name, is_near in self._visitors(owner) if is_near)
+
+    def _visitors(self, owner: str) -> Iterator[tuple[str, bool]]:
         home = shard_tag(self.deployment_id, owner)
-        found = (self.mint.anonymous_owner() for _ in range(256 * (count + 1)))
-        return list(islice((name for name in found if shard_tag(self.deployment_id, name) != home), count))
+        while True:
+            name = self.mint.anonymous_owner()
+            # Past the cache of it: these are never asked for again.
+            yield name, shard_tag.__wrapped__(self.deployment_id, name) == home
 
     def elsewhere(self, command: c.Command[c.R]) -> "Elsewhere[c.R]":
         """Ask the same through another connection."""

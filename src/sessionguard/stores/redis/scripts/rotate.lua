@@ -31,8 +31,10 @@ end
 local going = {}
 if ARGV[11] ~= '' and m[OW] ~= OWNER then
   local outcome, list = room(OWNER, m[SC], ID, tonumber(ARGV[11]), ARGV[12], ARGV[13])
-  if outcome then
-    return answer(outcome, outcome == 'full' and shown(ID, m) or list)
+  if outcome == 'full' then
+    return answer(outcome, shown(ID, m), {})
+  elseif outcome then
+    return answer(outcome, list)
   end
   going = list
 end
