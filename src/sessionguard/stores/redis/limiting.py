@@ -79,7 +79,11 @@ class LimitedAsk:
     ended: list[SessionRecord] = field(factory=list)
     """Whom it has ended in other shards."""
     _seen: dict[Seat, str] = field(factory=dict)
-    _over: dict[Seat, str] = field(factory=dict)
+    """Seats of active sessions, with when these were created and last seen."""
+    _over: set[Seat] = field(factory=set)
+    """Seats of sessions that have expired, and are to be ended with what is asked."""
+    _left: set[Seat] = field(factory=set)
+    """Seats of those that it has ended: kept until all is done, so that a repetition finds them."""
     _waits: int = 0
 
     @classmethod
@@ -89,7 +93,8 @@ class LimitedAsk:
 
     def words(self) -> Words:
         """Give what a script has to know to decide."""
-        seen = [f"{seat.name}:{instants}" for seat, instants in (*self._seen.items(), *self._over.items())]
+        seen = [f"{seat.name}:{instants}" for seat, instants in self._seen.items()]
+        seen += [f"{seat.name}::" for seat in (*self._over, *self._left)]
         before = " ".join(record.id for record in self.ended)
         return self.limit.most, self.limit.on_limit, " ".join(seen), before, REMEMBERED_MS
 
@@ -109,7 +114,7 @@ class LimitedAsk:
                     if len(known) == len(self._seen):
                         return reply
                 case _:
-                    yield from self._end_those_who_are_over()
+                    yield from self._clear_up()
                     return reply
         raise StoreUnavailableError(
             "redis", self.verb, "the sessions of its owner kept coming and going; ask again", transient=True
@@ -120,13 +125,16 @@ class LimitedAsk:
         for tag, group in _by_shard(seats):
             bars = "1" if self._waits >= _WAITS else ""
             ids = [seat.session_id for seat in group]
-            reply = yield self.home.call("look", tag, self.at, self.owner, bars, *ids)
-            for seat, (_, state, *instants) in zip(group, reply[2], strict=True):
+            reply = yield self.home.call("look", tag, self.at, self.owner, bars, self.operation, *ids)
+            for seat, (_, state, *told) in zip(group, reply[2], strict=True):
                 self._seen.pop(seat, None)
                 if state == b"alive":
-                    self._seen[seat] = ":".join(instant.decode("ascii") for instant in instants)
+                    self._seen[seat] = ":".join(instant.decode("ascii") for instant in told)
                 elif state == b"over":
-                    self._over[seat] = ":"
+                    self._over.add(seat)
+                elif state == b"ended":
+                    # By this very command, before its answer was lost.
+                    self._note(seat, replies.to_record(told[0]))
                 elif state == b"gone" or bars:
                     empty.append(seat)
                 else:
@@ -138,22 +146,28 @@ class LimitedAsk:
         yield from self._vacate(empty)
 
     def _end(self, ids: list[str]) -> Procedure[None]:
-        """End sessions that lie elsewhere, and take their seats away."""
-        for session_id in ids:
+        """End sessions that lie elsewhere."""
+        for seat in [seat for seat in self._seen if seat.session_id in ids]:
+            session_id = seat.session_id
             call = self.home.call("end", shard_of(session_id), self.at, session_id, self.operation, LIMIT_REASON)
             changed = replies.to_changed((yield call))
-            if changed.outcome is Outcome.DONE and changed.record is not None:
-                self.ended.append(changed.record)
-        left = [seat for seat in self._seen if seat.session_id in ids]
-        for seat in left:
             del self._seen[seat]
-        yield from self._vacate(left)
+            if changed.outcome is Outcome.DONE and changed.record is not None:
+                self._note(seat, changed.record)
+            else:
+                yield from self._vacate([seat])
 
-    def _end_those_who_are_over(self) -> Procedure[None]:
+    def _note(self, seat: Seat, record: SessionRecord) -> None:
+        self._left.add(seat)
+        if all(known.id != record.id for known in self.ended):
+            self.ended.append(record)
+
+    def _clear_up(self) -> Procedure[None]:
+        """End who has expired, and take all seats away whose sessions are over."""
         for tag, group in _by_shard(self._over):
             ids = [seat.session_id for seat in group]
             self.ended += replies.to_records((yield self.home.call("sweep", tag, self.at, self.operation, *ids)))
-        yield from self._vacate(self._over)
+        yield from self._vacate([*self._over, *self._left])
 
     def _vacate(self, seats: Iterable[Seat]) -> Procedure[None]:
         members = [seat.member for seat in seats]
