@@ -8,9 +8,10 @@ import attrs
 import psycopg
 import pytest
 
+from sessionguard.core.limits import ActiveLimit
 from sessionguard.core.records import SessionRecord
 from sessionguard.stores.postgres import PostgresStore
-from sessionguard.testing.contracts.stage import REMEMBERED, RETENTION, SECOND, TICK, Stage
+from sessionguard.testing.contracts.stage import IDLE, REMEMBERED, RETENTION, SECOND, START, TICK, Stage
 from sessionguard.testing.servers import PostgresServer
 from tests.stores.postgres.conftest import OpenStore
 
@@ -66,6 +67,80 @@ def test_two_who_end_one_owner_do_not_wait_for_each_other(
     other.commit()
     ended = [record.id for future in (one, two) for record in future.result(30).records]
     assert sorted(ended) == [first.id, middle.id, last.id]
+
+
+def test_a_limit_counts_who_is_being_touched(
+    open_store: OpenStore,
+    store: PostgresStore,
+    other: Line,
+    stage: Stage,
+    started: Callable[[Callable[[], Any]], Future[Any]],
+) -> None:
+    """A session that is touched by a call that is not committed yet is not taken for expired."""
+    patient = open_store(patience_seconds=30)
+    record = store.create(stage.create("ana")).record
+    other.execute("SELECT FROM sg_touch('touch', %s, %s)", [stage.us(IDLE - TICK), record.id])
+    late = started(lambda: patient.create(stage.create("ana", at=IDLE, at_most=ActiveLimit(1, "refuse"))))
+    other.commit()
+    assert late.result(30).is_refused
+
+
+def test_a_limit_ends_nobody_who_has_just_ended(
+    open_store: OpenStore,
+    store: PostgresStore,
+    other: Line,
+    stage: Stage,
+    started: Callable[[Callable[[], Any]], Future[Any]],
+) -> None:
+    """Who is being ended for another reason is not in the way once that is committed: the first reason stays."""
+    patient = open_store(patience_seconds=30)
+    oldest, newer = (store.create(stage.create("ana", at=at)).record for at in (-SECOND, START))
+    other.execute("SELECT FROM sg_end('end', %s, %s, 'revoked')", [stage.us(START), oldest.id])
+    late = started(lambda: patient.create(stage.create("ana", at=SECOND, at_most=ActiveLimit(2, "end_oldest"))))
+    other.commit()
+    assert late.result(30).ended == ()
+    assert [store.get(stage.get(one, at=SECOND)).reason for one in (oldest, newer)] == ["revoked", None]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("verb", ["get_or_create", "replace"])
+def test_a_limit_waits_for_a_slot_before_it_locks_a_session(
+    open_store: OpenStore,
+    store: PostgresStore,
+    other: Line,
+    stage: Stage,
+    started: Callable[[Callable[[], Any]], Future[Any]],
+    verb: str,
+) -> None:
+    """Who has the slot may lock its session meanwhile: in the other order, each would wait for the other."""
+    patient = open_store(patience_seconds=30)
+    holder = store.get_or_create(stage.get_or_create("ana")).record
+    other.execute("SELECT sg_queue_for_slot(%s, 'ana', '')", [holder.scope])
+    command = getattr(stage, verb)("ana", at=IDLE, at_most=ActiveLimit(2, "end_oldest"))
+    late = started(lambda: command.apply(patient))
+    other.execute("SELECT FROM sg_session WHERE id = %s FOR UPDATE NOWAIT", [holder.id])
+    other.commit()
+    assert [(one.id, one.reason) for one in late.result(30).ended] == [(holder.id, "expired")]
+
+
+def test_who_counts_an_owner_and_who_ends_all_do_not_wait_for_each_other(store: PostgresStore, stage: Stage) -> None:
+    """Openings of every kind, logins and ends of one owner at once: the server has to end nobody's wait."""
+    limit = ActiveLimit(2, "end_oldest")
+
+    def one(number: int) -> None:
+        visit = store.create(stage.create(stage.mint.anonymous_owner())).record
+        verbs = (
+            lambda: store.replace(stage.replace("ana", at_most=limit)),
+            lambda: store.get_or_create(stage.get_or_create("ana", external_id="b", at_most=limit)),
+            lambda: store.rotate(stage.rotate(visit, owner="ana", at_most=limit)),
+            lambda: store.end_owner(stage.end_owner("ana")),
+            lambda: store.replace(stage.replace("ana", external_id="b")),
+        )
+        verbs[number % len(verbs)]()
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(one, range(40)))
+    store.create(stage.create("ana", at_most=limit))
+    assert len(store.end_owner(stage.end_owner("ana")).records) <= 2
 
 
 def test_a_purge_waits_for_nobody(open_store: OpenStore, store: PostgresStore, other: Line, stage: Stage) -> None:

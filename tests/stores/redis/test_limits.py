@@ -158,3 +158,16 @@ def test_a_login_without_a_limit_counts_for_those_with_one(session: Session) -> 
     """It takes a seat all the same."""
     assert login(session, None).finish().outcome is Outcome.DONE
     assert opening(session, ONE)[1].finish().is_refused
+
+
+def test_who_left_before_it_was_decided_is_in_nobodys_way(session: Session) -> None:
+    """A refusal is looked at once more: it is none if a session that was seen in another shard had ended by then."""
+    two = ActiveLimit(2, "refuse")
+    record = login(session, two).finish().record
+    session.ask(session.s.create("ana"))
+    command, other = opening(session, two)
+    scripts(other, "look")
+    other.step()
+    session.ask(session.s.end(record))
+    assert other.finish().record.id == command.new.id
+    assert actives(session) == 2
