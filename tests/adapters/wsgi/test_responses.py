@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from wsgiref.types import StartResponse
 from wsgiref.util import FileWrapper
@@ -11,7 +12,7 @@ from wsgiref.validate import validator
 import pytest
 
 from sessionguard.adapters.wsgi import SESSION, VISIT, SessionGuardMiddleware
-from sessionguard.errors import MisuseError, SessionSealedError, StoreUnavailableError
+from sessionguard.errors import ConfigurationError, MisuseError, SessionSealedError, StoreUnavailableError
 from tests.adapters.wsgi.browser import Browser, Plain
 from tests.adapters.wsgi.conftest import Wired
 
@@ -345,3 +346,34 @@ def test_file_is_left_to_the_server(wired: Wired) -> None:
     }
     assert isinstance(app(environ, lambda *_: None), FileWrapper)
     assert isinstance(app, SessionGuardMiddleware)
+
+
+def test_t11_stream_whose_session_ends_is_cut_off(wired: Wired) -> None:
+    """The piece that was made after the end is not sent; the connection breaks off, and the body is closed."""
+    closed: list[bool] = []
+
+    def stream(environ: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
+        body = count(environ)
+        start_response("200 OK", TEXT)
+        try:
+            yield body
+            (session,) = wired.guard.sessions()
+            wired.guard.end(session)
+            yield b"secret"
+        finally:
+            closed.append(True)
+
+    reply = Browser(wired(stream, config={"SESSIONGUARD_CHECK_INTERVAL": 1e-6})).get()
+    assert (reply.status, reply.text) == (200, "1")
+    assert "SessionEndedError" in reply.log
+    assert closed == [True]
+    wired.store.asked()
+    assert Browser(wired(early_generator)).get().text == "1"
+    assert wired.store.asked() == ["create"]
+
+
+@pytest.mark.parametrize("value", [0, -1, "soon", timedelta(0)])
+def test_impossible_interval_is_named(wired: Wired, value: Any) -> None:
+    """The setting, its value and the remedy."""
+    with pytest.raises(ConfigurationError, match="SESSIONGUARD_CHECK_INTERVAL"):
+        wired(count, config={"SESSIONGUARD_CHECK_INTERVAL": value})
