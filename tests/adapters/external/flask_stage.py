@@ -4,14 +4,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask, request
-from werkzeug.test import Client, EnvironBuilder
 
 from sessionguard.adapters.flask import SessionGuardExtension, external_routes, external_session
 from tests.adapters.external.stage import Answer, Backstage
+from tests.adapters.external.wsgi_sending import send_wsgi
 
 
 class FlaskApp:
     """Sends requests to it."""
+
+    @staticmethod
+    def header(request: Any, name: str) -> str | None:
+        """Give a header of Flask's request."""
+        found: str | None = request.headers.get(name)
+        return found
 
     def __init__(self, back: Backstage) -> None:
         self.flask = app = Flask("external")
@@ -33,14 +39,8 @@ class FlaskApp:
         def plain() -> str:
             return "plain"
 
-        self._client = Client(app, use_cookies=False)
-
     def send(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
-        path, _, query = url.partition("?")
-        builder = EnvironBuilder(
-            path, method=method, query_string=query, headers=list(headers), data=body or None, base_url="https://x/"
-        )
-        environ = builder.get_environ()
-        environ["HTTP_HOST"] = dict(headers).get("Host", "x")
-        response = self._client.open(environ, buffered=True)
-        return Answer(response.status_code, tuple(response.headers), response.text)
+        return send_wsgi(self.flask, method, url, headers, body)
+
+    def close(self) -> None:
+        """It has opened nothing."""

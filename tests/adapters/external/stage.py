@@ -42,8 +42,15 @@ class Answer:
 class App(Protocol):
     """An application that can be sent one request."""
 
+    @staticmethod
+    def header(request: Any, name: str) -> str | None:
+        """Give a header of what the framework hands to functions of the application."""
+
     def send(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
         """Give the answer to one request; no cookies are kept."""
+
+    def close(self) -> None:
+        """Let go of what it has opened."""
 
 
 class Backstage:
@@ -53,8 +60,9 @@ class Backstage:
         self.clock = clock
         self.store = WatchedStore(store)
         self.ids = ids
-        policy = policy or SessionPolicy(touch_interval=timedelta(0), idle_timeout=timedelta(hours=2))
-        self.guard = SessionGuard(self.store, workspaces, policy, clock=self.clock, sweep_interval=None)
+        self.workspaces = workspaces
+        self.policy = policy or SessionPolicy(touch_interval=timedelta(0), idle_timeout=timedelta(hours=2))
+        self.guard = SessionGuard(self.store, workspaces, self.policy, clock=self.clock, sweep_interval=None)
         self.events: list[Event] = []
         self.guard.subscribe(self.events.append)
 
@@ -132,7 +140,7 @@ class Browser:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         answer = self.app.send(method, f"{path}?{query}" if query else path, sent.items(), body)
         for cookie in answer.all("Set-Cookie"):
-            name, _, value = cookie.partition(";")[0].partition("=")
+            name, _, value = cookie.partition(";")[0].strip().partition("=")
             if "Max-Age=0" in cookie:
                 self.cookies.pop(name, None)
             else:

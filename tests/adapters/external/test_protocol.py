@@ -276,7 +276,7 @@ def test_t44_name_is_not_overlooked_in_a_body_of_another_kind(stage: BuildStage)
 
 def test_t44_two_owners_in_one_request_are_refused(stage: BuildStage) -> None:
     """An API key of one and a cookie of another: nothing tells whose session is meant."""
-    made = stage(Select(), caller=lambda request: request.headers.get("X-Key"))
+    made = stage(Select(), caller=lambda header: header("X-Key"))
     caller = made.browser().login("ana")
     key = {"X-Key": "app-1"}
     for path in ("/new-session", "/clear-session", "/work"):
@@ -394,6 +394,17 @@ def test_t43_get_opens_nothing_for_strangers(stage: BuildStage) -> None:
         assert made.back.active() == made.back.active("default") == []
 
 
+def test_t43_visitor_without_a_name_opens_only_by_asking(stage: BuildStage) -> None:
+    """He is known by a cookie that anybody gets: naming a session that he has not opened opens none."""
+    made = stage(Select())
+    visitor = made.browser()
+    visitor.opened("_sid=42")
+    for method in ("GET", "POST"):
+        assert visitor.send(method, "/work", "_sid=43").status == 404
+        assert visitor.send(method, "/work", "_sid=42").status == 200
+    assert [session.external_id for session in made.back.active()] == ["42"]
+
+
 def test_t43_prefetch_opens_nothing(stage: BuildStage) -> None:
     """Nobody has clicked yet."""
     made = stage(Select())
@@ -454,7 +465,7 @@ def test_t45_owner_is_never_taken_from_a_header_of_the_client(stage: BuildStage)
 @pytest.mark.parametrize("caller", ["", "None", " ana", 0, True, b"ana"])
 def test_t07_caller_that_is_nobody_is_the_programs_fault(stage: BuildStage, caller: Any) -> None:
     """It is never a name that several strangers share."""
-    made = stage(Select(), caller=lambda request: caller)
+    made = stage(Select(), caller=lambda header: caller)
     assert made.browser().post("/new-session").status == 500
     assert made.back.active() == []
 
@@ -464,7 +475,7 @@ def test_t07_caller_that_is_nobody_is_the_programs_fault(stage: BuildStage, call
 
 def test_naming_a_session_costs_one_question(stage: BuildStage) -> None:
     """However often it is asked for; and the visitor's own is asked for once more."""
-    made = stage(Select(), caller=lambda request: request.headers.get("X-Key"))
+    made = stage(Select(), caller=lambda header: header("X-Key"))
     caller = made.browser()
     caller.post("/new-session", "_sid=42", {"X-Key": "app-1"})
     made.back.store.asked()
@@ -490,6 +501,9 @@ def test_t60_outage_is_no_unknown_session(stage: BuildStage, policy: Any) -> Non
         answer = caller.send(method, path, f"_sid={sid}")
         assert answer.status == 503
         assert answer.all("Retry-After") == ["5"]
+    for verb in ("load", "get", "get_or_create", "page"):
+        made.back.store.failing = {verb}
+        assert caller.get("/work", f"_sid={sid}").status in (200, 503), verb
     assert caller.cookies == before
     made.back.store.failing = set()
     assert caller.documents(sid) == []
@@ -516,7 +530,7 @@ def test_every_answer_is_kept_from_shared_caches(stage: BuildStage) -> None:
 
 def test_two_new_sessions_of_one_id_at_once_leave_one(stage: BuildStage, sg_profile: Profile, tmp_path: Any) -> None:
     """Both callers are answered; the later one's session is the active one, and the other is over, not shared."""
-    made = stage(Select(), url=f"sqlite:///{tmp_path}/sessions.db", caller=lambda request: "app-1")
+    made = stage(Select(), url=f"sqlite:///{tmp_path}/sessions.db", caller=lambda header: "app-1")
     for number in range(sg_profile.rounds):
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _, n=number: made.browser().post("/new-session", f"_sid=n{n}"), range(4)))
@@ -530,7 +544,7 @@ def test_two_new_sessions_of_one_id_at_once_leave_one(stage: BuildStage, sg_prof
 
 def test_concurrent_workflows_keep_their_documents(stage: BuildStage, tmp_path: Any) -> None:
     """Callers that work at once, each on his ids, find exactly what they put there."""
-    made = stage(Select(), url=f"sqlite:///{tmp_path}/sessions.db", caller=lambda request: request.headers.get("X-Key"))
+    made = stage(Select(), url=f"sqlite:///{tmp_path}/sessions.db", caller=lambda header: header("X-Key"))
 
     def drive(owner: str) -> list[list[str]]:
         browser = made.browser()

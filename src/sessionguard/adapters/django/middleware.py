@@ -5,7 +5,7 @@ header by its exact name, sets it only with a new token, keeps responses out of 
 lets views choose how requests of one session go side by side.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
@@ -22,6 +22,7 @@ from sessionguard.adapters import http
 from sessionguard.adapters.django import guards
 from sessionguard.adapters.django.answers import answer
 from sessionguard.adapters.django.expiry import EXPIRY, cookie_expires
+from sessionguard.adapters.django.raw import header_values
 from sessionguard.adapters.django.session import ExpiringFlows, VisitedSession
 from sessionguard.adapters.django.streams import cut_off
 from sessionguard.adapters.modes import Mode, mode_of
@@ -125,7 +126,7 @@ class SessionGuardMiddleware(SessionMiddleware):
 def _visited(request: HttpRequest) -> Iterator[VisitedSession]:
     """Give the request its session and its visit."""
     rules = guards.place().rules
-    presented = _values_of(request, rules.transport.request_header)
+    presented = header_values(request, rules.transport.request_header)
     visit = Visit(rules, presented, flows=ExpiringFlows(rules, presented))
     session = VisitedSession(visit)
     request.session = session
@@ -135,17 +136,6 @@ def _visited(request: HttpRequest) -> Iterator[VisitedSession]:
         yield session
     finally:
         context.leave(entry)
-
-
-def _values_of(request: HttpRequest, name: str) -> Sequence[bytes]:
-    """Give the raw values of a header."""
-    scope = getattr(request, "scope", None)
-    if scope is not None:
-        # Not from META, where Django puts a comma between several Cookie headers, so that the second is lost.
-        key = name.lower().encode("ascii")
-        return [value for header, value in scope["headers"] if header.lower() == key]
-    value = request.META.get("HTTP_" + name.upper().replace("-", "_"))
-    return () if value is None else (value.encode("latin-1", "replace"),)
 
 
 def _mode_of(request: HttpRequest, view: Any, session: VisitedSession) -> Mode:

@@ -82,7 +82,7 @@ class ByBinding:
     def _bind(self, session: Session) -> Session:
         selected = session.external_id or session.id
         if session.token is None:
-            # Another request of the same instant was admitted by another signature.
+            # Somebody else opened it, or was admitted by another signature at the same instant.
             raise ExternalIdClaimedError(self._situation.reject(selected, _CLAIMED))
         self._situation.reply_with(self._bindings.of(selected).handing_out(session.token, None))
         return session
@@ -210,7 +210,6 @@ class ByClaim(ByBinding):
                 self.forget(selected)
             session = yield from situation.open("create", None)
         else:
+            # Without a token it is somebody else's, and nothing will be bound to it.
             session = yield from situation.open("get_or_create", owner_of(_CLAIMED, selected), selected)
-            if not session.is_new:
-                raise ExternalIdClaimedError(situation.reject(selected, _CLAIMED))
         return Opened.after(self._bind(session), former)

@@ -10,10 +10,21 @@ try:
         OptionalSession,
         require_session,
     )
+    from sessionguard.adapters.fastapi.external import ExternalSession, external_router, external_routes
     from sessionguard.adapters.fastapi.installing import install
 except ModuleNotFoundError as error:
     if error.name not in ("fastapi", "starlette"):
         raise
     raise MissingExtraError("fastapi", "fastapi>=0.118") from error
 
-__all__ = ["CurrentSession", "CurrentVisit", "CurrentWorkspace", "OptionalSession", "install", "require_session"]
+__all__ = [
+    "CurrentSession",
+    "CurrentVisit",
+    "CurrentWorkspace",
+    "ExternalSession",
+    "OptionalSession",
+    "external_router",
+    "external_routes",
+    "install",
+    "require_session",
+]
