@@ -18,6 +18,7 @@ from django.test import AsyncClient, Client, override_settings
 from django.views import View
 
 from sessionguard import current_session
+from sessionguard.adapters.django.engine import SessionStore
 from sessionguard.adapters.django.session import VisitedSession
 from sessionguard.adapters.modes import concurrency, read_only
 from sessionguard.adapters.visits import REQUEST_LOCK
@@ -157,6 +158,36 @@ def test_fields_changed_in_place_are_stored_and_others_stay(browser: Browser, pr
     browser.post("/fill")
     browser.post("/append")
     assert browser.get("/read").content == b"[('cart', ['tea', 'milk']), ('meanwhile', True)]"
+
+
+def test_what_was_declared_unmodified_is_discarded_and_nothing_else(browser: Browser, project: Project) -> None:
+    """Popping a field that is not there declares nothing; `modified = False` after a change does."""
+
+    @project.view
+    def fill(request: HttpRequest) -> Any:
+        request.session["cart"] = ["tea"]
+
+    @project.view
+    def append(request: HttpRequest) -> Any:
+        cart = request.session["cart"]
+        request.session.pop("nothing", None)
+        cart.append("milk")
+        return request.session.modified
+
+    @project.view
+    def discard(request: HttpRequest) -> Any:
+        request.session["cart"].append("salt")
+        request.session.modified = False
+        return request.session.modified
+
+    @project.view
+    def read(request: HttpRequest) -> Any:
+        return f"{request.session['cart']} {request.session.modified}"
+
+    browser.post("/fill")
+    assert browser.post("/append").content == b"True"
+    assert browser.post("/discard").content == b"False"
+    assert browser.get("/read").content == b"['tea', 'milk'] False"
 
 
 # The cookie and the headers
@@ -602,6 +633,44 @@ def test_t45_t46_only_the_cookie_carries_a_token(browser: Browser, project: Proj
         stranger.get("/read", headers={"X-Session": str(token), "Authorization": f"Bearer {token}", "X-User-ID": "1"}),
     ):
         assert answer.content == b"None"
+
+
+@override_settings(DEBUG=True)
+def test_t36_error_pages_and_logs_show_no_token(
+    browser: Browser, project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even Django's page for developers, which shows the cookies of the request; nor any log line."""
+
+    @project.view
+    def fail(request: HttpRequest) -> Any:
+        request.session["a"] = request.session.get("a", 0) + 1
+        if "fail" in request.GET:
+            raise ValueError("planted")
+        return ""
+
+    caplog.set_level("DEBUG")
+    browser.post("/fail")
+    answer = browser.post("/fail?fail")
+    assert answer.status_code == 500
+    assert b"planted" in answer.content
+    project.store.failing = {"load"}
+    browser.post("/fail")
+    assert browser.token
+    assert browser.token.encode() not in answer.content
+    assert browser.token not in caplog.text
+
+
+def test_t33_a_token_of_another_kind_of_session_opens_nothing(browser: Browser, project: Project) -> None:
+    """What the guard opened in another scope is nobody's here, for the engine and for the middleware."""
+
+    @project.view
+    def read(request: HttpRequest) -> Any:
+        return request.session.get("a")
+
+    other = project.guard.create("ada", scope="shop", data={"a": 1})
+    browser.token = other.token
+    assert browser.get("/read").content == b"None"
+    assert SessionStore(other.token).load() == {}
 
 
 # Login

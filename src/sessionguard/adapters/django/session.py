@@ -58,6 +58,11 @@ class VisitedFields(Fields):
         return changes, removed
 
     @property
+    def is_changed(self) -> bool:
+        """Whether a field was written, removed, or changed in place."""
+        return self.is_changed_or_held and any(super().changes())
+
+    @property
     def is_due(self) -> bool:
         """Whether the session is to live longer although nothing was written to it."""
         base = self._base
@@ -148,13 +153,14 @@ class VisitedSession(SessionBase):
     @property
     def modified(self) -> bool:
         """Whether fields were written, or values in them changed in place. False discards that."""
-        return self.fields.is_written or (self.fields.is_changed_or_held and any(self.fields.changes()))
+        return self.fields.is_written or self.fields.is_changed
 
     @modified.setter
     def modified(self, value: bool) -> None:
         if value:
             self.fields.mark_written()
-        elif self.fields.is_changed_or_held:
+        elif self.fields.is_changed:
+            # Only then: Django's `pop` sets False where nothing was, and what is changed in place later is to be kept.
             self.fields.discard()
 
     def clear(self) -> None:
