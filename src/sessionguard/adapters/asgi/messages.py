@@ -15,9 +15,13 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def header_values(scope: Scope, name: str) -> tuple[bytes, ...]:
     """Give the raw values of the request header `name`."""
+    return raw_values(scope, name.lower().encode("latin-1"))
+
+
+def raw_values(scope: Scope, name: bytes) -> tuple[bytes, ...]:
+    """Give the raw values of the request header `name`, which is in lower case."""
     # Lower case is what the specification has servers send; not all of them do.
-    wanted = name.lower().encode("latin-1")
-    return tuple(bytes(value) for key, value in scope["headers"] if bytes(key).lower() == wanted)
+    return tuple([bytes(value) for key, value in scope["headers"] if key == name or bytes(key).lower() == name])
 
 
 def header_text(scope: Scope, name: str) -> str | None:

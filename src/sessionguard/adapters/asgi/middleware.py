@@ -12,7 +12,7 @@ from sessionguard.adapters import settings
 from sessionguard.adapters.asgi.exchange import HttpExchange, Respond
 from sessionguard.adapters.asgi.lifeline import Lifeline
 from sessionguard.adapters.asgi.lifespan import serve_lifespan
-from sessionguard.adapters.asgi.messages import App, Receive, Scope, Send, header_values
+from sessionguard.adapters.asgi.messages import App, Receive, Scope, Send, raw_values
 from sessionguard.adapters.asgi.routes import Choice, mode_for
 from sessionguard.adapters.asgi.session import GuardedSession
 from sessionguard.adapters.asgi.sockets import SocketExchange, is_own_origin, refuse, valid_origins
@@ -76,6 +76,7 @@ class SessionGuardMiddleware:
             lock_timeout=lock_timeout,
             external=external,
         )
+        self._header = self.rules.transport.request_header.lower().encode("latin-1")
 
     @classmethod
     def from_settings(cls, app: App, config: Mapping[str, Any] | None = None, **options: Any) -> Self:
@@ -134,7 +135,7 @@ class SessionGuardMiddleware:
             await visit.seal()
 
     def _visit(self, scope: Scope) -> AsyncVisit:
-        return AsyncVisit(self.rules, header_values(scope, self.rules.transport.request_header))
+        return AsyncVisit(self.rules, raw_values(scope, self._header))
 
     def _begin(self, visit: AsyncVisit, lifeline: Lifeline) -> None:
         session = visit.flows.found
@@ -143,7 +144,7 @@ class SessionGuardMiddleware:
 
     async def _resolve(self, visit: AsyncVisit, scope: Scope) -> None:
         mode = mode_for(scope, self.app, self.rules.mode, self._choice)
-        if mode != visit.flows.mode:
+        if mode is not visit.flows.mode:
             await visit.enter_mode(mode)
         await visit.run(visit.flows.resolve())
         if mode.takes_turns:
