@@ -158,6 +158,27 @@ def test_settings_there_are_are_named_whole() -> None:
         _with(Flask("app"), SESSIONGUARD_NOTHING=1)
 
 
+def test_clean_up_follows_the_settings() -> None:
+    """How often, how much at once, and which files are spared; None turns the first two off."""
+    guard = _with(
+        app := Flask("app"), SESSIONGUARD_SWEEP_INTERVAL=5, SESSIONGUARD_SWEEP_BRAKE=0.5, SESSIONGUARD_ORPHAN_AGE=60
+    )
+    with app.app_context():
+        parts = guard.guard._parts
+    assert parts.sweep_seconds == 5
+    assert parts.setting.orphan_age == timedelta(minutes=1)
+    off = _with(app := Flask("off"), SESSIONGUARD_SWEEP_INTERVAL=None, SESSIONGUARD_SWEEP_BRAKE=None)
+    with app.app_context():
+        assert off.guard._parts.sweep_seconds is None
+
+
+@pytest.mark.parametrize("key, value", [("SWEEP_BRAKE", 7), ("SWEEP_INTERVAL", -1), ("ORPHAN_AGE", "long")])
+def test_impossible_clean_up_is_named(key: str, value: Any) -> None:
+    """The message names the setting as it was given."""
+    with pytest.raises(ConfigurationError, match=f"SESSIONGUARD_{key}"):
+        _with(Flask("app"), **{f"SESSIONGUARD_{key}": value})
+
+
 def test_files_may_be_in_object_storage() -> None:
     """A URL is passed on as it is; as a path it would name a folder on this machine."""
     app = Flask("app")

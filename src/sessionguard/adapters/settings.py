@@ -11,6 +11,7 @@ from sessionguard.adapters.external import Claim, ExternalIds, Select, Strict
 from sessionguard.adapters.http import CookieSettings, HeaderSettings, Transport
 from sessionguard.adapters.visits.rules import NEEDS_BLOCKING, VisitRules
 from sessionguard.async_guard import AsyncSessionGuard
+from sessionguard.core.braking import SweepBrake
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.errors import ConfigurationError, without_secrets
 from sessionguard.guard import SessionGuard
@@ -18,7 +19,10 @@ from sessionguard.guard import SessionGuard
 Guard = TypeVar("Guard", SessionGuard, AsyncSessionGuard)
 
 PREFIX: Final = "SESSIONGUARD_"
-_GUARD: Final = frozenset({"URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
+_GUARD: Final = frozenset({
+    "URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT", "SWEEP_INTERVAL", "SWEEP_BRAKE",
+    "ORPHAN_AGE",
+})  # fmt: skip
 _COOKIE: Final = frozenset({
     "COOKIE_NAME", "COOKIE_SECURE", "COOKIE_SAMESITE", "COOKIE_PATH", "COOKIE_DOMAIN", "COOKIE_MAX_AGE",
     "COOKIE_PARTITIONED",
@@ -30,7 +34,10 @@ _POLICIES: Final = {"strict": Strict, "select": Select, "claim": Claim}
 _TRANSPORT: Final = frozenset({"TRANSPORT", "HEADER_NAME"})
 KNOWN: Final = _GUARD | _COOKIE | _TRANSPORT | _VISIT | {_EXTERNAL}
 """The settings of every framework, without their prefix."""
-_ARGUMENTS: Final = {"store URL": "URL", "workspaces": "WORKSPACES", "keys": "KEYS", "policy": "POLICY"}
+_ARGUMENTS: Final = {
+    "store URL": "URL", "workspaces": "WORKSPACES", "keys": "KEYS", "policy": "POLICY", "orphan_age": "ORPHAN_AGE",
+    "sweep_interval": "SWEEP_INTERVAL",
+}  # fmt: skip
 """What the library calls the values that these settings give."""
 
 
@@ -100,7 +107,7 @@ def guard_of(settings: Mapping[str, Any], kind: type[Guard], **defaults: Any) ->
             'name a store, such as "sqlite:///var/sessions.db", or pass a guard of your own',
             setting=PREFIX + "URL",
         )
-    options = {**defaults, **({"keys": settings["KEYS"]} if "KEYS" in settings else {})}
+    options = {**defaults, **({"keys": settings["KEYS"]} if "KEYS" in settings else {}), **_cleaning_of(settings)}
     policy = _policy_of(settings)
     try:
         return kind.open(url, workspaces=settings.get("WORKSPACES"), policy=policy, **options)
@@ -149,6 +156,28 @@ def _external_of(value: object) -> ExternalIds:
         names = ", ".join(f'"{name}"' for name in _POLICIES)
         raise ConfigurationError(PREFIX + _EXTERNAL, value, f"give {names}, or ExternalIds(policy=...)")
     return ExternalIds(policy=policy())
+
+
+def _cleaning_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if "SWEEP_INTERVAL" in settings:
+        interval = settings["SWEEP_INTERVAL"]
+        options["sweep_interval"] = None if interval is None else duration("SWEEP_INTERVAL", interval)
+    if "ORPHAN_AGE" in settings:
+        options["orphan_age"] = duration("ORPHAN_AGE", settings["ORPHAN_AGE"])
+    if "SWEEP_BRAKE" in settings:
+        options["brake"] = _brake_of(settings["SWEEP_BRAKE"])
+    return options
+
+
+def _brake_of(value: Any) -> SweepBrake | None:
+    if value is None or isinstance(value, SweepBrake):
+        return value
+    try:
+        return SweepBrake(share=value)
+    except ConfigurationError as error:
+        remedy = "give a number above zero and below one, or None for no brake"
+        raise ConfigurationError(PREFIX + "SWEEP_BRAKE", value, remedy) from error
 
 
 def _policy_of(settings: Mapping[str, Any]) -> Any:
