@@ -26,6 +26,8 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None
 _Head = tuple[str, list[tuple[str, str]], _ExcInfo | None]
 
 _MADE: Final = (list, tuple)
+# Nothing here would serve sessions that other programs name; better told than passed over.
+_KNOWN: Final = streaming.KNOWN - {"EXTERNAL_IDS"}
 
 _log = logging.getLogger("sessionguard.adapters")
 
@@ -58,7 +60,7 @@ class SessionGuardMiddleware:
         if not callable(app):
             remedy = "the WSGI application comes first: SessionGuardMiddleware(app, guard)"
             raise ConfigurationError("app", type(app).__name__, remedy)
-        read = settings.read({} if config is None else config, streaming.KNOWN)
+        read = settings.read({} if config is None else config, _KNOWN)
         guard = settings.guard_of(read, SessionGuard) if guard is None else settings.blocking(guard)
         self.app = app
         self.guard = guard

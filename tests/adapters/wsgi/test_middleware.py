@@ -288,6 +288,7 @@ def test_guard_may_come_from_settings(tmp_path: Path) -> None:
         (lambda: SessionGuardMiddleware(shop, "memory://"), "SessionGuard.open(url)"),  # type: ignore[arg-type]
         (lambda: SessionGuardMiddleware(SessionGuard.open("memory://"), shop), "the WSGI application comes first"),  # type: ignore[arg-type]
         (lambda: SessionGuardMiddleware(shop, config={"SESSIONGUARD_URLS": "memory://"}), "is SESSIONGUARD_URL meant"),
+        (lambda: SessionGuardMiddleware(shop, config={"SESSIONGUARD_EXTERNAL_IDS": "strict"}), "no such setting"),
         (
             lambda: SessionGuardMiddleware(shop, SessionGuard.open("memory://"), concurrency="parallel"),  # type: ignore[arg-type]
             '"merge", "strict" or "serial"',
