@@ -12,7 +12,7 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from sessionguard.adapters.django import guards
-from sessionguard.adapters.django.external import external_session
+from sessionguard.adapters.django.external import aexternal_session, external_session
 
 # It configures Django, once for all tests of a process.
 from tests.adapters.django import project
@@ -94,7 +94,16 @@ def plain(request: HttpRequest) -> HttpResponse:
     return HttpResponse("plain")
 
 
+async def awaited(request: HttpRequest) -> HttpResponse:
+    """Tell which session the request names."""
+    session = await aexternal_session(request)
+    assert session is not None
+    assert await aexternal_session(request) is session
+    return HttpResponse(session.external_id)
+
+
 urlpatterns = [
+    path("awaited", awaited),
     path("login", login),
     path("work", work),
     path("plain", plain),

@@ -7,8 +7,7 @@ Needed are `sessionguard.adapters.django.middleware.SessionGuardMiddleware` and 
 
 import json
 import logging
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
@@ -140,9 +139,6 @@ def _body_of(request: HttpRequest) -> bytes | None:
     """Give the body, which stays readable for the view; None if it cannot be read any more."""
     try:
         return request.body
-    except RequestDataTooBig:
+    except (RequestDataTooBig, RawPostDataException):
+        # It is larger than the settings allow, or a view has read the stream.
         return None
-    except RawPostDataException:
-        # A view or middleware took the form, and the stream with it.
-        form: Any = getattr(request, "_post", None)
-        return None if form is None else urlencode(list(form.lists()), doseq=True).encode()

@@ -168,8 +168,8 @@ class BySignature(ByBinding):
         logged_in = None if visitor is None or is_anonymous(visitor.owner) else visitor.owner
         for present in (logged_in, situation.request.caller):
             if present is not None and present != owner:
-                situation.reject(selected, "mismatch")
-                raise SessionMismatchError("of the signature", None if visitor is None else visitor.id)
+                mark = situation.reject(selected, "mismatch")
+                raise SessionMismatchError(mark, None if visitor is None else visitor.id)
 
 
 class ByClaim(ByBinding):
