@@ -36,7 +36,8 @@ def test_t49_signed_link_binds_the_browser_that_uses_it(stage: BuildStage) -> No
     """From then on the id is enough for that browser, and for no other."""
     made = stage(SIGNED)
     browser, stranger = made.browser(), made.browser()
-    assert browser.get("/work", link(made)).status == 200
+    answer = browser.get("/work", link(made))
+    assert (answer.status, answer.all("Referrer-Policy")) == (200, ["no-referrer"])
     (name,) = browser.cookies
     assert name.startswith("__Host-sgx-")
     browser.add("42", "report")

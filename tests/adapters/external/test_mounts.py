@@ -13,16 +13,16 @@ from starlette.applications import Starlette
 
 from sessionguard import SessionGuard, open_store
 from sessionguard.adapters.asgi import ExternalRoutes, SessionGuardMiddleware, external_session
+from sessionguard.adapters.django.external import external_session as django_external_session
 from sessionguard.adapters.external import ExternalIds, Select
 from sessionguard.adapters.external.reading import MAX_BODY_BYTES
 from sessionguard.adapters.fastapi import ExternalSession, external_router, external_routes, install
 from sessionguard.adapters.flask import SessionGuardExtension
 from sessionguard.adapters.flask import external_routes as flask_routes
 from sessionguard.adapters.flask import external_session as flask_session
-from sessionguard.errors import MisuseError
+from sessionguard.errors import MisuseError, SessionSealedError
 from tests.adapters.external.asgi_stage import answer_of
 from tests.adapters.external.django_stage import DjangoApp
-from tests.adapters.external.django_stage import external_session as django_external_session
 from tests.adapters.external.stage import Answer, Backstage, Browser
 from tests.adapters.external.wsgi_sending import send_wsgi
 from tests.adapters.site import Clock
@@ -171,6 +171,28 @@ def test_asgi_body_that_grows_past_what_it_said_is_not_read_on(guard: SessionGua
     answer = Awaiting(app).send("POST", "/new-session", headers.items(), b"a" * (MAX_BODY_BYTES + 1))
     assert answer.status == 400
     assert list(guard.sessions(scope="external")) == []
+
+
+def test_t08_session_is_not_looked_for_when_the_response_is_on_its_way(guard: SessionGuard) -> None:
+    """Its headers could no longer bind a browser, nor keep it from caches; what was found before stays at hand."""
+    found: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/early":
+            found.append(await external_session(scope))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        try:
+            found.append(await external_session(scope))
+        except SessionSealedError as error:
+            found.append(error)
+        await send({"type": "http.response.body", "body": b""})
+
+    browser = Browser(Awaiting(SessionGuardMiddleware(app, guard, external=IDS)))
+    browser.get("/early", "_sid=42")
+    assert found[0] is found.pop()
+    browser.get("/late", "_sid=43")
+    assert isinstance(found.pop(), SessionSealedError)
+    assert [session.external_id for session in guard.sessions(scope="external")] == ["42"]
 
 
 def test_application_without_external_ids_is_told_the_remedy(guard: SessionGuard) -> None:

@@ -99,6 +99,7 @@ class BySignature(ByBinding):
 
     def find(self, selected: str) -> Flow[Session]:
         situation = self._situation
+        self._keep_to_this_site()
         session = yield from self.locate(selected)
         if session is not None:
             return situation.accepted(session)
@@ -111,8 +112,14 @@ class BySignature(ByBinding):
             session = yield from situation.rotate(session)
         return situation.accepted(self._bind(session))
 
+    def _keep_to_this_site(self) -> None:
+        # Refused, or not needed because the browser is bound already, a signature may still be good for somebody else.
+        if self._situation.asked().signature is not None:
+            self._situation.reply_with(("Referrer-Policy", "no-referrer"))
+
     def open(self, selected: str | None) -> Flow[Opened]:
         situation = self._situation
+        self._keep_to_this_site()
         if selected is None or is_server_id(selected):
             raise ExternalIdRefusedError(
                 fingerprint(selected or ""), "the integrator's server names the session, and signs the name"

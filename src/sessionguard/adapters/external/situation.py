@@ -21,6 +21,7 @@ from sessionguard.errors import (
     ExternalIdUnknownError,
     InvalidArgumentError,
     SessionMismatchError,
+    SessionSealedError,
 )
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -85,7 +86,10 @@ class Situation:
 
         Raises:
             InvalidArgumentError: it asks for several sessions, or for one that cannot be.
+            SessionSealedError: the response is on its way, and could neither bind a browser nor be kept from caches.
         """
+        if self.visit.is_barred or self.visit.is_sealed:
+            raise SessionSealedError(None)
         self.visit.is_used = True
         if self._asked is None:
             self._asked = asked_by(self.request.carried, self.ids.parameter, self.ids.signature)
