@@ -223,6 +223,25 @@ def test_mounted_application_has_its_own_rules() -> None:
     assert seen == [({}, True), ({"admin": True}, True)]
 
 
+def test_mounted_application_with_the_same_guard_shares_the_session() -> None:
+    """Bound twice, a request has one session object and one turn, and does not wait for itself."""
+    guard = AsyncSessionGuard.open("memory://", sweep_interval=None)
+    options: Any = {"concurrency": "serial", "lock_timeout": timedelta(milliseconds=100)}
+    inner = SessionGuardMiddleware(serve, guard, **options)
+
+    async def around(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["around"] = 1
+        await inner(scope, receive, send)
+
+    app = SessionGuardMiddleware(around, guard, **options)
+
+    async def visit() -> list[str]:
+        token = (await call(app)).token
+        return [reply.text for reply in [await call(app, cookie=token)] if len(reply.header("vary")) == 1]
+
+    assert asyncio.run(visit()) == ["{'around': 1, 'n': 1}"]
+
+
 def test_state_of_the_server_is_kept() -> None:
     """What a lifespan put into the state is there beside the visit."""
     guard = SessionGuard.open("memory://", sweep_interval=None)

@@ -14,6 +14,7 @@ from sessionguard import AsyncSessionGuard, Session, SessionGuard, current_sessi
 from sessionguard.adapters import concurrency, read_only
 from sessionguard.adapters.fastapi import (
     CurrentSession,
+    CurrentThreadVisit,
     CurrentVisit,
     CurrentWorkspace,
     OptionalSession,
@@ -155,6 +156,52 @@ def test_login_and_logout_over_views(site: Site) -> None:
     assert site.guard.load(second) is None
     refused = client.post("/login/%20")
     assert (refused.status_code, refused.json()) == (400, {"detail": "Bad Request"})
+
+
+@pytest.mark.parametrize("kind", [AsyncSessionGuard, SessionGuard])
+def test_view_in_a_thread_has_a_visit_that_blocks(tmp_path: Any, kind: Any) -> None:
+    """Login, logout and all else work in `def` views, with a guard that awaits and with one that blocks."""
+    guard = kind.open("memory://", tmp_path, sweep_interval=None)
+    app = install(FastAPI(), guard)
+
+    @app.post("/login/{owner}")
+    def login(owner: str, visit: CurrentThreadVisit, request: Request) -> Any:
+        request.session["a"] = 1
+        session = visit.login(owner)
+        visit.save()
+        return [session.owner, visit.session() is current_session(), len(visit.own_sessions())]
+
+    @app.post("/files")
+    def files(visit: CurrentThreadVisit) -> str:
+        with visit.workspace() as workspace:
+            workspace.write("a", b"text")
+            return str(workspace.read("a").decode())
+
+    @app.post("/logout")
+    def logout(visit: CurrentThreadVisit) -> Any:
+        return visit.logout() is not None
+
+    @app.post("/awaiting")
+    async def awaiting(visit: CurrentThreadVisit) -> None:
+        visit.login("ana")
+
+    with TestClient(app, base_url="https://testserver", raise_server_exceptions=False) as client:
+        assert client.post("/login/ana").json() == ["ana", True, 1]
+        files_reply = client.post("/files")
+        assert (files_reply.status_code, files_reply.text) == (
+            (200, '"text"') if kind is SessionGuard else (500, files_reply.text)
+        )
+        assert client.post("/logout").json() is True
+        assert client.post("/login/%20").status_code == 400
+        assert client.post("/awaiting").status_code == 500
+        closing = guard.close()
+        if closing is not None:
+            assert client.portal is not None
+            client.portal.call(_awaited, closing)
+
+
+async def _awaited(work: Any) -> None:
+    await work
 
 
 def test_workspace_is_lent_until_the_response_is_whole(site: Site) -> None:

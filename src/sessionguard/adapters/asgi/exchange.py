@@ -24,6 +24,8 @@ from sessionguard.errors import SessionGuardError
 
 _log = logging.getLogger("sessionguard.adapters")
 
+_BODY: Final = frozenset({"http.response.body", "http.response.zerocopysend", "http.response.pathsend"})
+"""What carries a body or a part of it; the last part has no `more_body`."""
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
 EXCHANGE: Final = "sessionguard.exchange"
@@ -82,7 +84,7 @@ class HttpExchange:
 
     async def _send_on(self, message: Message) -> None:
         await self._send(message)
-        if message["type"] != "http.response.body":
+        if message["type"] not in _BODY:
             return
         if not message.get("more_body", False):
             # What is read from now on, by a background task, reaches no cache any more.

@@ -101,7 +101,10 @@ class SessionGuardMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, one WebSocket or the life of the application."""
-        if scope["type"] == "http":
+        if self._is_around(scope):
+            # The same session again: a second object would know nothing of the first, and wait for its turn.
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
             await self._serve_request(scope, receive, send)
         elif scope["type"] == "lifespan":
             await serve_lifespan(self.app, self._owned, scope, receive, send)
@@ -111,6 +114,15 @@ class SessionGuardMiddleware:
             await self._serve_socket(scope, receive, send)
         else:
             await refuse(receive, send)
+
+    def _is_around(self, scope: Scope) -> bool:
+        visit = (scope.get("state") or {}).get(STATE)
+        if not isinstance(visit, AsyncVisit):
+            return False
+        given, own = visit.flows.rules, self.rules
+        same = given.guard is own.guard and given.scope == own.scope and given.transport == own.transport
+        # Sealed, it is that of a request before, whose scope somebody uses again.
+        return same and not visit.flows.is_sealed
 
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = self._visit(scope)

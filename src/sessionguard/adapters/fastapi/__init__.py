@@ -5,6 +5,7 @@ from sessionguard.errors import MissingExtraError
 try:
     from sessionguard.adapters.fastapi.dependencies import (
         CurrentSession,
+        CurrentThreadVisit,
         CurrentVisit,
         CurrentWorkspace,
         OptionalSession,
@@ -19,6 +20,7 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "CurrentSession",
+    "CurrentThreadVisit",
     "CurrentVisit",
     "CurrentWorkspace",
     "ExternalSession",

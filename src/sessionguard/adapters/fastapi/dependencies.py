@@ -1,5 +1,6 @@
 """What views depend on: the visitor's session, the visit, the workspace."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Final
 
@@ -10,7 +11,8 @@ from starlette.requests import HTTPConnection
 from sessionguard.adapters.asgi.middleware import STATE
 from sessionguard.adapters.asgi.sockets import SESSION_ENDED
 from sessionguard.adapters.fastapi.scheme import SessionScheme
-from sessionguard.adapters.visits import AsyncVisit
+from sessionguard.adapters.fastapi.threads import ThreadVisit
+from sessionguard.adapters.visits import AsyncVisit, Visit
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import is_anonymous
 from sessionguard.errors import ConfigurationError, MisuseError
@@ -80,8 +82,14 @@ async def _workspace(visit: Annotated[AsyncVisit, Depends(visit_of)]) -> AsyncIt
         yield lent
 
 
+async def _thread_visit(visit: Annotated[AsyncVisit, Depends(visit_of)]) -> Visit:
+    return ThreadVisit(visit, asyncio.get_running_loop())
+
+
 CurrentVisit = Annotated[AsyncVisit, Depends(visit_of)]
 """What this request does with its session: login, logout and all else."""
+CurrentThreadVisit = Annotated[Visit, Depends(_thread_visit)]
+"""The same for views that are `def` and run in threads: nothing is awaited."""
 OptionalSession = Annotated[Session | None, Depends(_optional)]
 """The visitor's session, or None."""
 CurrentSession = Annotated[Session, Depends(_Required())]

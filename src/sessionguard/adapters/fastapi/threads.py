@@ -1,0 +1,47 @@
+"""What views that run in threads, and await nothing, do with the session of their request."""
+
+import asyncio
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from sessionguard.adapters.visits import AsyncVisit, Visit, blocking_guard
+from sessionguard.adapters.visits.calls import Flow
+from sessionguard.core.session import Session
+from sessionguard.errors import MisuseError
+from sessionguard.guard import SessionGuard
+
+R = TypeVar("R")
+
+
+class ThreadVisit(Visit):
+    """The visit of a request, for its view in a thread: the event loop does what it asks for."""
+
+    __slots__ = ("_loop", "_visit")
+
+    def __init__(self, visit: AsyncVisit, loop: asyncio.AbstractEventLoop) -> None:
+        self.flows = visit.flows
+        self._visit = visit
+        self._loop = loop
+
+    def run(self, flow: Flow[R]) -> R:
+        """Run a flow of this request in its event loop, and wait here."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run_coroutine_threadsafe(self._visit.run(flow), self._loop).result()
+        flow.close()
+        # Waiting here would keep the loop from ever doing it.
+        raise MisuseError("this code runs in the event loop; depend on CurrentVisit and await its calls")
+
+    @property
+    def guard(self) -> SessionGuard:
+        """The guard of the application, if it blocks."""
+        return blocking_guard(self.flows.rules)
+
+    def workspace(self, session: Session | None = None) -> AbstractContextManager[Any]:
+        """Lend the workspace of `session`, or of the visitor's own, which is opened if there is none.
+
+        Raises:
+            ConfigurationError: the guard must be awaited, and so must its workspaces.
+        """
+        return self.guard.workspace(self.opened() if session is None else session)
