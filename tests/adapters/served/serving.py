@@ -22,6 +22,9 @@ WORKERS = 2
 # More than any test has open at once, so that what waits at a gate keeps nobody else from being served.
 THREADS = 16
 READY_PATH = "/ready"
+# Longer than a client keeps a connection that is not in use: closed by the server at the moment at which a client takes
+# it up again, it would lose a request.
+KEEP_ALIVE_SECONDS = 75
 
 
 class WebServer(Server):
@@ -84,7 +87,7 @@ class Gunicorn(AppServer):
     def _arguments(self) -> list[str]:
         return [
             "gunicorn", f"--bind={LOOPBACK}:{self.port}", f"--workers={WORKERS}", f"--threads={THREADS}",
-            "--timeout=120", "--no-control-socket", self._app,
+            f"--keep-alive={KEEP_ALIVE_SECONDS}", "--timeout=120", "--no-control-socket", self._app,
         ]  # fmt: skip
 
     def _log(self) -> str:
@@ -100,7 +103,7 @@ class Uvicorn(AppServer):
     def _arguments(self) -> list[str]:
         return [
             "uvicorn", "--host", LOOPBACK, "--port", str(self.port), "--workers", str(WORKERS),
-            "--no-access-log", "--factory", self._app,
+            f"--timeout-keep-alive={KEEP_ALIVE_SECONDS}", "--no-access-log", "--factory", self._app,
         ]  # fmt: skip
 
 
