@@ -12,8 +12,6 @@ from tests.adapters.served.visitors import COOKIE, SetCookie, Visitor, set_cooki
 pytestmark = pytest.mark.processes
 
 TABS = 3
-WITH_PROTOCOL = ["flask-gunicorn"]
-"""Where the routes of the session protocol are mounted."""
 TOGETHER = 6
 LIMITS = frozenset({"path=/", "secure=", "httponly=", "samesite=lax"})
 
@@ -111,7 +109,6 @@ def test_tabs_have_sessions_of_their_own(front: Front, visitor: Visitor) -> None
         assert other.get(f"/tabs/{tabs[0]}/files/t.csv").status_code == 404
 
 
-@pytest.mark.parametrize("kind", WITH_PROTOCOL, indirect=True)
 def test_t47_programs_name_their_sessions(front: Front, owner: str) -> None:
     """The id that a program passes is taken exactly, from all its calls at once, and selects nothing of another's."""
     one, other = (Visitor(front.url, headers={"X-Api-Key": f"{owner}-{number}"}) for number in (1, 2))

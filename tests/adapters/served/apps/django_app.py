@@ -12,14 +12,26 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.urls import path
+from django.urls import include, path
 from django.views.decorators.http import require_POST
 
 from sessionguard import Session, current_session
+from sessionguard.adapters.external import ExternalIds, Select
 from sessionguard.adapters.modes import concurrency, read_only
 from sessionguard.adapters.visits import Visit
 from tests.adapters.served.apps.pages import HOME
 from tests.adapters.served.gates import wait_at
+
+
+def program(request: HttpRequest) -> str | None:
+    """Give the program that calls: in a real application, whose key it presents."""
+    return request.headers.get("X-Api-Key")
+
+
+def is_operator(request: HttpRequest) -> bool:
+    """Tell who may look at the debug page."""
+    return request.headers.get("X-Operator") == "yes"
+
 
 settings.configure(
     SECRET_KEY="nothing here is signed with this",
@@ -31,7 +43,11 @@ settings.configure(
     SESSIONGUARD_URL=os.environ["STORE_URL"],
     SESSIONGUARD_WORKSPACES=os.environ["WORKSPACES"],
     SESSIONGUARD_LOCK_TIMEOUT=60,
+    SESSIONGUARD_EXTERNAL_IDS=ExternalIds(policy=Select(expose_id="external"), caller=program, may_debug=is_operator),
 )
+
+# What reads the settings comes after them.
+from sessionguard.adapters.django.external import external_session  # noqa: E402
 
 
 class Request(HttpRequest):
@@ -186,6 +202,20 @@ def own_tab(request: Request, tab: str) -> Session:
     return found
 
 
+# What other programs name
+
+
+def put_document(request: Request, name: str) -> HttpResponse:
+    """Keep a document in the session that the program names."""
+    named = external_session(request)
+    if named is None:
+        return HttpResponse(status=400)
+    kept = request.sessionguard.guard.modify(
+        named, lambda data: {**data, "documents": [*data.get("documents", []), name]}
+    )
+    return JsonResponse(kept.data["documents"], safe=False)
+
+
 # What caches are tempted by
 
 
@@ -206,6 +236,7 @@ def style_sheet(owner: str | None) -> HttpResponse:
 
 
 urlpatterns = [
+    path("", include("sessionguard.adapters.django.external")),
     path("ready", ready),
     path("", home),
     path("me", me),
@@ -217,6 +248,7 @@ urlpatterns = [
     path("count/merge", count_merging),
     path("count/strict", count_strictly),
     path("count/serial", count_in_turn),
+    path("documents/<name>", put_document),
     path("tabs", open_tab),
     path("tabs/<tab>", tab),
     path("tabs/<tab>/files", upload),

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Respons
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from sessionguard import AsyncSessionGuard, Session, current_session
-from sessionguard.adapters.fastapi import CurrentVisit, install
+from sessionguard.adapters.external import ExternalIds, Select
+from sessionguard.adapters.fastapi import CurrentVisit, ExternalSession, external_router, install
 from sessionguard.adapters.modes import concurrency, read_only
 from tests.adapters.served.apps.pages import HOME
 from tests.adapters.served.gates import wait_at
@@ -21,9 +22,21 @@ views = APIRouter(default_response_class=PlainTextResponse)
 def create_app() -> FastAPI:
     """Give the application, configured by the environment."""
     app = FastAPI()
-    install(app, guard, lock_timeout=timedelta(seconds=60))
+    external = ExternalIds(policy=Select(expose_id="external"), caller=program, may_debug=is_operator)
+    install(app, guard, lock_timeout=timedelta(seconds=60), external=external)
     app.include_router(views)
+    app.include_router(external_router())
     return app
+
+
+async def program(request: Request) -> str | None:
+    """Give the program that calls: in a real application, whose key it presents."""
+    return request.headers.get("X-Api-Key")
+
+
+async def is_operator(request: Request) -> bool:
+    """Tell who may look at the debug page."""
+    return request.headers.get("X-Operator") == "yes"
 
 
 @views.get("/ready")
@@ -171,6 +184,18 @@ async def download(visit: CurrentVisit, found: OwnTab, name: str) -> Response:
             return Response(await workspace.read(name), media_type="application/octet-stream")
         except FileNotFoundError:
             raise HTTPException(404) from None
+
+
+# What other programs name
+
+
+@views.post("/documents/{name}", response_class=JSONResponse)
+async def put_document(named: ExternalSession, name: str) -> list[str]:
+    """Keep a document in the session that the program names."""
+    if named is None:
+        raise HTTPException(400)
+    kept = await guard.modify(named, lambda data: {**data, "documents": [*data.get("documents", []), name]})
+    return list(kept.data["documents"])
 
 
 # What caches are tempted by
