@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from django.http import HttpRequest
+from django.test import override_settings
 from django.test.utils import setup_test_environment, teardown_test_environment
 from django.utils import timezone
 
 from sessionguard import open_store
 from sessionguard.adapters.django import guards
+from tests.adapters.django.browser import COOKIE, MIDDLEWARE, Browser
 from tests.adapters.django.project import FOLDER, Project
 
 BuildProject = Callable[..., Project]
@@ -76,3 +79,40 @@ def tables(_tables: None) -> Iterator[None]:
     call_command("flush", interactive=False, verbosity=0)
     yield
     connections.close_all()
+
+
+@pytest.fixture
+def guarded() -> Iterator[None]:
+    """Have the project use our middleware instead of Django's."""
+    with override_settings(MIDDLEWARE=MIDDLEWARE, SESSION_COOKIE_NAME=COOKIE):
+        yield
+
+
+@pytest.fixture
+def kind(store_kind: str) -> str:
+    """How Django handles requests: one way on each store."""
+    return "sync" if store_kind == "sqlite" else "async"
+
+
+@pytest.fixture
+def browser(kind: str, guarded: None, project: Project) -> Browser:
+    """A browser without cookies."""
+    return Browser(kind)
+
+
+@pytest.fixture
+def counting(guarded: None, project: Project) -> None:
+    """A view that counts its posts in the session, and one that reads the count."""
+
+    @project.view
+    def count(request: HttpRequest) -> Any:
+        request.session["n"] = request.session.get("n", 0) + 1
+        return request.session["n"]
+
+    @project.view
+    def read(request: HttpRequest) -> Any:
+        return request.session.get("n")
+
+    @project.view
+    def idle(request: HttpRequest) -> Any:
+        return ""
