@@ -144,6 +144,16 @@ def test_body_of_the_application_is_not_found_fault_with() -> None:
         asked_by(Carried(content_type="application/json", body=b'{"_sid": ' * 5_000))
 
 
+@pytest.mark.parametrize("form", ["token", "key"])
+def test_t46_token_of_either_form_is_no_id(form: Any) -> None:
+    """Session keys of Django look like ids of other programs; they are known by how they begin."""
+    with SessionGuard.open("memory://", token_form=form, sweep_interval=None) as guard:
+        token = guard.create("ana").token or ""
+    asked = asked_by(Carried(query=f"_sid={token}".encode()))
+    assert (asked.selected, asked.misplaced) == (None, ("query",))
+    assert asked_by(Carried(query=b"_sid=" + uuid.uuid4().hex.encode())).selected is not None
+
+
 @pytest.mark.parametrize("kind", ["application/json", "application/vnd.api+json; charset=utf-8"])
 def test_name_in_json_counts_at_the_top_only(kind: str) -> None:
     """Deeper down it is the application's own."""
