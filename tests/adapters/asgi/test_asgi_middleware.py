@@ -10,7 +10,7 @@ from sessionguard import AsyncSessionGuard, SessionGuard
 from sessionguard.adapters.asgi import SessionGuardMiddleware
 from sessionguard.adapters.http import CookieSettings, HeaderSettings
 from sessionguard.errors import ConfigurationError, MisuseError
-from tests.adapters.asgi.calling import call, scope_of
+from tests.adapters.asgi.calling import call
 
 
 async def serve(scope: Any, receive: Any, send: Any) -> None:
@@ -252,4 +252,27 @@ def test_state_of_the_server_is_kept() -> None:
         await serve(scope, receive, send)
 
     asyncio.run(call(SessionGuardMiddleware(inner, guard), state=state))
-    assert scope_of("/")["type"] == "http"
+
+
+def test_state_that_a_server_shares_mixes_nobody() -> None:
+    """Requests that are given one and the same state, against the specification, each have their own visit."""
+    guard = AsyncSessionGuard.open("memory://", sweep_interval=None)
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await together.wait()
+        session = await scope["state"]["sessionguard"].session()
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": session.owner.encode()})
+
+    app = SessionGuardMiddleware(inner, guard)
+    together = asyncio.Barrier(3)
+
+    async def race() -> list[str]:
+        state: dict[str, Any] = {}
+        owners = ["ana", "bob", "eve"]
+        tokens = [(await guard.create(owner)).token for owner in owners]
+        for _ in range(2):
+            replies = await asyncio.gather(*(call(app, cookie=token, state=state) for token in tokens))
+        return [reply.text for reply in replies]
+
+    assert asyncio.run(race()) == ["ana", "bob", "eve"]

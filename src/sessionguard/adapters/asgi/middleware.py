@@ -116,13 +116,13 @@ class SessionGuardMiddleware:
             await refuse(receive, send)
 
     def _is_around(self, scope: Scope) -> bool:
-        visit = (scope.get("state") or {}).get(STATE)
-        if not isinstance(visit, AsyncVisit):
+        session = scope.get("session")
+        if not isinstance(session, GuardedSession):
             return False
-        given, own = visit.flows.rules, self.rules
+        given, own = session.visit.flows.rules, self.rules
         same = given.guard is own.guard and given.scope == own.scope and given.transport == own.transport
         # Sealed, it is that of a request before, whose scope somebody uses again.
-        return same and not visit.flows.is_sealed
+        return same and not session.visit.flows.is_sealed
 
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = self._visit(scope)
@@ -188,6 +188,9 @@ def _in_scope(scope: Scope, visit: AsyncVisit) -> Iterator[context.Entry]:
     """Show the application its session inside the block."""
     session = GuardedSession(visit)
     state = scope.setdefault("state", {})
+    if STATE in state and not isinstance(scope.get("session"), GuardedSession):
+        # Another request's: a server that gives the same state to all of a connection must not mix its visitors.
+        scope["state"] = state = dict(state)
     # In place, because those around read there what those within have written; so it is put back for them.
     before = {"session": scope.get("session"), STATE: state.get(STATE)}
     scope["session"], state[STATE] = session, visit

@@ -8,7 +8,7 @@ from fastapi import Depends
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 
-from sessionguard.adapters.asgi.middleware import STATE
+from sessionguard.adapters.asgi import GuardedSession
 from sessionguard.adapters.asgi.sockets import SESSION_ENDED
 from sessionguard.adapters.fastapi.scheme import SessionScheme
 from sessionguard.adapters.fastapi.threads import ThreadVisit
@@ -26,10 +26,10 @@ OwnerCheck = Callable[[str], bool]
 
 def visit_of(connection: HTTPConnection) -> AsyncVisit:
     """Give what this request does with its session."""
-    visit = connection.scope.get("state", {}).get(STATE)
-    if not isinstance(visit, AsyncVisit):
+    session = connection.scope.get("session")
+    if not isinstance(session, GuardedSession):
         raise MisuseError("there is no session here; call sessionguard.adapters.fastapi.install(app, guard)")
-    return visit
+    return session.visit
 
 
 async def _optional(visit: Annotated[AsyncVisit, Depends(visit_of)]) -> Session | None:
