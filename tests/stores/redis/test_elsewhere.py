@@ -155,8 +155,9 @@ def test_rotation_that_slept_for_days(session: Session, place: Place, visit: Vis
     visit(session).finish()
     assert _noted(session, place) == []
     assert isinstance(rotation.ask, Call)
-    *arguments, holds_until = rotation.ask.arguments
-    rotation.ask = rotation.ask._replace(arguments=(*arguments, int(holds_until) - 2 * DAY_US))
+    *described, holds_until = rotation.ask.arguments[:7]
+    slept = (*described, int(holds_until) - 2 * DAY_US, *rotation.ask.arguments[7:])
+    rotation.ask = rotation.ask._replace(arguments=slept)
     assert rotation.finish().outcome is Outcome.DONE
     assert _listed(session) == [visitor.id]
     assert _noted(session, place) == [visitor.id[:2]]
