@@ -81,7 +81,7 @@ class ServerLoop:
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
         """Give what `work` gives."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
 
     def close(self) -> None:
         """Stop it."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionguard.adapters.external import sign_external_id
@@ -128,6 +128,7 @@ def test_t34_fields_cannot_be_shifted_into_each_other() -> None:
     assert len(macs) == len(texts)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("a", min_size=1, max_size=3), min_size=8, max_size=8))
 def test_t34_no_two_messages_collide(words: list[str]) -> None:
     """Owner, audience, scope and id decide the MAC, and each by itself."""
