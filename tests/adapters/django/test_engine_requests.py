@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.test import AsyncClient, Client, override_settings
 
+from sessionguard import SessionPolicy
 from tests.adapters.django.conftest import BuildProject
 from tests.adapters.django.project import COOKIE, Project
 
@@ -266,3 +267,23 @@ def test_the_test_client_s_session_and_login_work(project: Project) -> None:
     client.logout()
     assert client.get("/both").content == b"None None"
     assert list(project.guard.sessions()) == []
+
+
+def test_whom_a_limit_refuses_is_not_logged_in(build: BuildProject) -> None:
+    """Under Django's middleware it is an error of the view, and the browser is nobody's as before."""
+    project = build(policy=SessionPolicy(max_active=1, on_limit="refuse"))
+    ada = user()
+
+    @project.view
+    def enter(request: HttpRequest) -> Any:
+        login(request, ada)
+
+    @project.view
+    def who(request: HttpRequest) -> Any:
+        return request.user.pk
+
+    phone, laptop = Client(), Client(raise_request_exception=False)
+    phone.post("/enter")
+    assert laptop.post("/enter").status_code == 500
+    assert laptop.get("/who").content == b"None"
+    assert phone.get("/who").content == str(ada.pk).encode()

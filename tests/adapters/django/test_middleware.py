@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from sessionguard import current_session
 from sessionguard.adapters.django.engine import SessionStore
-from sessionguard.errors import SessionSealedError
+from sessionguard.errors import SessionConflictError, SessionSealedError
 from tests.adapters.django.browser import COOKIE, MIDDLEWARE, Browser
 from tests.adapters.django.project import Project
 
@@ -190,6 +190,18 @@ def test_a_failed_request_stores_nothing(browser: Browser, project: Project) -> 
         return HttpResponse(status=502)
 
     assert browser.post("/fail").status_code == 502
+    assert project.session_count() == 0
+
+
+def test_what_a_view_wrote_before_an_error_of_ours_is_not_stored(browser: Browser, project: Project) -> None:
+    """It has not come to its end, whatever the status is by which the error is told."""
+
+    @project.view
+    def fail(request: HttpRequest) -> Any:
+        request.session["a"] = 1
+        raise SessionConflictError("0" * 34, 1, 2)
+
+    assert browser.post("/fail").status_code == 409
     assert project.session_count() == 0
 
 

@@ -10,8 +10,10 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 
-from sessionguard import current_session
+from sessionguard import SessionPolicy, current_session
+from sessionguard.errors import SessionLimitError
 from tests.adapters.django.browser import COOKIE, Browser
+from tests.adapters.django.conftest import BuildProject
 from tests.adapters.django.project import Project
 
 pytestmark = pytest.mark.usefixtures("guarded")
@@ -270,6 +272,38 @@ def test_t07_what_is_no_owner_is_refused_unasked(browser: Browser, project: Proj
 
     assert browser.post("/enter").status_code == 400
     assert project.store.asked() == []
+
+
+@pytest.mark.usefixtures("tables")
+@pytest.mark.parametrize("is_caught", [False, True])
+def test_whom_a_limit_refuses_is_not_logged_in(build: BuildProject, kind: str, guarded: None, is_caught: bool) -> None:
+    """409, or what the view makes of it; Django's own keys of the login are gone from the session, and the user."""
+    project = build(policy=SessionPolicy(max_active=1, on_limit="refuse"))
+    ada = User.objects.create_user("ada", password="secret")
+
+    @project.view
+    def enter(request: HttpRequest) -> Any:
+        request.session["seen"] = 1
+        if not is_caught:
+            login(request, ada)
+            return ""
+        try:
+            login(request, ada)
+        except SessionLimitError:
+            return request.user.pk
+        return ""
+
+    @project.view
+    def who(request: HttpRequest) -> Any:
+        return f"{request.user.pk} {'_auth_user_id' in request.session}"
+
+    phone, laptop = Browser(kind), Browser(kind)
+    assert phone.post("/enter").status_code == 200
+    refused = laptop.post("/enter")
+    assert refused.content == b"None" if is_caught else refused.status_code == 409
+    assert laptop.get("/who").content == b"None False"
+    assert phone.get("/who").content == f"{ada.pk} True".encode()
+    assert [found.owner for found in project.guard.sessions(owner=str(ada.pk))] == [str(ada.pk)]
 
 
 def test_t25_other_devices_can_be_logged_out(browser: Browser, project: Project) -> None:

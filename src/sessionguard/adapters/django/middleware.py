@@ -158,7 +158,12 @@ def _is_to_be_kept(session: VisitedSession, response: HttpResponseBase) -> bool:
 
 def _answered_error(request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
     """Answer errors of ours that a view let through; the application's own middleware was asked before."""
-    return answer(exception) if isinstance(exception, SessionGuardError) else None
+    told = answer(exception) if isinstance(exception, SessionGuardError) else None
+    session = getattr(request, "session", None)
+    if told is not None and isinstance(session, VisitedSession):
+        # The view has not come to its end: as with any other exception, what it wrote is not stored.
+        session.fields.discard()
+    return told
 
 
 def _told(session: VisitedSession, response: HttpResponseBase) -> HttpResponseBase:

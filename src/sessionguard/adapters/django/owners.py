@@ -2,7 +2,10 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.signals import user_logged_in
+
+from sessionguard.errors import SessionGuardError
 
 
 @runtime_checkable
@@ -21,5 +24,20 @@ def connect() -> None:
 def _receive(*, request: Any, user: Any, **_: Any) -> None:
     session = getattr(request, "session", None)
     # Tests log in without a user that was ever stored.
-    if isinstance(session, OwnedSession) and getattr(user, "pk", None) is not None:
+    if not isinstance(session, OwnedSession) or getattr(user, "pk", None) is None:
+        return
+    try:
         session.receive(str(user.pk))
+    except SessionGuardError:
+        _forget_login(request)
+        raise
+
+
+def _forget_login(request: Any) -> None:
+    """Undo what `login` has done before it told: whom the guard refuses, say for a limit, is not logged in."""
+    for name in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
+        request.session.pop(name, None)
+    if hasattr(request, "user"):
+        from django.contrib.auth.models import AnonymousUser
+
+        request.user = AnonymousUser()
