@@ -14,7 +14,7 @@ from sessionguard.errors import ConfigurationError, MisuseError
 from sessionguard.testing.faults import CancelPoint, cancel_everywhere
 from sessionguard.testing.profile import Profile
 from tests.adapters.asgi.asgi_site import AsgiSite
-from tests.adapters.asgi.calling import Reply, call
+from tests.adapters.asgi.calling import Reply, call, scope_of
 from tests.adapters.asgi.conftest import BuildSite
 
 TASKS = 8
@@ -179,9 +179,24 @@ def test_serial_gives_the_turn_back(build: BuildSite, what: str) -> None:
             pass
 
 
+async def shake_hands(app: Any, token: str) -> None:
+    """Open a WebSocket, and go."""
+    incoming = [{"type": "websocket.connect"}, {"type": "websocket.disconnect"}]
+
+    async def receive() -> Any:
+        await asyncio.sleep(0)
+        return incoming.pop(0)
+
+    async def send(message: Any) -> None:
+        await asyncio.sleep(0)
+
+    await app(scope_of("/", headers=[("Cookie", f"__Host-sg={token}")], type="websocket"), receive, send)
+
+
+@pytest.mark.parametrize("connection", ["http", "websocket"])
 @pytest.mark.parametrize("kind", [AsyncSessionGuard, SessionGuard])
-def test_t03_t70_cancelled_request_holds_nothing_and_is_stored_whole_or_not_at_all(kind: Any) -> None:
-    """Wherever a serial request is cancelled, its turn is given back, nothing leaks, and no half is stored."""
+def test_t03_t70_cancelled_request_holds_nothing_and_is_stored_whole_or_not_at_all(kind: Any, connection: str) -> None:
+    """Wherever a serial request or WebSocket is cancelled, its turn is given back, and no half is stored."""
 
     async def sweep() -> None:
         store: Any = open_store("memory://")
@@ -190,6 +205,10 @@ def test_t03_t70_cancelled_request_holds_nothing_and_is_stored_whole_or_not_at_a
 
         async def view(scope: Any, receive: Any, send: Any) -> None:
             scope["session"].update(a=2, b=2)
+            if connection == "websocket":
+                await send({"type": "websocket.accept"})
+                await receive()
+                return
             await asyncio.sleep(0)
             await send({"type": "http.response.start", "status": 200})
             await send({"type": "http.response.body"})
@@ -208,7 +227,12 @@ def test_t03_t70_cancelled_request_holds_nothing_and_is_stored_whole_or_not_at_a
             assert found is not None
             assert found.data["a"] == found.data["b"], point
 
-        request = lambda: call(app, "/", cookie=visitor[0].token)  # noqa: E731
+        async def request() -> None:
+            if connection == "websocket":
+                await shake_hands(app, visitor[0].token)
+            else:
+                await call(app, "/", cookie=visitor[0].token)
+
         report = await cancel_everywhere(request, check, prepare=prepare, ways=("once", "twice", "late"))
         assert report.total >= 6
         await guard.close()

@@ -65,7 +65,10 @@ ORIGINS = {
     ("null",): False,
     ("",): False,
     ("https://site.example@evil.example",): False,
-    ("https://evil.example", "https://site.example"): False,
+    ("https://site.example", "https://evil.example"): False,
+    ("https://[",): False,
+    ("https://site.example:99999",): False,
+    ("file://",): False,
     ("https://app.example",): True,
 }
 

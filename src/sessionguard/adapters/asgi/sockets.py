@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from sessionguard import context
 from sessionguard.adapters import http
@@ -18,6 +18,7 @@ from sessionguard.adapters.asgi.messages import (
     Scope,
     Send,
     header_text,
+    header_values,
     raw_headers,
     response_of,
     text_headers,
@@ -44,21 +45,29 @@ def is_own_origin(scope: Scope, allowed: frozenset[str]) -> bool:
     Browsers send cookies with the handshakes of every site, and let no site read or refuse for us. A client that sends
     no Origin is no browser, and sends no cookie that somebody else made it send.
     """
-    origin = header_text(scope, "origin")
-    if origin is None or origin in allowed or "*" in allowed:
+    origins = header_values(scope, "origin")
+    if not origins:
         return True
+    origin = origins[0].decode("latin-1")
+    if len(origins) > 1:
+        return False
+    if origin in allowed or "*" in allowed:
+        return True
+    # What is no address, such as "null", or has an impossible port, is nobody's page.
+    with suppress(ValueError):
+        return _is_of_host(urlsplit(origin), scope)
+    return False
+
+
+def _is_of_host(page: SplitResult, scope: Scope) -> bool:
     host = header_text(scope, "host")
-    page = urlsplit(origin)
-    if host is None or page.scheme not in ("http", "https") or page.hostname is None:
+    if host is None or page.scheme not in _DEFAULT_PORTS or page.hostname is None:
         return False
     if page.scheme == "http" and scope.get("scheme") == "wss":
         # A page that came in the clear may be anybody's.
         return False
-    default = _DEFAULT_PORTS[page.scheme]
-    with suppress(ValueError):
-        own = urlsplit("//" + host)
-        return (page.hostname, page.port or default) == (own.hostname, own.port or default)
-    return False
+    default, own = _DEFAULT_PORTS[page.scheme], urlsplit("//" + host)
+    return (page.hostname, page.port or default) == (own.hostname, own.port or default)
 
 
 def valid_origins(values: object) -> frozenset[str]:
