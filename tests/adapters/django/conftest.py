@@ -24,6 +24,7 @@ BuildProject = Callable[..., Project]
 @pytest.fixture(scope="session", autouse=True)
 def _folder() -> Iterator[None]:
     """Have Django watch what templates are given, and take away in the end what the project made."""
+    FOLDER.mkdir(mode=0o700)
     setup_test_environment()
     yield
     teardown_test_environment()

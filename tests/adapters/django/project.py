@@ -3,6 +3,7 @@
 Django is configured once for a process; what a test changes, it changes with `override_settings`.
 """
 
+import secrets
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -22,7 +23,8 @@ from sessionguard import SessionGuard
 from sessionguard.core.events import Event
 from tests.adapters.site import Clock, WatchedStore
 
-FOLDER: Final = Path(tempfile.mkdtemp(prefix="sessionguard-django-"))
+FOLDER: Final = Path(tempfile.gettempdir(), f"sessionguard-django-{secrets.token_hex(8)}")
+"""Made by the first test that runs here: other processes only collect."""
 ENGINE: Final = "sessionguard.adapters.django.engine"
 COOKIE: Final = "sessionid"
 
