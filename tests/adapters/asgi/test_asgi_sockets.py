@@ -65,9 +65,12 @@ ORIGINS = {
     ("null",): False,
     ("",): False,
     ("https://site.example@evil.example",): False,
+    ("https://evil.example@site.example",): False,
     ("https://site.example", "https://evil.example"): False,
     ("https://[",): False,
+    ("https://site.example:0",): False,
     ("https://site.example:99999",): False,
+    ("https://site.example/",): False,
     ("file://",): False,
     ("https://app.example",): True,
 }
@@ -91,7 +94,7 @@ def test_t11_t43_handshake_of_another_site_is_refused(build: BuildSite, origins:
 
 def test_options_of_long_connections_are_checked(build: BuildSite) -> None:
     """What could never be an origin or an interval is refused where it is written."""
-    for origins in ("https://a.example", ["a.example"], ["https://a.example/"], [1], None):
+    for origins in ("https://a.example", ["a.example"], ["https://a.example/"], ["https://a.example:443"], [1], None):
         with pytest.raises(ConfigurationError, match="SESSIONGUARD_ALLOWED_ORIGINS"):
             build(allowed_origins=origins)
     for interval in (timedelta(0), 5, timedelta(seconds=-1)):
@@ -395,6 +398,43 @@ def test_t11_stream_ends_with_its_session(site: AsgiSite, pace: ManualPace, is_e
 
     reply, waiting = site.run(live())
     assert (reply.text, cleaned, waiting) == ("one" if is_ended else "onetwo", ["up"], 0)
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_t11_stream_that_waits_for_its_first_event_ends(site: AsgiSite, pace: ManualPace, is_stopped: bool) -> None:
+    """Nothing is told for a session that ended before anything was, nor where no look was possible by then."""
+    cleaned: list[str] = []
+
+    @site.view
+    async def events(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        try:
+            await scope["go_on"].wait()
+            await send({"type": "http.response.body", "body": b"secret", "more_body": True})
+        finally:
+            cleaned.append("up")
+            # As one does that makes an end of its own where it is cancelled: the rest is not to look whole.
+            await send({"type": "http.response.body", "body": b"bye"})
+
+    async def live() -> tuple[list[str], int]:
+        go_on = asyncio.Event()
+        told: list[str] = []
+
+        async def note(message: Any) -> None:
+            told.append(message["type"])
+
+        serving = asyncio.create_task(call(site.app, "/events", cookie=site.visitor(a=1), go_on=go_on, seen=note))
+        await settled()
+        (session,) = site.guard.sessions()
+        site.guard.end(session)
+        await pace.advance(60 if is_stopped else 5, wakes=not is_stopped)
+        go_on.set()
+        await serving
+        await settled()
+        return told, pace.waiting
+
+    assert site.run(live()) == (["http.response.start"], 0)
+    assert cleaned == ["up"]
 
 
 def test_cancellation_by_somebody_else_stays_one(site: AsgiSite, pace: ManualPace) -> None:

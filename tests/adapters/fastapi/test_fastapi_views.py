@@ -93,12 +93,18 @@ def test_dependencies_are_typed_and_ask_once(site: Site) -> None:
 
 
 def test_require_session_tells_who_may(site: Site) -> None:
-    """401 for nobody and for the anonymous, 403 for the wrong owner."""
+    """401 for nobody and for the anonymous, 403 for the wrong owner; only True of a function lets anybody in."""
+
+    async def is_staff(owner: str) -> bool:
+        return owner.startswith("staff:")
+
     routes = {
         "/named": require_session(),
         "/any": require_session(anonymous=True),
         "/ana": require_session("ana"),
         "/staff": require_session(lambda owner: owner.startswith("staff:")),
+        "/awaited": require_session(is_staff),
+        "/no-answer": require_session(lambda owner: owner),  # type: ignore[arg-type, return-value]
     }
     for path, dependency in routes.items():
 
@@ -117,10 +123,10 @@ def test_require_session_tells_who_may(site: Site) -> None:
         for who, headers in visitors.items()
     }
     assert found == {
-        "nobody": [401, 401, 401, 401],
-        "anonymous": [401, 200, 401, 401],
-        "ana": [200, 200, 200, 403],
-        "staff": [200, 200, 403, 200],
+        "nobody": [401, 401, 401, 401, 401, 401],
+        "anonymous": [401, 200, 401, 401, 401, 401],
+        "ana": [200, 200, 200, 403, 403, 403],
+        "staff": [200, 200, 403, 200, 200, 403],
     }
     with pytest.raises(ConfigurationError, match="owner"):
         require_session(5)  # type: ignore[arg-type]

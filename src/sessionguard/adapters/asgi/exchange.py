@@ -80,9 +80,16 @@ class HttpExchange:
         if not await self._is_stored():
             return
         self.is_answered = True
-        await self._send(self._dressed(message))
+        message = self._dressed(message)
+        await self._send(message)
+        if self._is_streamed(message["status"], text_headers(message)):
+            # At once: the first part may be an event that comes when the session has long ended.
+            self._begin(self._lifeline)
 
     async def _send_on(self, message: Message) -> None:
+        if await self._lifeline.is_cut():
+            # Nor the last part, after which a response that was broken off would look whole.
+            return
         await self._send(message)
         if message["type"] not in _BODY:
             return

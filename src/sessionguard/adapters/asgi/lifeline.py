@@ -30,6 +30,17 @@ class Lifeline:
         self.watch = watch
         self._watcher = asyncio.create_task(self._cut(watch))
 
+    async def is_cut(self) -> bool:
+        """Tell whether the application was cancelled; where a look is overdue and finds an end, it is so here."""
+        watch = self.watch
+        if watch is not None and watch.is_due and not self._is_cut:
+            await watch.look()
+            if watch.is_ended:
+                self._cancel()
+                # The application's own task goes no further than this.
+                await asyncio.sleep(0)
+        return self._is_cut
+
     def stop(self) -> None:
         """Look no more."""
         if self._watcher is not None:
@@ -40,8 +51,13 @@ class Lifeline:
         if self._end is not None:
             await self._end()
             await watch.pause()
-        self._is_cut = True
-        self._app.cancel()
+        self._cancel()
+
+    def _cancel(self) -> None:
+        # Once: a second time would break off its cleaning up, and look like the cancellation of somebody else.
+        if not self._is_cut:
+            self._is_cut = True
+            self._app.cancel()
 
     async def __aenter__(self) -> Self:
         task = asyncio.current_task()

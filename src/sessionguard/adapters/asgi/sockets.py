@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
 
 from sessionguard import context
 from sessionguard.adapters import http
@@ -23,6 +21,7 @@ from sessionguard.adapters.asgi.messages import (
     response_of,
     text_headers,
 )
+from sessionguard.adapters.http.origins import is_of_host, valid_origin
 from sessionguard.adapters.visits import AsyncVisit
 from sessionguard.errors import ConfigurationError, SessionGuardError
 
@@ -35,8 +34,6 @@ _INTERNAL_ERROR: Final = 1011
 _POLICY_VIOLATION: Final = 1008
 _REASON: Final = "session ended"
 _SETTING: Final = "SESSIONGUARD_ALLOWED_ORIGINS"
-_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.:_\[\]-]+")
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def is_own_origin(scope: Scope, allowed: frozenset[str]) -> bool:
@@ -53,34 +50,23 @@ def is_own_origin(scope: Scope, allowed: frozenset[str]) -> bool:
         return False
     if origin in allowed or "*" in allowed:
         return True
-    # What is no address, such as "null", or has an impossible port, is nobody's page.
-    with suppress(ValueError):
-        return _is_of_host(urlsplit(origin), scope)
-    return False
-
-
-def _is_of_host(page: SplitResult, scope: Scope) -> bool:
-    host = header_text(scope, "host")
-    if host is None or page.scheme not in _DEFAULT_PORTS or page.hostname is None:
-        return False
-    if page.scheme == "http" and scope.get("scheme") == "wss":
+    if scope.get("scheme") == "wss" and not origin.startswith("https:"):
         # A page that came in the clear may be anybody's.
         return False
-    default, own = _DEFAULT_PORTS[page.scheme], urlsplit("//" + host)
-    return (page.hostname, page.port or default) == (own.hostname, own.port or default)
+    return is_of_host(origin, header_text(scope, "host"))
 
 
 def valid_origins(values: object) -> frozenset[str]:
     """Give the origins, each as browsers write it.
 
     Raises:
-        ConfigurationError: one is not a scheme and a host, and would never be the origin of a page.
+        ConfigurationError: one is not as browsers write it, and would never be the origin of a page.
     """
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ConfigurationError(_SETTING, values, 'give a list, such as ["https://app.example.org"]')
     origins = frozenset(values)
     for origin in origins:
-        if origin != "*" and (not isinstance(origin, str) or _ORIGIN.fullmatch(origin) is None):
+        if origin != "*" and (not isinstance(origin, str) or not valid_origin(origin)):
             remedy = (
                 'give scheme, host and port as browsers do, such as "https://app.example.org"; "*" allows every site'
             )

@@ -1,7 +1,8 @@
 """What views depend on: the visitor's session, the visit, the workspace."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from inspect import isawaitable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
@@ -21,7 +22,7 @@ from sessionguard.workspaces.offloaded import AsyncWorkspace
 _CHALLENGE: Final = {"WWW-Authenticate": "APIKey"}
 """A refusal must name a scheme, and there is no registered one for cookies; FastAPI names this one as well."""
 
-OwnerCheck = Callable[[str], bool]
+OwnerCheck = Callable[[str], bool | Awaitable[bool]]
 
 
 def visit_of(connection: HTTPConnection) -> AsyncVisit:
@@ -48,13 +49,17 @@ class _Required(SessionScheme):
         session = await visit_of(connection).session()
         if session is None or (not self._anonymous and is_anonymous(session.owner)):
             raise _refusal(connection, 401)
-        if self._owner is not None and not self._is_allowed(self._owner, session.owner):
+        if self._owner is not None and not await self._is_allowed(self._owner, session.owner):
             raise _refusal(connection, 403)
         return session
 
     @staticmethod
-    def _is_allowed(expected: str | OwnerCheck, owner: str) -> bool:
-        return expected(owner) if callable(expected) else owner == expected
+    async def _is_allowed(expected: str | OwnerCheck, owner: str) -> bool:
+        if not callable(expected):
+            return owner == expected
+        answer = expected(owner)
+        # A coroutine that nobody awaited would be true for everybody.
+        return (await answer if isawaitable(answer) else answer) is True
 
 
 def _refusal(connection: HTTPConnection, status: int) -> Exception:
@@ -70,7 +75,7 @@ def require_session(owner: str | OwnerCheck | None = None, *, anonymous: bool = 
     """Give a dependency for views that are not for everybody; a parameter `Annotated[Session, ...]` takes it.
 
     Without a session, or with that of a visitor who has not logged in unless `anonymous`, the client is answered 401.
-    Whom `owner` does not name, or does not give True for, is answered 403. A WebSocket is refused, or closed with 4401.
+    Whom `owner` does not name, or does not give True for, awaited or not, is answered 403. A WebSocket is refused, or closed with 4401.
     """
     if owner is not None and not callable(owner) and not isinstance(owner, str):
         raise ConfigurationError("owner", owner, "give an owner, or a function that tells whether an owner may")
