@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from sessionguard.adapters.asgi.messages import Message, Receive, Scope, Send, header_text, header_values, raw_headers
+from sessionguard.adapters.asgi.session import visit_in
 from sessionguard.adapters.external import Carried, ExternalFlows, ExternalIds, NamingRequest, Reply, refused
 from sessionguard.adapters.external.mounting import (
     CLEAR_SESSION,
@@ -99,8 +100,8 @@ async def reply_to(request: Any, routine: Routine, *, shown: Any = None) -> Repl
 
 def visit_of(scope: Scope) -> AsyncVisit:
     """Give what this request does with its session."""
-    visit = scope.get("state", {}).get("sessionguard")
-    if not isinstance(visit, AsyncVisit):
+    visit = visit_in(scope)
+    if visit is None:
         raise MisuseError("there is no SessionGuardMiddleware around this application; add it")
     return visit
 

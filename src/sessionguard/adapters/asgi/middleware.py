@@ -14,7 +14,7 @@ from sessionguard.adapters.asgi.lifeline import Lifeline
 from sessionguard.adapters.asgi.lifespan import serve_lifespan
 from sessionguard.adapters.asgi.messages import App, Receive, Scope, Send, raw_values
 from sessionguard.adapters.asgi.routes import Choice, mode_for
-from sessionguard.adapters.asgi.session import GuardedSession
+from sessionguard.adapters.asgi.session import GuardedSession, visit_in
 from sessionguard.adapters.asgi.sockets import SocketExchange, is_own_origin, refuse, valid_origins
 from sessionguard.adapters.asgi.watching import LoopPace, Pace, Watch
 from sessionguard.adapters.external import ExternalIds
@@ -116,13 +116,13 @@ class SessionGuardMiddleware:
             await refuse(receive, send)
 
     def _is_around(self, scope: Scope) -> bool:
-        session = scope.get("session")
-        if not isinstance(session, GuardedSession):
+        visit = visit_in(scope)
+        if visit is None:
             return False
-        given, own = session.visit.flows.rules, self.rules
+        given, own = visit.flows.rules, self.rules
         same = given.guard is own.guard and given.scope == own.scope and given.transport == own.transport
         # Sealed, it is that of a request before, whose scope somebody uses again.
-        return same and not session.visit.flows.is_sealed
+        return same and not visit.flows.is_sealed
 
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = self._visit(scope)
@@ -188,7 +188,7 @@ def _in_scope(scope: Scope, visit: AsyncVisit) -> Iterator[context.Entry]:
     """Show the application its session inside the block."""
     session = GuardedSession(visit)
     state = scope.setdefault("state", {})
-    if STATE in state and not isinstance(scope.get("session"), GuardedSession):
+    if STATE in state and visit_in(scope) is None:
         # Another request's: a server that gives the same state to all of a connection must not mix its visitors.
         scope["state"] = state = dict(state)
     # In place, because those around read there what those within have written; so it is put back for them.

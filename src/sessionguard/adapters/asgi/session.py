@@ -4,11 +4,21 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sessionguard.adapters.asgi.messages import Scope
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.visits import AsyncVisit
 from sessionguard.core.session import Session
 
 _NOT_LOADED = "(not loaded)"
+
+
+def visit_in(scope: Scope) -> AsyncVisit | None:
+    """Give what the request of this scope does with its session; None without the middleware.
+
+    Not by the state, which some servers share among the requests of a connection.
+    """
+    session = scope.get("session")
+    return session.visit if isinstance(session, GuardedSession) else None
 
 
 class GuardedSession(Fields, dict[str, Any]):  # type: ignore[misc]

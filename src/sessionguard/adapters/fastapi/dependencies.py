@@ -9,7 +9,7 @@ from fastapi import Depends
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection
 
-from sessionguard.adapters.asgi import GuardedSession
+from sessionguard.adapters.asgi.session import visit_in
 from sessionguard.adapters.asgi.sockets import SESSION_ENDED
 from sessionguard.adapters.fastapi.scheme import SessionScheme
 from sessionguard.adapters.fastapi.threads import ThreadVisit
@@ -27,10 +27,10 @@ OwnerCheck = Callable[[str], bool | Awaitable[bool]]
 
 def visit_of(connection: HTTPConnection) -> AsyncVisit:
     """Give what this request does with its session."""
-    session = connection.scope.get("session")
-    if not isinstance(session, GuardedSession):
+    visit = visit_in(connection.scope)
+    if visit is None:
         raise MisuseError("there is no session here; call sessionguard.adapters.fastapi.install(app, guard)")
-    return session.visit
+    return visit
 
 
 async def _optional(visit: Annotated[AsyncVisit, Depends(visit_of)]) -> Session | None:
@@ -75,7 +75,8 @@ def require_session(owner: str | OwnerCheck | None = None, *, anonymous: bool = 
     """Give a dependency for views that are not for everybody; a parameter `Annotated[Session, ...]` takes it.
 
     Without a session, or with that of a visitor who has not logged in unless `anonymous`, the client is answered 401.
-    Whom `owner` does not name, or does not give True for, awaited or not, is answered 403. A WebSocket is refused, or closed with 4401.
+    Whom `owner` does not name, or does not give True for, awaited or not, is answered 403. A WebSocket is refused, or
+    closed with 4401.
     """
     if owner is not None and not callable(owner) and not isinstance(owner, str):
         raise ConfigurationError("owner", owner, "give an owner, or a function that tells whether an owner may")

@@ -1,7 +1,8 @@
 """Origins, and whether a request that changes something was sent by a page of another site.
 
-That is told by Fetch Metadata (https://www.w3.org/TR/fetch-metadata/), which every browser of today sends over HTTPS and no page can
-forge, else by the Origin header (RFC 6454). A program that is no browser sends neither, and is nobody's unwitting hand.
+That is told by Fetch Metadata (https://www.w3.org/TR/fetch-metadata/), which every browser of today sends over HTTPS
+and no page can forge, else by the Origin header (RFC 6454). A program that is no browser sends neither, and is nobody's
+unwitting hand.
 """
 
 import re
