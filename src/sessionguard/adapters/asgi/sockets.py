@@ -45,9 +45,9 @@ def is_own_origin(scope: Scope, allowed: frozenset[str]) -> bool:
     origins = header_values(scope, "origin")
     if not origins:
         return True
-    origin = origins[0].decode("latin-1")
     if len(origins) > 1:
         return False
+    origin = origins[0].decode("latin-1")
     if origin in allowed or "*" in allowed:
         return True
     if scope.get("scheme") == "wss" and not origin.startswith("https:"):
