@@ -412,6 +412,8 @@ def test_t11_stream_that_waits_for_its_first_event_ends(site: AsgiSite, pace: Ma
             await scope["go_on"].wait()
             await send({"type": "http.response.body", "body": b"secret", "more_body": True})
         finally:
+            # It takes its time, and is not broken off by the next look.
+            await pace.advance(5)
             cleaned.append("up")
             # As one does that makes an end of its own where it is cancelled: the rest is not to look whole.
             await send({"type": "http.response.body", "body": b"bye"})
