@@ -131,3 +131,20 @@ def test_leaving_an_inner_request_leaves_the_outer_in_its_copies(guard: SessionG
     leave(inner)
     assert copied.run(current_session) is session
     leave(outer)
+
+
+def test_request_that_another_thread_ends_is_over_everywhere(guard: SessionGuard) -> None:
+    """Servers may close a response elsewhere; no error, and what runs there keeps its own session."""
+    mine, his = guard.create("ada"), guard.create("bob")
+    entry = enter(mine)
+
+    def close() -> Session | None:
+        own = enter(his)
+        leave(entry)
+        found = current_session()
+        leave(own)
+        return found
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(close).result() is his
+    assert current_session() is None

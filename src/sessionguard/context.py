@@ -1,6 +1,7 @@
 """The session of the request that is being handled here and now."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar, Token
 
 from sessionguard.core.session import Session
@@ -56,6 +57,11 @@ def finish(entry: Entry) -> None:
 
 
 def leave(entry: Entry) -> None:
-    """Undo the `enter` that gave `entry`, in the context of that; for adapters."""
+    """Undo the `enter` that gave `entry`; for adapters.
+
+    In the context of another, such as that of a thread or task that closes a response, the request is over for all
+    the same, and the current session of that context is left as it is.
+    """
     finish(entry)
-    _entry.reset(entry.token)
+    with suppress(ValueError):
+        _entry.reset(entry.token)

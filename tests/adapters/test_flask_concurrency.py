@@ -7,9 +7,9 @@ from threading import Barrier, Event
 from typing import Any
 
 import pytest
-from flask import flash, request, session
+from flask import copy_current_request_context, flash, request, session
 
-from sessionguard import SessionGuard
+from sessionguard import SessionGuard, current_session
 from sessionguard.adapters import concurrency, read_only
 from sessionguard.core.events import LockLost
 from sessionguard.errors import MisuseError
@@ -393,3 +393,28 @@ def test_serial_login_as_another_owner_is_stored(build: BuildSite) -> None:
     former = site.guard.create("ana", data={"n": 1})
     assert site.sender().post("/login", headers={"Cookie": f"__Host-sg={former.token}"}).status_code == 200
     assert [(stored.owner, dict(stored.data)) for stored in site.guard.sessions()] == [("bea", {"n": 2})]
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_job_with_a_copy_of_the_request_leaves_the_request_alone(build: BuildSite, elsewhere: bool) -> None:
+    """In a thread of its own or in this one: the job reads the session, and the request goes on and keeps its turn."""
+    site = build(concurrency="serial")
+
+    @site.view
+    def work() -> list[Any]:
+        @copy_current_request_context
+        def job() -> int:
+            return int(session["n"])
+
+        with ThreadPoolExecutor(1) as pool:
+            read = pool.submit(job).result() if elsewhere else job()
+        found = current_session()
+        assert found is not None
+        session["n"] = read + 1
+        return [read, found.data["n"], site.extension.visit.flows.has_turn]
+
+    headers = visitor_of(site, n=1)
+    for n in (1, 2):
+        answer = site.sender().get("/work", headers=headers)
+        assert (answer.json, answer.headers["Vary"]) == ([n, n, True], "Cookie")
+    assert data_of(site) == {"n": 3}

@@ -62,7 +62,7 @@ class SessionGuardExtension:
         rules = settings.rules_of(config, guard, concurrency=self._concurrency, external=self._external)
         app.extensions[_EXTENSION] = rules
         app.session_interface = interface = GuardedSessionInterface(rules, streaming.interval_of(config))
-        app.teardown_request(lambda error: interface.leave(request.environ, error))
+        app.teardown_request(interface.tear_down)
         app.wsgi_app = with_safe_headers(app.wsgi_app, interface)  # type: ignore[assignment, method-assign]
         answers.register(app)
         app.before_request(partial(_enter_mode, app, interface))

@@ -6,7 +6,9 @@ from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Request, Response, request
+from flask.globals import request_ctx
 from flask.sessions import SessionInterface, SessionMixin
+from werkzeug.local import LocalProxy
 
 from sessionguard import context
 from sessionguard.adapters import http, streaming
@@ -45,7 +47,7 @@ class GuardedSessionInterface(SessionInterface):
         header = environ.get(self._header_key)
         visit = Visit(self.rules, () if header is None else (header.encode("latin-1"),))
         session = GuardedSession(visit)
-        environ[self.environ_key] = session, context.enter(visit.session, visit.flows.resolved)
+        environ[self.environ_key] = session, context.enter(visit.session, visit.flows.resolved), _flask_context()
         return session
 
     def opened_in(self, environ: WSGIEnvironment) -> GuardedSession | None:
@@ -53,11 +55,18 @@ class GuardedSessionInterface(SessionInterface):
         opened = environ.get(self.environ_key)
         return None if opened is None else opened[0]
 
+    def tear_down(self, error: BaseException | None) -> None:
+        """Leave the request that Flask tears down, if it is that and not a copy of it for a job."""
+        opened = request.environ.get(self.environ_key)
+        # Jobs with `copy_current_request_context` are torn down, too, in any thread and while the request goes on.
+        if opened is not None and opened[2] is _flask_context():
+            self.leave(request.environ, error)
+
     def leave(self, environ: WSGIEnvironment, error: BaseException | None = None) -> None:
         """Forget the session object of the request, which is over or begins anew."""
         opened = environ.pop(self.environ_key, None)
         if opened is not None:
-            session, entry = opened
+            session, entry, _ = opened
             context.leave(entry)
             session.visit.release()
             # Without an error it was sealed as it was saved; or the test client goes on to write to it.
@@ -128,6 +137,10 @@ class GuardedSessionInterface(SessionInterface):
     def get_cookie_partitioned(self, app: Flask) -> bool:
         """Whether browsers keep one cookie for each site that embeds this one."""
         return self.cookie.partitioned
+
+
+def _flask_context() -> object:
+    return cast("LocalProxy[Any]", request_ctx)._get_current_object()
 
 
 def _is_plain(request: Request) -> bool:
