@@ -272,13 +272,7 @@ def test_t22_two_rotations_at_once_have_one_winner(site: Site) -> None:
         cookies = [cookie for found in pool.map(post, range(2)) for cookie in found]
     assert len(cookies) == 1
     assert site.session_count() == 1
-    # Within its grace the old token still serves requests under way, but rotates nothing.
-    assert site.sender().get("/who", headers={"Cookie": f"{COOKIE}={old}"}).json == {
-        "owner": "ana",
-        "data": {"cart": [1]},
-    }
-    assert "Set-Cookie" not in site.sender().post("/again", headers={"Cookie": f"{COOKIE}={old}"}).headers
-    site.clock.advance(timedelta(seconds=20))
+    # Whoever planted the token from before the login is not inside after it.
     assert site.sender().get("/who", headers={"Cookie": f"{COOKIE}={old}"}).json == NOBODY
 
 

@@ -146,6 +146,12 @@ class Fields(MutableMapping[str, Any]):
         held = {name: value for name, value in values.items() if name in self._held}
         return self.encoded(self._stored, held), removed
 
+    def settle(self, session: Session) -> None:
+        """Go on from what was stored: what others stored meanwhile is neither seen nor removed."""
+        if self._values is not None:
+            self._base = session
+            self._stored = {name: value for name, value in private_copy(session).items() if name in self._values}
+
     def rest_on(self, session: Session) -> None:
         """Go on with `session`, which was opened or received; what is no field of it is gone."""
         if self._values is None or (self._base is not None and self._base.id == session.id):

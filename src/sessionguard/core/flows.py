@@ -285,7 +285,8 @@ class SessionFlows:
             self._mint.operation_id(),
             record_of(session).token_hash,
             minted.token_hash,
-            rules.grace_us,
+            # Whoever knew the token before a login (he may have planted it) must not be inside after it.
+            rules.grace_us if owner in (None, session.owner) else 0,
             owner,
             meant=record_of(session),
             at_most=None if owner is None else rules.at_most,

@@ -60,10 +60,10 @@ def sessions() -> Mapping[str, Session]:
 
 @pytest.mark.parametrize(
     "loaded, asked",
-    [("nobody", ["load", "rotate"]), ("ana", ["load", "rotate"]), ("bob", ["load", "end", "create"])],
+    [("nobody", ["load", "rotate"]), ("ana", ["load", "rotate"]), ("bob", ["load", "create", "end"])],
 )
 def test_login_receives_renews_or_begins_anew(sessions: Mapping[str, Session], loaded: str, asked: list[str]) -> None:
-    """The visitor's own session gets a new token; that of another owner is ended before one is opened."""
+    """The visitor's own session gets a new token; that of another owner is ended once one is open."""
     script = Script(load=sessions[loaded], rotate=sessions["ana+"], end=None, create=sessions["ana+"])
     flows = script.flows()
     assert script.play(flows.login("ana")).owner == "ana"

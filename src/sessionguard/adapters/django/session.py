@@ -15,7 +15,7 @@ from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.visits import AsyncVisit, Visit, VisitFlows
 from sessionguard.adapters.visits.calls import Flow
 from sessionguard.core.data import difference
-from sessionguard.core.session import Session, private_copy
+from sessionguard.core.session import Session
 from sessionguard.errors import SessionEndedError, SessionGuardError
 
 R = TypeVar("R")
@@ -74,12 +74,6 @@ class VisitedFields(Fields):
         """Go on with `session`, which was opened or received; what is no field of it is gone."""
         super().rest_on(session)
         self._hide()
-
-    def settle(self, session: Session) -> None:
-        """Go on from what was stored: what others stored meanwhile is neither seen nor removed."""
-        if self._values is not None:
-            self._base = session
-            self._stored = {name: value for name, value in private_copy(session).items() if name in self._values}
 
     def _loaded(self) -> dict[str, Any]:
         if self._values is None:
@@ -272,9 +266,6 @@ class VisitedSession(SessionBase):
             yield from flows.save()
         except SessionEndedError as error:
             raise UpdateError("the session is over: logged out in another request, or expired") from error
-        session = flows.known()
-        if session is not None:
-            self.fields.settle(session)
 
     def _delete(self, session_key: str | None) -> Flow[None]:
         self.accessed = True

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from attrs import define
+from attrs import define, field
 
 from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.guard import SessionGuard
@@ -25,8 +25,9 @@ class Call:
     """Call the guard's method `verb`."""
 
     verb: str
-    arguments: tuple[Any, ...]
-    options: Mapping[str, Any]
+    arguments: tuple[Any, ...] = field(repr=False)
+    """A token may be among them."""
+    options: Mapping[str, Any] = field(repr=False)
 
     def take(self, guard: SessionGuard) -> Any:
         """Give what a blocking guard gives."""

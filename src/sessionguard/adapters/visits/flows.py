@@ -30,6 +30,8 @@ from sessionguard.errors import (
 _log = logging.getLogger("sessionguard.adapters")
 
 REQUEST_LOCK: Final = "request"
+WORKFLOW_SCOPE: Final = "workflow"
+"""The scope of sessions for one upload or workflow, unless another is named."""
 _OTHER_OWNER: Final = "other-owner"
 
 
@@ -206,10 +208,20 @@ class VisitFlows:
             yield from self.opened()
         else:
             options = self._stored_under(session, fields.version)
-            self._session = yield Call("save", (session, changes), {"remove": removed, **options})
+            saved = yield Call("save", (session, changes), {"remove": removed, **options})
+            self._session = self._still_ours(saved)
+            fields.settle(saved)
         if not fields.renewing.isdisjoint(changes) or not fields.renewing.isdisjoint(removed):
             # A new token, because sending the same one again could undo a rotation that has happened since.
             yield from self.rotate()
+
+    def _still_ours(self, session: Session) -> Session:
+        """Give `session` as it is now, unless somebody has logged in with it meanwhile: then it is another's."""
+        known = self._session
+        if known is not None and session.owner != known.owner:
+            self._session = None
+            raise SessionEndedError(session.id, "login")
+        return session
 
     def _stored_under(self, session: Session, version: int | None) -> dict[str, Any]:
         """Give the conditions under which what this request wrote into `session` may be stored."""
@@ -232,10 +244,12 @@ class VisitFlows:
         """
         valid_text("owner", owner)
         self._check_open()
-        session, carries_data = (yield from self.session()), True
+        session = yield from self.session()
         if session is not None and session.owner != owner and not is_anonymous(session.owner):
+            # Ended when the other one is open: a login that is refused leaves the visitor as he was.
+            opened = yield from self._open(owner, carries_data=False)
             yield from ask("end", session, _OTHER_OWNER)
-            session, carries_data = None, False
+            return opened
         if session is not None:
             receiving = owner if session.owner != owner else None
             try:
@@ -244,7 +258,7 @@ class VisitFlows:
                 session = None
         # Two logins of one browser at once: the loser's session may by now be the winner's, which is not ours to use.
         if session is None or session.owner != owner:
-            return (yield from self._open(owner, carries_data=carries_data))
+            return (yield from self._open(owner))
         return self._hand_out(session)
 
     def rotate(self) -> Flow[None]:
@@ -252,7 +266,7 @@ class VisitFlows:
         self._check_open()
         session = yield from self.session()
         if session is not None and self._token is None:
-            self._hand_out((yield from ask("rotate", session)))
+            self._hand_out(self._still_ours((yield from ask("rotate", session))))
 
     def logout(self) -> Flow[Session | None]:
         """End the visitor's session, then have the client forget its token; None if there was none."""
@@ -262,7 +276,7 @@ class VisitFlows:
         ended: Session | None = None if session is None else (yield from ask("end", session))
         self._session = self._token = None
         self._farewell = True
-        self.resolved.forget()
+        self._forget_others()
         if self.fields is not None:
             self.fields.empty()
         return ended
@@ -273,7 +287,8 @@ class VisitFlows:
         """Give a session for one upload or workflow, always new, that belongs to the visitor."""
         self._check_open()
         visitor = yield from self.opened()
-        session: Session = yield from ask("create", visitor.owner, scope=scope or self.rules.scope, data=data)
+        # Of another kind than those of visitors: no limit of these, no list of devices and no logout counts it.
+        session: Session = yield from ask("create", visitor.owner, scope=scope or WORKFLOW_SCOPE, data=data)
         return session
 
     def own_session(self, session_id: str, scope: str | None = None) -> Flow[Session | None]:
@@ -365,7 +380,14 @@ class VisitFlows:
     def _sealed(self) -> SessionSealedError:
         return SessionSealedError(None if self._session is None else self._session.id)
 
+    def _forget_others(self) -> None:
+        """Sessions that the former visitor chose are none of the next one's."""
+        self.resolved.forget()
+        self.external = None
+
     def _hand_out(self, session: Session) -> Session:
+        if self._session is None or self._session.owner != session.owner:
+            self._forget_others()
         self._session = session
         self._token = session.token or self._token
         self.resolved.note(session)
