@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sessionguard.testing import Capabilities, Verdict
 
-ABILITIES = ("asynchronous", "shared", "processes", "durable", "listing", "locks", "leases", "fleet")
+ABILITIES = ("asynchronous", "shared", "processes", "durable", "listing", "locks", "leases", "fleet", "limits")
 """What a store may be declared to lack."""
 
 EPILOG = """\
