@@ -42,6 +42,9 @@ class AsgiApp:
         if scope["path"] == "/login":
             await visit.login(query["owner"])
             await respond(send, "")
+        elif scope["path"] == "/logout":
+            await visit.logout()
+            await respond(send, "")
         elif scope["path"] == "/work":
             request = Request(scope, receive)
             session = await external_session(request)

@@ -79,6 +79,13 @@ def login(request: HttpRequest) -> HttpResponse:
 
 
 @csrf_exempt
+def logout(request: HttpRequest) -> HttpResponse:
+    """Log the visitor out."""
+    request.sessionguard.logout()  # type: ignore[attr-defined]
+    return HttpResponse()
+
+
+@csrf_exempt
 def work(request: HttpRequest) -> HttpResponse:
     """Work on the workflow that the request names."""
     session = external_session(request)
@@ -105,6 +112,7 @@ async def awaited(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("awaited", awaited),
     path("login", login),
+    path("logout", logout),
     path("work", work),
     path("plain", plain),
     path("", include("sessionguard.adapters.django.external")),

@@ -31,6 +31,10 @@ class FastApiApp:
         async def login(owner: str, visit: CurrentVisit) -> None:
             await visit.login(owner)
 
+        @app.post("/logout")
+        async def logout(visit: CurrentVisit) -> None:
+            await visit.logout()
+
         @app.api_route("/work", methods=["GET", "HEAD", "POST"])
         async def work(
             request: Request, session: ExternalSession, visitor: OptionalSession, document: str | None = None

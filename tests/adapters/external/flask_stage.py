@@ -29,6 +29,11 @@ class FlaskApp:
             extension.login(request.args["owner"])
             return ""
 
+        @app.post("/logout")
+        def logout() -> str:
+            extension.logout()
+            return ""
+
         @app.route("/work", methods=["GET", "POST"])
         def work() -> dict[str, Any]:
             session = external_session()

@@ -1,17 +1,31 @@
 """`Signed`, `Claim` and `Bearer` under every framework: who is let in, who is kept out, and what they learn."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from sessionguard import SessionPolicy
-from sessionguard.adapters.external import Bearer, Claim, Signed, sign_external_id
+from sessionguard import SessionGuard, SessionPolicy
+from sessionguard.adapters.external import (
+    Bearer,
+    Carried,
+    Claim,
+    ExternalFlows,
+    ExternalIds,
+    NamingRequest,
+    Signed,
+    sign_external_id,
+)
 from sessionguard.adapters.external.bindings import MOST
+from sessionguard.adapters.external.mounting import external_of
+from sessionguard.adapters.http import CookieSettings
+from sessionguard.adapters.visits import Visit, VisitRules
 from sessionguard.core.events import ExternalIdAccepted, ExternalIdRejected
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import KeyRing
+from sessionguard.errors import ExternalIdClaimedError
 from sessionguard.testing.profile import Profile
 from tests.adapters.external.conftest import BuildStage
 from tests.adapters.external.stage import Stage
@@ -192,7 +206,75 @@ def test_signature_that_a_short_policy_would_forget_is_not_taken(stage: BuildSta
     assert none.browser().post("/new-session", f"_sid={A}").status == 500
 
 
+def test_limit_of_the_policy_does_not_count_signatures_of_others(
+    stage: BuildStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However alike the numbers are that are used once: each of them stands for itself."""
+    made = stage(SIGNED, guard_policy=SessionPolicy(max_active=1))
+    for number in range(3):
+        alike = link(made, f"n{number}", f"owner{number}", random_bytes=lambda size, n=number: bytes([n]).rjust(size))
+        assert made.browser().get("/work", alike).status == 200
+
+
+# Logout
+
+
+@pytest.mark.parametrize("policy", [SIGNED, Claim()])
+def test_logout_unbinds_the_browser(stage: BuildStage, policy: Any) -> None:
+    """Whoever sits down next gets none of the sessions, with or without a name of his own."""
+    made = stage(policy, may_debug=lambda request: True)
+    browser = made.browser().login("ana")
+    for sid in (A, B):
+        browser.post("/new-session", link(made, sid) if policy is SIGNED else f"_sid={sid}")
+        browser.add(sid, "secret")
+    left = dict(browser.cookies)
+    assert browser.post("/logout").status == 200
+    assert browser.cookies == {}
+    assert len(made.back.active()) == 2
+    # Were the bindings still there, as after a logout that the browser never heard of:
+    browser.cookies.update({name: value for name, value in left.items() if "sgx" in name})
+    browser.login("bob")
+    for method, path in (("GET", "/work"), ("POST", "/clear-session"), ("POST", "/new-session")):
+        answer = browser.send(method, path, f"_sid={A}")
+        assert (answer.status, "secret" in answer.text) == (409, False)
+    assert browser.get("/debug-sessions").json["total"] == 0
+    assert len(made.back.active()) == 2
+    assert browser.login("ana").documents(A) == ["secret"]
+
+
+def test_logout_unbinds_within_its_request() -> None:
+    """What the request is bound to, and what it has just been bound to, is lost to the rest of it and afterwards."""
+    with SessionGuard.open("memory://", sweep_interval=None) as guard:
+        rules = VisitRules(guard=guard, transport=CookieSettings(), external=ExternalIds(policy=Claim()))
+
+        def visiting(sid: str, cookies: bytes = b"") -> tuple[Visit, Callable[[], ExternalFlows]]:
+            visit = Visit(rules, [cookies])
+            carried = Carried(query=f"_sid={sid}".encode())
+            request = NamingRequest(method="POST", carried=carried, cookie_headers=(cookies,))
+            return visit, lambda: external_of(visit.flows, lambda: request)
+
+        visit, external = visiting(A)
+        visit.run(external().new_session())
+        binding = dict(visit.private([]))["Set-Cookie"].partition(";")[0]
+        visit.logout()
+        assert binding.partition("=")[2] not in str(visit.private([]))
+        visit, external = visiting(A, binding.encode())
+        assert visit.run(external().session()) is not None
+        visit.logout()
+        with pytest.raises(ExternalIdClaimedError):
+            visit.run(external().session())
+
+
 # Claim
+
+
+def test_session_claimed_without_a_name_goes_on_after_the_login(stage: BuildStage) -> None:
+    """Nobody else has had it; what was begun is not lost."""
+    made = stage(Claim())
+    browser = made.browser()
+    browser.opened(f"_sid={A}")
+    browser.add(A, "report")
+    assert browser.login("ana").documents(A) == ["report"]
 
 
 def test_claimed_id_is_the_first_browsers(stage: BuildStage) -> None:

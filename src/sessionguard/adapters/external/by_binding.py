@@ -1,5 +1,9 @@
 """`Signed` and `Claim`: a browser is bound by a cookie to each session that it was admitted to."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Final
+
 from sessionguard.adapters.external.bindings import MOST, Bindings
 from sessionguard.adapters.external.identifiers import fingerprint, is_server_id, owner_of, required_unguessable
 from sessionguard.adapters.external.naming import Opened
@@ -17,10 +21,12 @@ from sessionguard.errors import (
     SessionMismatchError,
 )
 
-_CLAIMED = "claimed"
+_CLAIMED: Final = "claimed"
+_CLAIMANT: Final = "_sessionguard_claimant"
+"""The field of a claimed session's data that stands for who was logged in at the claim."""
 
 
-class ByBinding:
+class ByBinding(ABC):
     """What both have in common: the cookie, which is asked first."""
 
     __slots__ = ("_bindings", "_situation")
@@ -31,7 +37,7 @@ class ByBinding:
 
     def locate(self, selected: str) -> Flow[Session | None]:
         """Give the session to which the browser is bound under this name."""
-        token = self._bindings.read(selected, self._situation.request.cookie_headers).token
+        token = self._bindings.read(selected, self._cookies).token
         session = None if token is None else (yield from self._situation.load(token))
         if session is None:
             return None
@@ -41,17 +47,41 @@ class ByBinding:
         yield from self._check_visitor(session, selected)
         return session
 
+    @property
+    def _cookies(self) -> tuple[bytes, ...]:
+        # Who has logged out in this very request is bound to nothing any more.
+        return () if self._situation.visit.has_logged_out else self._situation.request.cookie_headers
+
+    @abstractmethod
+    def _is_of(self, session: Session, owner: str) -> bool:
+        """Tell whether `owner`, who is logged in, may go on with `session`."""
+
     def _check_visitor(self, session: Session, selected: str) -> Flow[None]:
         """Nobody goes on with the session of whoever used this browser before."""
-        yield from ()
+        present = yield from self._present()
+        if not all(self._is_of(session, owner) for owner in present):
+            raise self._mismatch(selected)
+
+    def _present(self) -> Flow[tuple[str, ...]]:
+        """Give who is logged in in this browser, and who calls."""
+        visitor = yield from self._situation.visit.session()
+        logged_in = None if visitor is None or is_anonymous(visitor.owner) else visitor.owner
+        return tuple(owner for owner in (logged_in, self._situation.request.caller) if owner is not None)
+
+    def _mismatch(self, selected: str) -> SessionMismatchError:
+        visitor = self._situation.visit.found
+        return SessionMismatchError(
+            self._situation.reject(selected, "mismatch"), None if visitor is None else visitor.id
+        )
 
     def own(self) -> Flow[tuple[Session, ...]]:
         """Give the sessions to which this browser is bound."""
         found: list[Session] = []
-        for cookie in self._bindings.all(self._situation.request.cookie_headers)[:MOST]:
-            token = cookie.read(self._situation.request.cookie_headers).token
+        present = yield from self._present()
+        for cookie in self._bindings.all(self._cookies)[:MOST]:
+            token = cookie.read(self._cookies).token
             session = None if token is None else (yield from self._situation.load(token))
-            if session is not None:
+            if session is not None and all(self._is_of(session, owner) for owner in present):
                 found.append(session)
         return tuple(sorted(found, key=lambda session: session.created_at, reverse=True))
 
@@ -65,7 +95,7 @@ class ByBinding:
             ExternalIdRefusedError: it holds too many that are not.
         """
         situation = self._situation
-        headers = situation.request.cookie_headers
+        headers = self._cookies
         held = self._bindings.all(headers)
         if len(held) < MOST or self._bindings.of(selected) in held:
             return
@@ -148,7 +178,8 @@ class BySignature(ByBinding):
         )
         if isinstance(vouched, str):
             raise ExternalIdRefusedError(situation.reject(selected, vouched), vouched)
-        yield from self._check_owner(vouched.owner, selected)
+        if not {vouched.owner}.issuperset((yield from self._present())):
+            raise self._mismatch(selected)
         yield from self._make_room(selected)
         yield from self._use_up(vouched, selected)
         return vouched
@@ -156,7 +187,7 @@ class BySignature(ByBinding):
     def _use_up(self, vouched: Vouched, selected: str) -> Flow[None]:
         # A slot is opened by exactly one of all who ask for it, on every store and machine.
         mark = yield from self._situation.open(
-            "get_or_create", f"{vouched.key_id}-{vouched.nonce[:2]}", vouched.nonce, NONCE_SCOPE
+            "get_or_create", f"{vouched.key_id}-{vouched.nonce}", vouched.nonce, NONCE_SCOPE
         )
         # Not in a second generation either: the first may have been ended by hand.
         if not mark.is_new or mark.generation != 1:
@@ -165,18 +196,8 @@ class BySignature(ByBinding):
             remedy = f"give {NONCE_SCOPE} a policy with an idle timeout above five minutes"
             raise ConfigurationError("policy", f"{mark.expires_at - mark.created_at}", remedy)
 
-    def _check_visitor(self, session: Session, selected: str) -> Flow[None]:
-        yield from self._check_owner(session.owner, selected)
-
-    def _check_owner(self, owner: str, selected: str) -> Flow[None]:
-        """Refuse a session of `owner` to a browser in which somebody else is logged in."""
-        situation = self._situation
-        visitor = yield from situation.visit.session()
-        logged_in = None if visitor is None or is_anonymous(visitor.owner) else visitor.owner
-        for present in (logged_in, situation.request.caller):
-            if present is not None and present != owner:
-                mark = situation.reject(selected, "mismatch")
-                raise SessionMismatchError(mark, None if visitor is None else visitor.id)
+    def _is_of(self, session: Session, owner: str) -> bool:
+        return session.owner == owner
 
 
 class ByClaim(ByBinding):
@@ -202,12 +223,24 @@ class ByClaim(ByBinding):
                 raise ExternalIdClaimedError(situation.reject(selected, _CLAIMED))
         return session
 
+    def _is_of(self, session: Session, owner: str) -> bool:
+        # Claimed before anybody was logged in, it is whoever's has the browser, until he logs out.
+        return session.data.get(_CLAIMANT) in {None, fingerprint(owner)}
+
+    def _claimant(self) -> Flow[Mapping[str, str]]:
+        principal = yield from self._situation.principal()
+        if principal is None or not principal.is_authenticated:
+            return {}
+        # Not the owner himself: views may show the data to anybody.
+        return {_CLAIMANT: fingerprint(principal.owner)}
+
     def open(self, selected: str | None) -> Flow[Opened]:
         situation = self._situation
         if selected is not None and not is_server_id(selected):
             required_unguessable(situation.ids.parameter, selected)
         yield from self._make_room(selected or "")
         bound = None if selected is None else (yield from super().locate(selected))
+        claimant = yield from self._claimant()
         # Not by `replace`: were ours over by now and claimed by another, it would be his that ends.
         former = None if bound is None else (yield from situation.end(bound, "replaced"))
         if selected is None or is_server_id(selected):
@@ -215,8 +248,9 @@ class ByClaim(ByBinding):
                 situation.reject(selected, "not taken")
             elif selected is not None:
                 self.forget(selected)
-            session = yield from situation.open("create", None)
+            session = yield from situation.open("create", None, data=claimant)
         else:
             # Without a token it is somebody else's, and nothing will be bound to it.
-            session = yield from situation.open("get_or_create", owner_of(_CLAIMED, selected), selected)
+            slot = owner_of(_CLAIMED, selected)
+            session = yield from situation.open("get_or_create", slot, selected, data=claimant)
         return Opened.after(self._bind(session), former)

@@ -2,13 +2,15 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 
+from sessionguard.adapters.external.bindings import Bindings
 from sessionguard.adapters.external.policies import POLICIES, Bearer, Policy, Strict
+from sessionguard.adapters.http import Header
 from sessionguard.adapters.http.origins import valid_origin
 from sessionguard.core.arguments import valid_text
 from sessionguard.core.session import Session
@@ -105,3 +107,7 @@ class ExternalIds:
         """Refuse a scope in which the visitors' own sessions are."""
         if self.scope == visitors:
             raise _refuse("scope", self.scope, "sessions of visitors are in this one; the two must never mix")
+
+    def forgotten_at_logout(self, transport: object, cookie_headers: Iterable[bytes]) -> tuple[Header, ...]:
+        """Give what has a browser forget the sessions to which it is bound, so that its next user gets none of them."""
+        return tuple(cookie.taking_back() for cookie in Bindings.beside(transport).all(cookie_headers))

@@ -156,10 +156,17 @@ class Situation:
         return next((session for session in sessions if session.external_id == external_id), None)
 
     def open(
-        self, verb: str, owner: str | None, external_id: str | None = None, scope: str | None = None
+        self,
+        verb: str,
+        owner: str | None,
+        external_id: str | None = None,
+        scope: str | None = None,
+        data: Mapping[str, str] | None = None,
     ) -> Flow[Session]:
-        """Have the guard open a session by `verb`; its token stays here."""
-        options: Mapping[str, Any] = {} if external_id is None else {"external_id": external_id}
+        """Have the guard open a session by `verb`, with `data` if it is new; its token stays here."""
+        options: dict[str, Any] = {} if external_id is None else {"external_id": external_id}
+        if data:
+            options["data"] = data
         scope = scope or self.ids.scope
         try:
             session: Session = yield from ask(verb, owner, scope=scope, **options)

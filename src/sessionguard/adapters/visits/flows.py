@@ -276,10 +276,19 @@ class VisitFlows:
         ended: Session | None = None if session is None else (yield from ask("end", session))
         self._session = self._token = None
         self._farewell = True
+        self._forget_named_sessions()
         self._forget_others()
         if self.fields is not None:
             self.fields.empty()
         return ended
+
+    def _forget_named_sessions(self) -> None:
+        """Have the browser forget, too, which sessions it was let into by their names."""
+        if self.rules.external is not None:
+            # A name that was bound in this request goes as well: its cookie is among the headers that are not sent.
+            kept = (header for header in self.further_headers if header[0] != "Set-Cookie")
+            forgetting = self.rules.external.forgotten_at_logout(self.rules.transport, self._presented)
+            self.further_headers = (*kept, *forgetting)
 
     # Other sessions of the visitor
 
@@ -365,6 +374,11 @@ class VisitFlows:
             sent.append(("Clear-Site-Data", http.CLEAR_SITE_DATA))
         sent += self.further_headers
         return sent
+
+    @property
+    def has_logged_out(self) -> bool:
+        """Whether the visitor with whom the request came has logged out; another may have logged in since."""
+        return self._farewell
 
     @property
     def hands_out_token(self) -> bool:
