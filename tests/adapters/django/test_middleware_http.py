@@ -65,6 +65,16 @@ def test_t37_the_settings_may_say_how_long_the_browser_keeps_it(browser: Browser
     assert (morsel["max-age"], morsel["expires"]) == ("60", "")
 
 
+@pytest.mark.usefixtures("counting")
+def test_t37_the_cookie_may_be_partitioned(browser: Browser, project: Project) -> None:
+    """With a flag that Python's own reader of cookies does not know, and for which it would drop the cookie."""
+    project.use(SESSIONGUARD_COOKIE_PARTITIONED=True)
+    written = browser.post("/count").cookies[COOKIE].OutputString()
+    assert written.startswith(f"{COOKIE}={browser.token};")
+    assert "; Partitioned" in written
+    assert browser.post("/count").content == b"2"
+
+
 def test_t23_set_expiry_holds_on_the_server(browser: Browser, project: Project) -> None:
     """At the instant there is no session any more, whatever the browser sends and the policy allows."""
 

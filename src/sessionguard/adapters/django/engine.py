@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 
-from sessionguard.adapters.django import guards, owners, values
+from sessionguard.adapters.django import guards, hiding, owners, values
 from sessionguard.adapters.django.expiry import until_ms
 from sessionguard.adapters.django.keeping import KeptSession, SupersededError
 from sessionguard.adapters.visits.calls import Flow, run, run_async, taker_of
@@ -26,6 +26,7 @@ _CACHE: Final = "_session_cache"
 
 # Here as well as in the app, which is not needed for the engine alone.
 owners.connect()
+hiding.install()
 
 
 class SessionStore(SessionBase):

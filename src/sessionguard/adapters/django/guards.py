@@ -10,6 +10,7 @@ from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
 from sessionguard.adapters import settings
+from sessionguard.adapters.django.cookies import with_name
 from sessionguard.adapters.django.databases import is_url, url_of_alias
 from sessionguard.adapters.settings import PREFIX
 from sessionguard.adapters.visits import VisitRules
@@ -81,9 +82,9 @@ def close() -> None:
 
 
 def read() -> dict[str, Any]:
-    """Give our settings, checked by name, without their prefix."""
+    """Give our settings, checked by name, without their prefix; the cookie's name may be what Django was told."""
     names = [name for name in dir(django_settings) if name.startswith(PREFIX)]
-    return settings.read({name: getattr(django_settings, name) for name in names}, KNOWN)
+    return with_name(settings.read({name: getattr(django_settings, name) for name in names}, KNOWN))
 
 
 def opened(values: Mapping[str, Any]) -> Place:
@@ -125,10 +126,12 @@ def _policy_of_django() -> SessionPolicy:
 
 
 def _changed(*, setting: str, **_: Any) -> None:
-    if not setting.startswith(PREFIX):
-        return
     found = _places.get(_HERE)
-    if found is not None and found.is_lent:
+    if setting == "SESSION_COOKIE_NAME" and found is not None:
+        _places[_HERE] = _place(found.guard, read(), is_lent=found.is_lent)
+    elif not setting.startswith(PREFIX):
+        return
+    elif found is not None and found.is_lent:
         use(found.guard)
     else:
         close()

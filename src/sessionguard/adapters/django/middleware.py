@@ -19,7 +19,7 @@ from django.http.response import HttpResponseBase
 
 from sessionguard import context
 from sessionguard.adapters import http
-from sessionguard.adapters.django import guards
+from sessionguard.adapters.django import cookies, guards, hiding
 from sessionguard.adapters.django.answers import answer
 from sessionguard.adapters.django.expiry import EXPIRY, cookie_expires
 from sessionguard.adapters.django.raw import header_values
@@ -46,6 +46,8 @@ class SessionGuardMiddleware(SessionMiddleware):
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         super().__init__(get_response)
+        # Here as well as in the app, which is not needed for the middleware alone.
+        hiding.install()
         self._get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         # The names under which Django looks for what it calls.
@@ -216,8 +218,7 @@ def _dressed(request: HttpRequest, session: VisitedSession, response: HttpRespon
         del response[name]
     for name, value in headers:
         if name == "Set-Cookie":
-            # Django sends cookies from here, and nothing that is set as a header more than once.
-            response.cookies.load(value)
+            cookies.put(response, value)
         else:
             response[name] = value
     return response
