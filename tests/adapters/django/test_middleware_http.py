@@ -281,6 +281,53 @@ def test_t11_an_async_stream_is_cut_off_when_its_session_ends(project: Project) 
     assert seen == [b"before", "closed"]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_t11_a_stream_that_first_looks_at_the_session_in_its_body_is_cut_off(project: Project, is_async: bool) -> None:
+    """It depends on the session from then on, as one whose view had looked at it."""
+    project.use(SESSIONGUARD_CHECK_INTERVAL=0.01 if is_async else 0.000_001)
+    sent: list[bytes] = []
+
+    def end() -> None:
+        [session] = project.guard.sessions()
+        project.guard.end(session)
+
+    def body(request: HttpRequest) -> Iterator[bytes]:
+        yield str(request.session["a"]).encode()
+        end()
+        yield b"after"
+
+    async def awaited_body(request: HttpRequest) -> AsyncIterator[bytes]:
+        yield str(await request.session.aget("a")).encode()
+        end()
+        await asyncio.Event().wait()
+
+    @project.view
+    def fill(request: HttpRequest) -> Any:
+        request.session["a"] = 1
+
+    @project.view
+    def stream(request: HttpRequest) -> Any:
+        return StreamingHttpResponse(awaited_body(request) if is_async else body(request))
+
+    async def collect_awaited(client: AsyncClient) -> None:
+        answer: Any = await client.get("/stream")
+        async with asyncio.timeout(10):
+            async for part in answer.streaming_content:
+                sent.append(part)
+
+    def collect() -> None:
+        if is_async:
+            asyncio.run(collect_awaited(browser._client))
+        else:
+            sent.extend(browser.get("/stream"))
+
+    browser = Browser("async" if is_async else "sync")
+    browser.post("/fill")
+    with pytest.raises(SessionEndedError):
+        collect()
+    assert sent == [b"1"]
+
+
 def test_t42_logout_ends_on_the_server_first(browser: Browser, project: Project) -> None:
     """The cookie is removed with equal flags and Clear-Site-Data; while the store is out of reach it is left."""
 

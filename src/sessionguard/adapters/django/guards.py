@@ -9,7 +9,7 @@ from attrs import frozen
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
-from sessionguard.adapters import settings
+from sessionguard.adapters import settings, streaming
 from sessionguard.adapters.django.cookies import with_name
 from sessionguard.adapters.django.databases import is_url, url_of_alias
 from sessionguard.adapters.settings import PREFIX
@@ -18,9 +18,8 @@ from sessionguard.core.policy import SessionPolicy
 from sessionguard.errors import ConfigurationError
 from sessionguard.guard import SessionGuard
 
-KNOWN: Final = settings.KNOWN | {"STORE", "CHECK_INTERVAL"}
+KNOWN: Final = streaming.KNOWN | {"STORE"}
 """Our settings in Django, without their prefix."""
-_CHECK_INTERVAL: Final = timedelta(seconds=5)
 _TIMEOUTS: Final = frozenset({"POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
 
 
@@ -97,12 +96,7 @@ def opened(values: Mapping[str, Any]) -> Place:
 
 
 def _place(guard: SessionGuard, values: Mapping[str, Any], *, is_lent: bool = False) -> Place:
-    interval = values.get("CHECK_INTERVAL", _CHECK_INTERVAL)
-    if interval is not None:
-        interval = settings.duration("CHECK_INTERVAL", interval)
-        if interval <= timedelta(0):
-            raise ConfigurationError(PREFIX + "CHECK_INTERVAL", interval, "give a duration above zero, or None")
-    return Place(guard, settings.rules_of(values, guard), interval, is_lent=is_lent)
+    return Place(guard, settings.rules_of(values, guard), streaming.interval_of(values), is_lent=is_lent)
 
 
 def url_of(values: Mapping[str, Any]) -> Any:
