@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any, Final
 
 from django.conf import global_settings, settings
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter, get_default_exception_reporter_filter
 
@@ -107,6 +108,11 @@ def _all_tokens(request: HttpRequest) -> Iterator[str]:
 
 def install() -> None:
     """Have Django ask our filter from now on, unless the project has one of its own."""
-    if settings.DEFAULT_EXCEPTION_REPORTER_FILTER == global_settings.DEFAULT_EXCEPTION_REPORTER_FILTER:
+    try:
+        chosen = settings.DEFAULT_EXCEPTION_REPORTER_FILTER
+    except ImproperlyConfigured:
+        # The engine may be imported before the project is set up; the app and the middleware come back afterwards.
+        return
+    if chosen == global_settings.DEFAULT_EXCEPTION_REPORTER_FILTER:
         settings.DEFAULT_EXCEPTION_REPORTER_FILTER = f"{__name__}.{TokenHidingFilter.__qualname__}"
         get_default_exception_reporter_filter.cache_clear()  # type: ignore[attr-defined]
