@@ -165,11 +165,36 @@ def test_anonymous_session_receives_its_owner(guard: SessionGuard) -> None:
     assert guard.end_owner("ada") == 1
 
 
-def test_session_with_the_former_owner_in_hand_can_still_be_saved(guard: SessionGuard) -> None:
-    """A request that began before the login finishes its work."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda guard, visitor: guard.save(visitor, {"a": 2}),
+        lambda guard, visitor: guard.save(visitor, {}),
+        lambda guard, visitor: guard.modify(visitor, lambda data: data.update(a=2)),
+        lambda guard, visitor: guard.touch(visitor),
+        lambda guard, visitor: guard.rotate(visitor),
+        lambda guard, visitor: guard.rotate(visitor, owner="eve"),
+    ],
+    ids=["save", "save nothing", "modify", "touch", "rotate", "login"],
+)
+def test_session_is_over_for_who_knew_it_before_the_login(
+    guard: SessionGuard, change: Callable[[SessionGuard, Session], Session]
+) -> None:
+    """Whoever planted the token is neither given the owner's session nor changes anything in it."""
     visitor = guard.create()
-    guard.rotate(visitor, owner="ada")
-    assert guard.save(visitor, {"a": 1}).owner == "ada"
+    member = guard.save(guard.rotate(visitor, owner="ada"), {"a": 1})
+    with pytest.raises(SessionEndedError) as caught:
+        change(guard, visitor)
+    assert caught.value.reason == "login"
+    assert guard.end(visitor) is None
+    assert guard.get(member.id) == member
+
+
+def test_second_login_of_the_same_owner_goes_on(guard: SessionGuard) -> None:
+    """Two logins at once, as by a double click: the second is given the session without a token."""
+    visitor = guard.create()
+    member = guard.rotate(visitor, owner="ada")
+    assert guard.rotate(visitor, owner="ada") == member
 
 
 def test_login_takes_no_slot(guard: SessionGuard) -> None:

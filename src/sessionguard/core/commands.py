@@ -241,7 +241,7 @@ class _Change(Command[Changed]):
     at: datetime | None
     operation_id: str
     meant: SessionRecord | None = field(default=None, kw_only=True, repr=False)
-    """The session as the caller knows it; the reply must be about no other."""
+    """The session as the caller knows it; the reply must be about no other. ENDED: see `sessionguard.core.visitors`."""
 
     def verify(self, reply: Changed, store_name: str) -> None:
         record, meant = reply.record, self.meant

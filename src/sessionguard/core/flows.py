@@ -22,6 +22,7 @@ from sessionguard.core.retrying import delays
 from sessionguard.core.session import Session, is_in_grace, private_copy, record_of, with_removed
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.tokens import Minted, is_anonymous, parse_token
+from sessionguard.core.visitors import ended_reason, is_taken
 from sessionguard.errors import (
     InvalidArgumentError,
     LeaseLostError,
@@ -296,6 +297,9 @@ class SessionFlows:
             raise self._refused(session.id, session.scope)
         if self._bus.subscribers:
             self._tell_ended(reply.ended, session.id)
+        if reply.record is not None and reply.record.owner != owner and is_taken(reply.record, record_of(session)):
+            # Another rotation was the login of somebody else, whose session is not to be handed to this caller.
+            reply = c.Changed(Outcome.ENDED, reply.record)
         record = self._changed(session, "rotate", reply)
         if reply.outcome is not Outcome.DONE or record.token_hash != minted.token_hash:
             self._tell_rotation_lost(session)
@@ -321,7 +325,7 @@ class SessionFlows:
         """Give the record of a change that was not refused."""
         record = reply.record
         if record is None or reply.outcome is Outcome.ENDED:
-            reason = None if record is None else record.reason
+            reason = ended_reason(record, record_of(session))
             if self._bus.subscribers:
                 self._bus.publish(e.ChangeRefused(session.id, session.scope, session.owner, verb, reason))
             raise SessionEndedError(session.id, reason)

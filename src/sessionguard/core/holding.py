@@ -21,6 +21,7 @@ from sessionguard.core.removing import remove_workspace
 from sessionguard.core.reports import Tally
 from sessionguard.core.session import Session, record_of
 from sessionguard.core.setting import Setting, valid_session
+from sessionguard.core.visitors import ended_reason
 from sessionguard.errors import LeaseLostError, MisuseError, SessionEndedError
 
 _LEASE_US: Final = int(LEASE_SECONDS * 1_000_000)
@@ -151,7 +152,7 @@ class HoldingFlows:
         session, operation = tenure.session, self.setting.mint.operation_id()
         reply = yield from perform(c.Touch(session.id, self.setting.at(), operation, meant=record_of(session)))
         if reply.outcome is not Outcome.DONE:
-            tenure.ended_reason = None if reply.record is None else reply.record.reason
+            tenure.ended_reason = ended_reason(reply.record, record_of(session))
             raise SessionEndedError(session.id, tenure.ended_reason)
 
     def _lose(self, tenure: Tenure, reason: str) -> None:

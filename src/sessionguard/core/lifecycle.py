@@ -52,7 +52,7 @@ class Outcome(Enum):
 
     DONE = "done"
     ENDED = "ended"
-    """The session has ended or expired, or is not known."""
+    """The session has ended or expired, or is not known; or it has received its owner since the caller knew it."""
     CONFLICT = "conflict"
     """Another change came first: the expected version or token is not the stored one."""
     FENCED = "fenced"

@@ -113,6 +113,25 @@ def test_a_save_of_an_ended_session_is_illegal(stage: Stage, script: Script) -> 
     assert "told by save" in refuted(script.verdict())
 
 
+@pytest.mark.parametrize("verb", ["save", "touch", "end"])
+def test_a_change_by_who_knew_a_visitor_is_illegal_after_its_login(stage: Stage, script: Script, verb: str) -> None:
+    """It is refused, which is legal; an answer that it was done is not."""
+    visitor = script.ask(stage.create(stage.mint.anonymous_owner())).record
+    owned = script.ask(stage.rotate(visitor, owner="ana")).record
+    assert owned is not None
+    ask = {"save": stage.save(visitor, {"a": 1}), "touch": stage.touch(visitor), "end": stage.end(visitor)}
+    command = evolve(ask[verb], meant=visitor)
+    assert script.ask(command).outcome is Outcome.ENDED
+    assert isinstance(script.verdict(), Legal)
+    done = {
+        "save": evolve(owned, version=2, data='{"a":1}'),
+        "touch": owned,
+        "end": evolve(owned, reason="revoked", ended_us=owned.last_seen_us, data="{}"),
+    }
+    script.ask(evolve(command, operation_id="f" * 16), lambda _: c.Changed(Outcome.DONE, done[verb]))
+    assert f"told by {verb}" in refuted(script.verdict())
+
+
 def test_an_expected_version_decides(stage: Stage, script: Script) -> None:
     """A save with an expected version is done if that is stored, and only then."""
     opened = script.ask(stage.get_or_create("ana")).record

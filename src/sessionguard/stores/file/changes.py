@@ -8,6 +8,7 @@ from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import Outcome, Verb, allows, settled
 from sessionguard.core.limits import in_order
 from sessionguard.core.records import SessionRecord
+from sessionguard.core.visitors import is_taken
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.file import locks
 from sessionguard.stores.file.openings import instant_us, touched
@@ -26,7 +27,7 @@ def save(desk: Desk, command: c.Save) -> c.Changed:
     record = row.record
     if command.operation_id in row.operations:
         return c.Changed(Outcome.DONE, settled(record, now_us))
-    if not allows(record, Verb.SAVE, now_us):
+    if not allows(record, Verb.SAVE, now_us) or is_taken(record, command.meant):
         return c.Changed(Outcome.ENDED, settled(record, now_us))
     if command.fence is not None and _least_fence(desk, row, command.fence.name) > command.fence.number:
         return c.Changed(Outcome.FENCED, record)
@@ -57,7 +58,7 @@ def touch(desk: Desk, command: c.Touch) -> c.Changed:
     """Extend the session."""
     now_us = instant_us(command.at)
     row = row_of(desk, command.session_id)
-    if row is None or not allows(row.record, Verb.TOUCH, now_us):
+    if row is None or not allows(row.record, Verb.TOUCH, now_us) or is_taken(row.record, command.meant):
         return _refused(row, now_us)
     return c.Changed(Outcome.DONE, touched(desk, row, now_us).record)
 
@@ -95,7 +96,7 @@ def end(desk: Desk, command: c.End) -> c.Changed:
     row = row_of(desk, command.session_id)
     if row is not None and command.operation_id in row.operations:
         return c.Changed(Outcome.DONE, row.record)
-    if row is None or not allows(row.record, Verb.END, now_us):
+    if row is None or not allows(row.record, Verb.END, now_us) or is_taken(row.record, command.meant):
         return _refused(row, now_us)
     return c.Changed(Outcome.DONE, finish(desk, row, command.reason, now_us, command.operation_id))
 

@@ -35,6 +35,7 @@ from sessionguard.core.limits import ActiveLimit, endings_for_one_more, in_order
 from sessionguard.core.paging import from_cursor, newest_first, to_cursor
 from sessionguard.core.points import reach
 from sessionguard.core.records import SessionRecord
+from sessionguard.core.visitors import is_taken
 from sessionguard.errors import MisuseError
 from sessionguard.forking import after_fork
 from sessionguard.stores import leases
@@ -210,7 +211,7 @@ class MemoryStore:
             record = row.record
             if command.operation_id in row.operations:
                 return c.Changed(Outcome.DONE, settled(record, now_us))
-            if not allows(record, Verb.SAVE, now_us):
+            if not allows(record, Verb.SAVE, now_us) or is_taken(record, command.meant):
                 return c.Changed(Outcome.ENDED, settled(record, now_us))
             if command.fence is not None and self._is_fenced(row, command.fence):
                 return c.Changed(Outcome.FENCED, record)
@@ -235,7 +236,7 @@ class MemoryStore:
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.rows.get(command.session_id)
-            if row is None or not allows(row.record, Verb.TOUCH, now_us):
+            if row is None or not allows(row.record, Verb.TOUCH, now_us) or is_taken(row.record, command.meant):
                 return _refused(row, now_us)
             row.touch(now_us)
             return c.Changed(Outcome.DONE, row.record)
@@ -275,7 +276,7 @@ class MemoryStore:
             row = self._shelf.rows.get(command.session_id)
             if row is not None and command.operation_id in row.operations:
                 return c.Changed(Outcome.DONE, row.record)
-            if row is None or not allows(row.record, Verb.END, now_us):
+            if row is None or not allows(row.record, Verb.END, now_us) or is_taken(row.record, command.meant):
                 return _refused(row, now_us)
             return c.Changed(Outcome.DONE, self._shelf.finish(row, command.reason, now_us, command.operation_id))
 

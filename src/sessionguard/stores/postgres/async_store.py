@@ -93,16 +93,16 @@ class AsyncPostgresStore:
     # Changing one session
 
     async def save(self, command: c.Save) -> c.Changed:
-        return await self._ask(questions.SAVE, command)
+        return await self._ask(questions.of_save(command), command)
 
     async def touch(self, command: c.Touch) -> c.Changed:
-        return await self._ask(questions.TOUCH, command)
+        return await self._ask(questions.of_touch(command), command)
 
     async def rotate(self, command: c.Rotate) -> c.Changed:
         return await self._ask(questions.of_rotate(command), command)
 
     async def end(self, command: c.End) -> c.Changed:
-        return await self._ask(questions.END, command)
+        return await self._ask(questions.of_end(command), command)
 
     # Changing many
 

@@ -23,6 +23,7 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.limits import ActiveLimit
 from sessionguard.core.paging import from_cursor
 from sessionguard.core.records import SessionRecord
+from sessionguard.core.visitors import visitor_of
 from sessionguard.stores.postgres import rows
 from sessionguard.stores.postgres.rows import Rows
 
@@ -101,6 +102,14 @@ def _save(command: c.Save) -> Parameters:
     )  # fmt: skip
 
 
+def _touch(command: c.Touch) -> Parameters:
+    return command.operation_id, _at(command.at), command.session_id
+
+
+def _end(command: c.End) -> Parameters:
+    return command.operation_id, _at(command.at), command.session_id, command.reason
+
+
 def _rotate(command: c.Rotate) -> Parameters:
     named = command.operation_id, _at(command.at), command.session_id
     return *named, command.expected_hash, command.token_hash, _storable(command.grace_us), command.owner
@@ -145,6 +154,21 @@ def of_rotate(command: c.Rotate) -> Question[c.Rotate, c.Changed]:
     return ROTATE if command.at_most is None or command.owner is None else ROTATE_LIMITED
 
 
+def of_save(command: c.Save) -> Question[c.Save, c.Changed]:
+    """Give the question of a change: for what may have received its owner since, another function answers it."""
+    return SAVE if visitor_of(command.meant) is None else SAVE_OF
+
+
+def of_touch(command: c.Touch) -> Question[c.Touch, c.Changed]:
+    """Give the same for `touch`."""
+    return TOUCH if visitor_of(command.meant) is None else TOUCH_OF
+
+
+def of_end(command: c.End) -> Question[c.End, c.Changed]:
+    """Give the same for `end`."""
+    return END if visitor_of(command.meant) is None else END_OF
+
+
 IDENTIFY: Final[Question[c.Identify, str]] = Question("identify", lambda _: (_number(),), rows.to_text)
 CREATE: Final[Question[c.Create, c.Opened]] = Question("create", _opening, rows.to_opened)
 GET_OR_CREATE: Final[Question[c.GetOrCreate, c.Opened]] = Question("get_or_create", _opening, rows.to_opened)
@@ -160,13 +184,18 @@ GET: Final[Question[c.Get, SessionRecord | None]] = Question(
 )
 PAGE: Final[Question[c.Page, c.PageOfRecords]] = Question("page", _page, rows.to_page)
 SAVE: Final[Question[c.Save, c.Changed]] = Question("save", _save, rows.to_changed)
-TOUCH: Final[Question[c.Touch, c.Changed]] = Question(
-    "touch", lambda command: (command.operation_id, _at(command.at), command.session_id), rows.to_changed
+SAVE_OF: Final[Question[c.Save, c.Changed]] = Question(
+    "save_of", lambda command: (*_save(command), visitor_of(command.meant)), rows.to_changed
+)
+TOUCH: Final[Question[c.Touch, c.Changed]] = Question("touch", _touch, rows.to_changed)
+TOUCH_OF: Final[Question[c.Touch, c.Changed]] = Question(
+    "touch_of", lambda command: (*_touch(command), visitor_of(command.meant)), rows.to_changed
 )
 ROTATE: Final[Question[c.Rotate, c.Changed]] = Question("rotate", _rotate, rows.to_changed)
 ROTATE_LIMITED: Final[Question[c.Rotate, c.Changed]] = Question("rotate_limited", _rotate_limited, rows.to_changed)
-END: Final[Question[c.End, c.Changed]] = Question(
-    "end", lambda command: (command.operation_id, _at(command.at), command.session_id, command.reason), rows.to_changed
+END: Final[Question[c.End, c.Changed]] = Question("end", _end, rows.to_changed)
+END_OF: Final[Question[c.End, c.Changed]] = Question(
+    "end_of", lambda command: (*_end(command), visitor_of(command.meant)), rows.to_changed
 )
 END_OWNER: Final[Question[c.EndOwner, c.Ended]] = Question("end_owner", _end_owner, rows.to_ended)
 SWEEP: Final[Question[c.Sweep, c.Ended]] = Question(

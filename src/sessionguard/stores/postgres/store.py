@@ -92,16 +92,16 @@ class PostgresStore:
     # Changing one session
 
     def save(self, command: c.Save) -> c.Changed:
-        return self._ask(questions.SAVE, command)
+        return self._ask(questions.of_save(command), command)
 
     def touch(self, command: c.Touch) -> c.Changed:
-        return self._ask(questions.TOUCH, command)
+        return self._ask(questions.of_touch(command), command)
 
     def rotate(self, command: c.Rotate) -> c.Changed:
         return self._ask(questions.of_rotate(command), command)
 
     def end(self, command: c.End) -> c.Changed:
-        return self._ask(questions.END, command)
+        return self._ask(questions.of_end(command), command)
 
     # Changing many
 

@@ -149,7 +149,7 @@ class LimitedAsk:
         """End sessions that lie elsewhere."""
         for seat in [seat for seat in self._seen if seat.session_id in ids]:
             session_id = seat.session_id
-            call = self.home.call("end", shard_of(session_id), self.at, session_id, self.operation, LIMIT_REASON)
+            call = self.home.call("end", shard_of(session_id), self.at, session_id, self.operation, LIMIT_REASON, "")
             changed = replies.to_changed((yield call))
             del self._seen[seat]
             if changed.outcome is Outcome.DONE and changed.record is not None:

@@ -13,6 +13,7 @@ from sessionguard.core.data import EMPTY
 from sessionguard.core.instants import to_us
 from sessionguard.core.records import NewSession, SessionRecord
 from sessionguard.core.tokens import shard_of
+from sessionguard.core.visitors import visitor_of
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.redis import replies
 from sessionguard.stores.redis.asking import META, Address, Call, Procedure, Words
@@ -185,6 +186,7 @@ def saved(home: Home, command: c.Save) -> Procedure[c.Changed]:
         command.limit_bytes,
         "" if fence is None else fence.name,
         "" if fence is None else fence.number,
+        visitor_of(command.meant) or "",
         len(changes),
         *[part for name, value in changes for part in (_encode(name), value)],
         *map(_encode, gone),
@@ -194,7 +196,9 @@ def saved(home: Home, command: c.Save) -> Procedure[c.Changed]:
 
 def touched(home: Home, command: c.Touch) -> Procedure[c.Changed]:
     """Extend a session."""
-    return replies.to_changed((yield home.call("touch", command.session_id[:2], command.at, command.session_id)))
+    visitor = visitor_of(command.meant) or ""
+    call = home.call("touch", command.session_id[:2], command.at, command.session_id, visitor)
+    return replies.to_changed((yield call))
 
 
 def ended(home: Home, command: c.End) -> Procedure[c.Changed]:
@@ -206,6 +210,7 @@ def ended(home: Home, command: c.End) -> Procedure[c.Changed]:
         command.session_id,
         operation(command.operation_id),
         command.reason,
+        visitor_of(command.meant) or "",
     )
     return replies.to_changed((yield call))
 

@@ -16,6 +16,7 @@ from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import Outcome, Verb, allows, settled
 from sessionguard.core.limits import in_order
 from sessionguard.core.records import SessionRecord
+from sessionguard.core.visitors import is_taken, visitor_of
 from sessionguard.stores.sqlite.lease_rows import floor_of
 from sessionguard.stores.sqlite.limiting import ended_before, ended_for_one_more
 from sessionguard.stores.sqlite.lock_rows import fence_of
@@ -34,6 +35,7 @@ def save(connection: sqlite3.Connection, command: c.Save) -> SessionRecord | Non
         "remove": json.dumps(command.remove),
         "expected_version": None if command.expected_version is None else storable(command.expected_version),
         "limit_bytes": command.limit_bytes,
+        "visitor": visitor_of(command.meant),
     }
     if command.fence is None:
         return select_one(connection, "save", parameters)
@@ -49,7 +51,7 @@ def judge_save(connection: sqlite3.Connection, command: c.Save) -> c.Changed:
     now_us = instant_us(command.at)
     if has_done(connection, command.session_id, command.operation_id):
         return c.Changed(Outcome.DONE, settled(record, now_us))
-    if not allows(record, Verb.SAVE, now_us):
+    if not allows(record, Verb.SAVE, now_us) or is_taken(record, command.meant):
         return c.Changed(Outcome.ENDED, settled(record, now_us))
     if command.fence is not None and command.fence.number < _least(connection, command.session_id, command.fence.name):
         return c.Changed(Outcome.FENCED, record)
@@ -67,7 +69,8 @@ def _least(connection: sqlite3.Connection, session_id: str, name: str) -> int:
 
 def touch(connection: sqlite3.Connection, command: c.Touch) -> SessionRecord | None:
     """Extend the session in one statement; None if it matched nothing."""
-    return select_one(connection, "touch", {"id": command.session_id, "now": instant_us(command.at)})
+    parameters = {"id": command.session_id, "now": instant_us(command.at), "visitor": visitor_of(command.meant)}
+    return select_one(connection, "touch_of", parameters)
 
 
 def end(connection: sqlite3.Connection, command: c.End) -> SessionRecord | None:
@@ -77,8 +80,9 @@ def end(connection: sqlite3.Connection, command: c.End) -> SessionRecord | None:
         "now": instant_us(command.at),
         "operation": command.operation_id,
         "reason": command.reason,
+        "visitor": visitor_of(command.meant),
     }
-    return select_one(connection, "end", parameters)
+    return select_one(connection, "end_of", parameters)
 
 
 def judge_ended(connection: sqlite3.Connection, command: c.Touch | c.End) -> c.Changed:

@@ -54,14 +54,27 @@ SELECT 1 + max(coalesce((SELECT max(generation) FROM sg_session
                           WHERE owner = ? AND scope = ? AND external_id = ? AND seat IS NOT NULL), 0),
                (SELECT value FROM sg_meta WHERE name = 'generation_floor'))
 
+-- macro: still_visitors
+(:visitor IS NULL OR owner = :visitor)
+
+-- macro: touching
+UPDATE sg_session SET @touch WHERE id = :id AND active = 1 AND expires_us > :now
+
 -- name: touch
-UPDATE sg_session SET @touch WHERE id = :id AND active = 1 AND expires_us > :now RETURNING @record
+@touching
+RETURNING @record
+
+-- name: touch_of
+@touching
+   AND @still_visitors
+RETURNING @record
 
 -- macro: saving
 UPDATE sg_session
    SET data = sg_merge(data, :changes, :remove), version = version + 1, operations = @remembered
  WHERE id = :id AND active = 1 AND expires_us > :now
    AND instr(operations, :operation || ',') = 0
+   AND @still_visitors
    AND (:expected_version IS NULL OR version = :expected_version)
    AND sg_size(data, :changes, :remove, :limit_bytes) <= :limit_bytes
 
@@ -84,9 +97,17 @@ RETURNING @record
 -- name: give_owner
 UPDATE sg_session SET owner = :owner, seat = NULL WHERE id = :id RETURNING @record
 
--- name: end
+-- macro: ending
 UPDATE sg_session SET @finish, reason = :reason, ended_us = :now
  WHERE id = :id AND active = 1 AND expires_us > :now
+
+-- name: end
+@ending
+RETURNING @record
+
+-- name: end_of
+@ending
+   AND @still_visitors
 RETURNING @record
 
 -- name: end_expired

@@ -1,5 +1,7 @@
 """Rotating tokens: one winner, a short grace for the former token, and login."""
 
+from attrs import evolve
+
 from sessionguard.core.driving import perform
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.testing.contracts.cases import Steps, case
@@ -140,3 +142,45 @@ def login_leaves_the_former_slot(s: Stage) -> Steps:
     assert successor.id != opened.id
     assert successor.generation > opened.generation
     assert (yield from perform(s.load(rotated))).record == rotated
+
+
+@case
+def who_knew_a_visitor_saves_nothing_after_its_login(s: Stage) -> Steps:
+    """A save of a session that is known as a visitor's is refused from its login on, and does not even read it."""
+    visitor = (yield from perform(s.create(s.mint.anonymous_owner()))).record
+    before = evolve(s.save(visitor, {"n": 1}), meant=visitor)
+    assert (yield from perform(before)).outcome is Outcome.DONE
+    rotated = (yield from perform(s.rotate(visitor, owner="ana"))).record
+    assert rotated is not None
+    for changes, version in (({"n": 2}, None), ({"n": 2}, rotated.version), ({"n": 2}, 99), ({}, None)):
+        refused = yield from perform(evolve(s.save(visitor, changes, expected_version=version), meant=visitor))
+        assert (refused.outcome, refused.record) == (Outcome.ENDED, rotated)
+    # What was done before the login was done.
+    assert (yield from perform(s.elsewhere(before))).outcome is Outcome.DONE
+    assert (yield from perform(s.get(visitor))) == rotated
+    assert (yield from perform(evolve(s.save(rotated, {"n": 3}), meant=rotated))).outcome is Outcome.DONE
+
+
+@case
+def who_knew_a_visitor_touches_nothing_after_its_login(s: Stage) -> Steps:
+    """A touch of a session that is known as a visitor's extends it until its login, and not from then on."""
+    visitor = (yield from perform(s.create(s.mint.anonymous_owner()))).record
+    assert (yield from perform(evolve(s.touch(visitor), meant=visitor))).outcome is Outcome.DONE
+    rotated = (yield from perform(s.rotate(visitor, owner="ana"))).record
+    refused = yield from perform(evolve(s.touch(visitor, at=SECOND), meant=visitor))
+    assert (refused.outcome, refused.record) == (Outcome.ENDED, rotated)
+    assert (yield from perform(s.get(visitor))) == rotated
+
+
+@case
+def who_knew_a_visitor_ends_nothing_after_its_login(s: Stage) -> Steps:
+    """An end of a session that is known as a visitor's is refused from its login on, and done before it."""
+    visitor = (yield from perform(s.create(s.mint.anonymous_owner(), data={"n": 1}))).record
+    rotated = (yield from perform(s.rotate(visitor, owner="ana"))).record
+    assert rotated is not None
+    refused = yield from perform(evolve(s.end(visitor), meant=visitor))
+    assert (refused.outcome, refused.record) == (Outcome.ENDED, rotated)
+    assert (yield from perform(s.load(rotated))).record == rotated
+    other = (yield from perform(s.create(s.mint.anonymous_owner()))).record
+    for known in (rotated, other):
+        assert (yield from perform(evolve(s.end(known), meant=known))).outcome is Outcome.DONE

@@ -10,6 +10,7 @@ from sessionguard.core.data import join_fields, merge, size_bytes
 from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import Outcome, Refusal, settled
 from sessionguard.core.records import NewSession, SessionRecord
+from sessionguard.core.visitors import is_taken
 from sessionguard.testing.model.keeping import Entry, now
 from sessionguard.testing.model.leases import ModelLeases
 
@@ -201,7 +202,7 @@ class ModelSessions(ModelLeases):
     def save(self, command: c.Save) -> c.Changed:
         with self.step():
             entry = self.usable(command.session_id, now(command))
-            if entry is None:
+            if entry is None or self.is_taken(entry.record, command):
                 return self.refused(command)
             if self.has_done(entry, command):
                 return c.Changed(Outcome.DONE, entry.record)
@@ -212,6 +213,10 @@ class ModelSessions(ModelLeases):
             if not command.changes and not command.remove:
                 return c.Changed(Outcome.DONE, entry.record)
             return self.write(entry, command)
+
+    def is_taken(self, record: SessionRecord, command: c.Save | c.Touch | c.End) -> bool:
+        """Tell whether a visitor's session has received its owner since the caller knew it."""
+        return is_taken(record, command.meant)
 
     def is_fenced(self, command: c.Save) -> bool:
         """Tell whether the lock under which the save was made has been given to another since."""
@@ -238,7 +243,7 @@ class ModelSessions(ModelLeases):
     def touch(self, command: c.Touch) -> c.Changed:
         with self.step():
             entry = self.usable(command.session_id, now(command))
-            if entry is None:
+            if entry is None or self.is_taken(entry.record, command):
                 return self.refused(command)
             self.extend(entry, now(command))
             return c.Changed(Outcome.DONE, entry.record)
@@ -298,6 +303,6 @@ class ModelSessions(ModelLeases):
     def end(self, command: c.End) -> c.Changed:
         with self.step():
             entry = self.usable(command.session_id, now(command))
-            if entry is None:
+            if entry is None or self.is_taken(entry.record, command):
                 return self.refused(command)
             return c.Changed(Outcome.DONE, self.finish(entry, command.reason, now(command), command.operation_id))

@@ -136,3 +136,36 @@ class AnswersTheFormerQuestion(ModelStore):
     def load(self, command: c.Load) -> c.Loaded:
         answer, self._unread = self._unread, super().load(command)
         return answer
+
+
+@planted("who_knew_a_visitor_saves_nothing_after_its_login")
+class SavesForWhoeverKnewIt(ModelStore):
+    """`save` does not look whose the session is by now, so who planted its token writes into it after the login."""
+
+    def is_taken(self, record: SessionRecord, command: c.Save | c.Touch | c.End) -> bool:
+        return not isinstance(command, c.Save) and super().is_taken(record, command)
+
+
+@planted("who_knew_a_visitor_saves_nothing_after_its_login")
+class ReadsForWhoeverKnewIt(ModelStore):
+    """`save` looks whose the session is only where there is something to write, and shows it to who saves nothing."""
+
+    def is_taken(self, record: SessionRecord, command: c.Save | c.Touch | c.End) -> bool:
+        is_read = isinstance(command, c.Save) and not command.changes and not command.remove
+        return not is_read and super().is_taken(record, command)
+
+
+@planted("who_knew_a_visitor_touches_nothing_after_its_login")
+class TouchesForWhoeverKnewIt(ModelStore):
+    """`touch` does not look whose the session is by now."""
+
+    def is_taken(self, record: SessionRecord, command: c.Save | c.Touch | c.End) -> bool:
+        return not isinstance(command, c.Touch) and super().is_taken(record, command)
+
+
+@planted("who_knew_a_visitor_ends_nothing_after_its_login")
+class EndsForWhoeverKnewIt(ModelStore):
+    """`end` does not look whose the session is by now, so who planted its token logs its owner out."""
+
+    def is_taken(self, record: SessionRecord, command: c.Save | c.Touch | c.End) -> bool:
+        return not isinstance(command, c.End) and super().is_taken(record, command)

@@ -45,6 +45,11 @@ local function is_active(m)
   return not m[RS] and NOW < tonumber(m[EP])
 end
 
+-- Whether a visitor's session has received its owner since the caller knew it; '' stands for one that cannot.
+local function is_taken(m, visitor)
+  return visitor ~= '' and visitor ~= m[OW]
+end
+
 local function shown(id, m)
   return {id, m, call('HGETALL', P .. 'd:' .. id)}
 end

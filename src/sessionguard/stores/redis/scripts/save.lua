@@ -1,5 +1,6 @@
 -- Replaces and removes fields. ARGV: 3 id, 4 operation, 5 expected version or '', 6 limit, 7 name and 8 number of the
--- fence or '', 9 how many fields to set, then name, value for each, then the names to remove.
+-- fence or '', 9 the visitor whose session it has to be still or '', 10 how many fields to set, then name, value for
+-- each, then the names to remove.
 local ID, OPERATION = ARGV[3], ARGV[4]
 local m = record(ID)
 if not m then
@@ -8,7 +9,7 @@ end
 if has_done(ID, OPERATION) then
   return reply('done', ID, m)
 end
-if not is_active(m) then
+if not is_active(m) or is_taken(m, ARGV[9]) then
   return reply('ended', ID, m)
 end
 if ARGV[8] ~= '' and tonumber(call('HGET', P .. 'k:' .. ID, 'f' .. ARGV[7]) or 0) > tonumber(ARGV[8]) then
@@ -17,14 +18,14 @@ end
 if ARGV[5] ~= '' and ARGV[5] ~= m[VN] then
   return reply('conflict', ID, m)
 end
-if #ARGV == 9 then
+if #ARGV == 10 then
   return reply('done', ID, m)
 end
 
 -- A field takes its name, its value, a colon and a comma; the object its braces, and one comma less.
-local data, removed = P .. 'd:' .. ID, 10 + 2 * ARGV[9]
+local data, removed = P .. 'd:' .. ID, 11 + 2 * ARGV[10]
 local size = tonumber(m[SZ])
-for position = 10, removed - 1, 2 do
+for position = 11, removed - 1, 2 do
   local name = ARGV[position]
   size = size + #ARGV[position + 1]
   if call('HEXISTS', data, name) == 1 then
@@ -47,7 +48,7 @@ end
 m[VN], m[SZ] = text(m[VN] + 1), text(size)
 call('HSET', P .. 's:' .. ID, 'vn', m[VN], 'sz', m[SZ])
 local was_empty = call('EXISTS', data) == 0
-for first = 10, removed - 1, 200 do
+for first = 11, removed - 1, 200 do
   call('HSET', data, unpack(ARGV, first, math.min(first + 199, removed - 1)))
 end
 for first = removed, #ARGV, 200 do

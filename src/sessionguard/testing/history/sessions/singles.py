@@ -6,6 +6,7 @@ from sessionguard.core import commands as c
 from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import EXPIRED_REASON, Outcome
 from sessionguard.core.records import SessionRecord
+from sessionguard.core.visitors import visitor_of
 from sessionguard.testing.history.sessions.lives import Fields, Life, finished, size_of, value_of
 from sessionguard.testing.history.sessions.slots import (
     Book,
@@ -66,6 +67,9 @@ def save(
     life = find(state, command.session_id)
     if life is None or done_before(state, command.operation_id) is not None:
         yield from _known_or_unknown(book, state, life, reply, lo, hi)
+        return
+    if _is_taken(life, command):
+        yield from _over_for_the_caller(book, state, life, reply, lo, hi)
         return
     if (reply is None or reply.outcome is not Outcome.ENDED) and book.may_be_active(life, lo):
         yield from _judged_save(book, state, life, command, reply, lo, hi)
@@ -128,6 +132,8 @@ def touch(
     life = find(state, command.session_id)
     if life is None:
         yield from _known_or_unknown(book, state, life, reply, lo, hi)
+    elif _is_taken(life, command):
+        yield from _over_for_the_caller(book, state, life, reply, lo, hi)
     elif reply is None:
         hi = min(hi, book.expires(life)[1] - 1)
         if life.reason is None and lo <= hi:
@@ -176,6 +182,9 @@ def end(book: Book, state: SlotState, command: c.End, reply: c.Changed | None, l
     life = find(state, command.session_id)
     if life is None or done_before(state, command.operation_id) is not None:
         yield from _known_or_unknown(book, state, life, reply, lo, hi)
+        return
+    if _is_taken(life, command):
+        yield from _over_for_the_caller(book, state, life, reply, lo, hi)
         return
     if reply is not None and reply.outcome is Outcome.ENDED:
         yield from _refused(book, state, life, reply, lo, hi)
@@ -283,6 +292,25 @@ def _refused(book: Book, state: SlotState, life: Life, reply: c.Changed, lo: int
     told = book.read(life, reply.record, lo, hi)
     if told is not None and reply.record.reason is not None:
         yield with_life(state, told)
+
+
+def _is_taken(life: Life, command: c.Save | c.Touch | c.End) -> bool:
+    """Tell whether a visitor's session has received its owner since the caller knew it."""
+    visitor = visitor_of(command.meant)
+    return visitor is not None and life.owner != visitor
+
+
+def _over_for_the_caller(
+    book: Book, state: SlotState, life: Life, reply: c.Changed | None, lo: int, hi: int
+) -> Iterator[SlotState]:
+    """Nothing is changed for one who knew a visitor before its login; the answer shows the session, active or not."""
+    if reply is None or reply.outcome is not Outcome.ENDED:
+        return
+    told = None if reply.record is None else book.read(life, reply.record, lo, hi)
+    if told is not None and told.reason is None:
+        yield with_life(state, told)
+    else:
+        yield from _refused(book, state, life, reply, lo, hi)
 
 
 def is_rubbish(book: Book, life: Life, hi: int) -> bool:

@@ -47,7 +47,7 @@ class Saves(SessionStep):
 
     def judge(self, world: World, told: Told) -> World:
         session, loan, limit = told.about
-        entry = usable_or_refused(world, told, session.id)
+        entry = usable_or_refused(world, told, session.id, record_of(session))
         if entry is None:
             return world
         if loan is not None and loan.session_id == session.id:
@@ -79,7 +79,7 @@ class Counts(SessionStep):
         data[self.counter] = _number(data.get(self.counter)) + 1
 
     def judge(self, world: World, told: Told) -> World:
-        entry = usable_or_refused(world, told, told.about.id)
+        entry = usable_or_refused(world, told, told.about.id, record_of(told.about))
         if entry is None:
             return world
         number = _number(json.loads(entry.record.data).get(self.counter))
@@ -110,7 +110,7 @@ class Touches(SessionStep):
         return hand.guard(self.via).touch(about)
 
     def judge(self, world: World, told: Told) -> World:
-        entry = usable_or_refused(world, told, told.about.id)
+        entry = usable_or_refused(world, told, told.about.id, record_of(told.about))
         if entry is None:
             return world
         expected = seen(entry, told.at_us)
@@ -140,7 +140,9 @@ class Rotates(SessionStep):
             require(value_of(told) == record_of(session), "who has a former token gets the session as it was")
             require(told.value.token is None, "who has a former token gets no new one")
             return world
-        entry = usable_or_refused(world, told, session.id)
+        known = world.find(session.id)
+        is_theirs = known is not None and known.record.owner == self.owner
+        entry = usable_or_refused(world, told, session.id, None if is_theirs else record_of(session))
         if entry is None:
             return world
         record = value_of(told)

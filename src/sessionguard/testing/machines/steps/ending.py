@@ -8,6 +8,8 @@ from attrs import evolve, frozen
 from sessionguard.core import commands as c
 from sessionguard.core.instants import duration_us
 from sessionguard.core.reports import SweepReport
+from sessionguard.core.session import record_of
+from sessionguard.core.visitors import is_taken
 from sessionguard.testing.machines.hand import Hand, Told
 from sessionguard.testing.machines.steps.step import Replies, SessionStep, Step, value_of
 from sessionguard.testing.machines.world import Entry, World, agree, ended, is_active, require
@@ -24,8 +26,8 @@ class Ends(SessionStep):
 
     def judge(self, world: World, told: Told) -> World:
         entry = world.usable(told.about.id, told.at_us)
-        if entry is None:
-            require(told.error is None and told.value is None, f"it had ended before, but it was told {told}")
+        if entry is None or is_taken(entry.record, record_of(told.about)):
+            require(told.error is None and told.value is None, f"it was over for the caller, but it was told {told}")
             return world
         agree(ended(entry, self.reason, told.at_us), value_of(told))
         if not told.is_lost:

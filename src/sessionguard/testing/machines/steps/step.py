@@ -11,6 +11,7 @@ from sessionguard.core.instants import to_us
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.core.session import Session, record_of
+from sessionguard.core.visitors import LOGIN_REASON, is_taken
 from sessionguard.errors import SessionEndedError, SessionGuardError
 from sessionguard.testing.machines.breaking import watching
 from sessionguard.testing.machines.hand import Hand, Told
@@ -125,9 +126,15 @@ def spoil(value: Any) -> None:
         value["spoilt"] = True
 
 
-def usable_or_refused(world: World, told: Told, session_id: str) -> Entry | None:
-    """Give the session if it may be used; else return None if the answer says that it has ended, and why."""
+def usable_or_refused(world: World, told: Told, session_id: str, meant: SessionRecord | None = None) -> Entry | None:
+    """Give the session if it may be used; else return None if the answer says that it has ended, and why.
+
+    With `meant`, it is over as well for a caller who knows it as a visitor's, once it has received its owner.
+    """
     entry = world.usable(session_id, told.at_us)
+    if entry is not None and is_taken(entry.record, meant):
+        refused(told, SessionEndedError, session_id=session_id, reason=LOGIN_REASON)
+        return None
     if entry is None:
         known = world.find(session_id)
         reason = None if known is None else settled(known.record, told.at_us).reason
