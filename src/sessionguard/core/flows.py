@@ -297,10 +297,7 @@ class SessionFlows:
             raise self._refused(session.id, session.scope)
         if self._bus.subscribers:
             self._tell_ended(reply.ended, session.id)
-        if reply.record is not None and reply.record.owner != owner and is_taken(reply.record, record_of(session)):
-            # Another rotation was the login of somebody else, whose session is not to be handed to this caller.
-            reply = c.Changed(Outcome.ENDED, reply.record)
-        record = self._changed(session, "rotate", reply)
+        record = self._changed(session, "rotate", reply, owner)
         if reply.outcome is not Outcome.DONE or record.token_hash != minted.token_hash:
             self._tell_rotation_lost(session)
             return (yield from self._with_cleared_up(Session(record, in_grace=True), reply.ended))
@@ -321,10 +318,12 @@ class SessionFlows:
         if self._bus.subscribers:
             self._bus.publish(e.RotationLost(session.id, session.scope, session.owner))
 
-    def _changed(self, session: Session, verb: str, reply: c.Changed) -> SessionRecord:
-        """Give the record of a change that was not refused."""
+    def _changed(self, session: Session, verb: str, reply: c.Changed, owner: str | None = None) -> SessionRecord:
+        """Give the record of a change that was not refused, by somebody who may be its `owner`."""
         record = reply.record
-        if record is None or reply.outcome is Outcome.ENDED:
+        # Also what lost against a login, or was done before it and is asked again, must not show the owner's session.
+        is_anothers = record is not None and record.owner != owner and is_taken(record, record_of(session))
+        if record is None or is_anothers or reply.outcome is Outcome.ENDED:
             reason = ended_reason(record, record_of(session))
             if self._bus.subscribers:
                 self._bus.publish(e.ChangeRefused(session.id, session.scope, session.owner, verb, reason))

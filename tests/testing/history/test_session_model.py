@@ -12,7 +12,7 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.testing import Profile
 from sessionguard.testing.contracts.stage import IDLE, SECOND, START, TICK, Stage
-from sessionguard.testing.history import Budget, Illegal, Operation, SessionModel, Verdict, check
+from sessionguard.testing.history import Budget, Illegal, Legal, Operation, SessionModel, Verdict, check
 from sessionguard.testing.history.sessions.workload import FREQUENCIES
 from sessionguard.testing.model import ModelStore
 from tests.testing.history.replaying import ONE_KEY, drawn, has_legal_order, skips_a_number

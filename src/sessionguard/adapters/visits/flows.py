@@ -19,6 +19,7 @@ from sessionguard.core.arguments import valid_text
 from sessionguard.core.events import CookieRefused
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import is_anonymous
+from sessionguard.core.visitors import LOGIN_REASON
 from sessionguard.errors import (
     MisuseError,
     SessionEndedError,
@@ -208,19 +209,21 @@ class VisitFlows:
             yield from self.opened()
         else:
             options = self._stored_under(session, fields.version)
-            saved = yield Call("save", (session, changes), {"remove": removed, **options})
-            self._session = self._still_ours(saved)
+            saved = yield from self._asked_of_ours(Call("save", (session, changes), {"remove": removed, **options}))
+            self._session = saved
             fields.settle(saved)
         if not fields.renewing.isdisjoint(changes) or not fields.renewing.isdisjoint(removed):
             # A new token, because sending the same one again could undo a rotation that has happened since.
             yield from self.rotate()
 
-    def _still_ours(self, session: Session) -> Session:
-        """Give `session` as it is now, unless somebody has logged in with it meanwhile: then it is another's."""
-        known = self._session
-        if known is not None and session.owner != known.owner:
-            self._session = None
-            raise SessionEndedError(session.id, "login")
+    def _asked_of_ours(self, call: Call) -> Flow[Session]:
+        """Give the session that `call` gives, unless somebody has logged in with it meanwhile: then it is nobody's here."""
+        try:
+            session: Session = yield call
+        except SessionEndedError as error:
+            if error.reason == LOGIN_REASON:
+                self._session = None
+            raise
         return session
 
     def _stored_under(self, session: Session, version: int | None) -> dict[str, Any]:
@@ -266,7 +269,7 @@ class VisitFlows:
         self._check_open()
         session = yield from self.session()
         if session is not None and self._token is None:
-            self._hand_out(self._still_ours((yield from ask("rotate", session))))
+            self._hand_out((yield from self._asked_of_ours(Call("rotate", (session,), {}))))
 
     def logout(self) -> Flow[Session | None]:
         """End the visitor's session, then have the client forget its token; None if there was none."""
