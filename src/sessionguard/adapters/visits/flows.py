@@ -217,7 +217,7 @@ class VisitFlows:
             yield from self.rotate()
 
     def _asked_of_ours(self, call: Call) -> Flow[Session]:
-        """Give the session that `call` gives, unless somebody has logged in with it meanwhile: then it is nobody's here."""
+        """Give the session that `call` gives, unless somebody has logged in with it: then it is nobody's here."""
         try:
             session: Session = yield call
         except SessionEndedError as error:
