@@ -31,7 +31,10 @@ def test_login_gives_a_token_that_nobody_held_before(front: Front, owner: str) -
     assert len(cookie.value) >= 32
     assert visitor.get("/me").json() == {"owner": owner, "data": {"cart": "lamp"}}
     assert visitor.token != planted.token
-    assert not set_cookies(planted.post("/put", field="cart", value="none"))
+    planted.post("/put", field="cart", value="none")
+    assert planted.token != visitor.token
+    assert planted.get("/me").json() == {"owner": None, "data": {"cart": "none"}}
+    assert visitor.get("/me").json() == {"owner": owner, "data": {"cart": "lamp"}}
 
 
 def test_requests_at_the_same_time_undo_nothing(visitor: Visitor) -> None:
