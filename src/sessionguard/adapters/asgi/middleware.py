@@ -207,7 +207,7 @@ def _in_scope(scope: Scope, visit: AsyncVisit) -> Iterator[context.Entry]:
 
 def _valid_guard(guard: object) -> AsyncSessionGuard | SessionGuard:
     if isinstance(guard, str):
-        remedy = "this is no guard yet; open one with AsyncSessionGuard.open(url), or use from_settings"
+        remedy = "this is no guard yet; open one with AsyncSessionGuard.open(url), or give settings: config=..."
         raise ConfigurationError.of_url(guard, remedy, setting="guard")
     if not isinstance(guard, AsyncSessionGuard | SessionGuard):
         raise ConfigurationError("guard", type(guard).__name__, "give an AsyncSessionGuard, or a SessionGuard")

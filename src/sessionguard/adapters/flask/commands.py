@@ -98,7 +98,7 @@ def _examining(rules: VisitRules, guard: SessionGuard) -> click.Command:
             click.echo("warning  the cookie is sent over plain HTTP, too: leave SESSIONGUARD_COOKIE_SECURE out")
         if isinstance(transport, CookieSettings) and transport.domain is not None:
             click.echo(f"warning  every host below {transport.domain} gets the cookie (SESSIONGUARD_COOKIE_DOMAIN)")
-        click.echo("         `sessionguard doctor URL` examines the store itself")
+        click.echo("         `sessionguard doctor --store URL` examines the store itself")
 
     return examining
 
