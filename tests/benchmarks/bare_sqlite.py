@@ -26,6 +26,9 @@ LIFETIME: Final = SessionPolicy().lifetime()
 TEXT: Final = join_fields(encode_fields(DATA, max_depth=8))
 MINT: Final = Mint(secrets.token_bytes)
 
+_OWNED: Final = {"visitor": None}
+"""A session that has an owner keeps him, so nothing is compared."""
+
 
 class BareSQLite:
     """One connection to a database of its own with the store's schema; each method is one bare side."""
@@ -84,7 +87,7 @@ class BareSQLite:
     def touch(self, n: int) -> float:
         """UPDATE of the instants of sessions."""
         now_us = time.time_ns() // 1000
-        return self._write("touch", [{"id": self._stored(age_us=10**6).id, "now": now_us} for _ in range(n)])
+        return self._write("touch", [{"id": self._stored(age_us=10**6).id, "now": now_us, **_OWNED} for _ in range(n)])
 
     def save(self, n: int) -> float:
         """UPDATE of the data of a session."""
@@ -105,6 +108,7 @@ class BareSQLite:
                 "remove": "[]",
                 "expected_version": expected_version(number),
                 "limit_bytes": 65536,
+                **_OWNED,
             }
             for number in range(n)
         ]
@@ -122,7 +126,7 @@ class BareSQLite:
 
     def end(self, n: int) -> float:
         """UPDATE that ends sessions."""
-        shared = {"now": time.time_ns() // 1000, "reason": "revoked"}
+        shared = {"now": time.time_ns() // 1000, "reason": "revoked", **_OWNED}
         return self._write(
             "end", [{"id": self._stored().id, "operation": secrets.token_hex(8)} | shared for _ in range(n)]
         )
@@ -135,7 +139,7 @@ class BareSQLite:
         def run() -> None:
             for number, holder in enumerate(holders, 1):
                 lease = Leases(number, {holder: (number, now_us + 15_000_000)})
-                self._change_leases(session_id, holder, lease, "touch", {"now": now_us + number})
+                self._change_leases(session_id, holder, lease, "touch", {"now": now_us + number, **_OWNED})
                 self._change_leases(session_id, holder, lease.without(holder), "remember", {"operation": holder})
 
         return seconds(run)

@@ -82,7 +82,7 @@ def test_setting_that_cannot_be_is_named(config: dict[str, Any]) -> None:
 
 def test_guard_must_be_one() -> None:
     """A URL or anything else in the place of the guard is refused with what to do instead."""
-    with pytest.raises(ConfigurationError, match="from_settings"):
+    with pytest.raises(ConfigurationError, match="config="):
         SessionGuardMiddleware(serve, "sqlite:///x.db?key=secret")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="give an AsyncSessionGuard"):
         SessionGuardMiddleware(serve, None)  # type: ignore[arg-type]
