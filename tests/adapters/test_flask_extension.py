@@ -140,6 +140,11 @@ SETTING = "SESSIONGUARD_"
             {"ABSOLUTE_TIMEOUT": 5},
             "ABSOLUTE_TIMEOUT = 5: it must not be below SESSIONGUARD_IDLE_TIMEOUT, by default 2:00:",
         ),
+        ({"MAX_ACTIVE": 0}, "MAX_ACTIVE = 0: give a whole number above zero"),
+        ({"MAX_ACTIVE": "2"}, "MAX_ACTIVE = '2': give a whole number above zero"),
+        ({"MAX_ACTIVE": 2, "ON_LIMIT": "end"}, "ON_LIMIT = 'end': give one of 'refuse', 'end_oldest'"),
+        ({"ON_LIMIT": "end_oldest"}, "ON_LIMIT = 'end_oldest': without SESSIONGUARD_MAX_ACTIVE there is no limit"),
+        ({"POLICY": SessionPolicy(), "MAX_ACTIVE": 2}, "POLICY = SessionPolicy("),
     ],
     ids=repr,
 )
@@ -148,6 +153,22 @@ def test_wrong_value_is_shown_under_the_name_that_was_given(config: dict[str, An
     with pytest.raises(ConfigurationError) as caught:
         _with(Flask("app"), **{SETTING + name: value for name, value in config.items()})
     assert str(caught.value).startswith(SETTING + says)
+
+
+@pytest.mark.parametrize(
+    "on_limit, statuses, remaining",
+    [({}, [200, 200, 409], ["ana", "ana"]), ({"ON_LIMIT": "end_oldest"}, [200, 200, 200], ["nobody", "ana", "ana"])],
+)
+def test_limit_of_devices_follows_the_settings(on_limit: Any, statuses: list[int], remaining: list[str]) -> None:
+    """A login beyond `SESSIONGUARD_MAX_ACTIVE` is refused, or takes the place that `SESSIONGUARD_ON_LIMIT` says."""
+    app = Flask("app")
+    extension = _with(app, **{SETTING + name: value for name, value in {"MAX_ACTIVE": 2, **on_limit}.items()})
+    app.add_url_rule("/login", "login", lambda: extension.login("ana").owner, methods=["POST"])
+    app.add_url_rule("/", "who", lambda: getattr(extension.visit.session(), "owner", "nobody"))
+    clients = [app.test_client() for _ in range(3)]
+    assert [client.post("/login", base_url="https://localhost").status_code for client in clients] == statuses
+    owners = [client.get("/", base_url="https://localhost").text for client in clients]
+    assert owners[: len(remaining)] == remaining
 
 
 def test_settings_there_are_are_named_whole() -> None:

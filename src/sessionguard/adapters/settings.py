@@ -20,9 +20,11 @@ Guard = TypeVar("Guard", SessionGuard, AsyncSessionGuard)
 
 PREFIX: Final = "SESSIONGUARD_"
 _GUARD: Final = frozenset({
-    "URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT", "SWEEP_INTERVAL", "SWEEP_BRAKE",
-    "ORPHAN_AGE",
+    "URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT", "MAX_ACTIVE", "ON_LIMIT",
+    "SWEEP_INTERVAL", "SWEEP_BRAKE", "ORPHAN_AGE",
 })  # fmt: skip
+TIMEOUTS: Final = frozenset({"IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
+_LIMITS: Final = frozenset({"MAX_ACTIVE", "ON_LIMIT"})
 _COOKIE: Final = frozenset({
     "COOKIE_NAME", "COOKIE_SECURE", "COOKIE_SAMESITE", "COOKIE_PATH", "COOKIE_DOMAIN", "COOKIE_MAX_AGE",
     "COOKIE_PARTITIONED",
@@ -181,20 +183,22 @@ def _brake_of(value: Any) -> SweepBrake | None:
 
 
 def _policy_of(settings: Mapping[str, Any]) -> Any:
-    timeouts: dict[str, Any] = {
-        key.lower(): duration(key, settings[key]) for key in ("IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT") if key in settings
-    }
+    parts: dict[str, Any] = {key.lower(): duration(key, settings[key]) for key in TIMEOUTS & settings.keys()}
+    parts |= {key.lower(): settings[key] for key in _LIMITS & settings.keys()}
+    if "MAX_ACTIVE" not in settings:
+        _refuse(settings, {"ON_LIMIT"}, f"without {PREFIX}MAX_ACTIVE there is no limit; give that as well")
     policy = settings.get("POLICY")
     if policy is None:
-        return _policy_with(timeouts, settings)
-    if timeouts:
-        raise ConfigurationError(PREFIX + "POLICY", policy, "give the timeouts in the policy, or no policy")
+        return _policy_with(parts, settings)
+    if parts:
+        both = ", ".join(sorted(PREFIX + part.upper() for part in parts))
+        raise ConfigurationError(PREFIX + "POLICY", policy, f"say in the policy what {both} would, or give no policy")
     return policy
 
 
-def _policy_with(timeouts: Mapping[str, Any], settings: Mapping[str, Any]) -> SessionPolicy:
+def _policy_with(parts: Mapping[str, Any], settings: Mapping[str, Any]) -> SessionPolicy:
     try:
-        return SessionPolicy(**timeouts)
+        return SessionPolicy(**parts)
     except ConfigurationError as error:
         key = error.setting.removeprefix("SessionPolicy.").upper()
         if key in settings:

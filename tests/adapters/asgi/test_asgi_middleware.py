@@ -51,6 +51,8 @@ def test_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "TRANSPORT": "header",
         "HEADER_NAME": "X-Visitor",
         "IDLE_TIMEOUT": "60",
+        "MAX_ACTIVE": "2",
+        "ON_LIMIT": "end_idle_longest",
         "CHECK_INTERVAL": "null",
         "ALLOWED_ORIGINS": '["https://a.example"]',
     }.items():

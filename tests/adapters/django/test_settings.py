@@ -19,7 +19,7 @@ from sessionguard.adapters.django.databases import url_of_alias
 from sessionguard.adapters.django.engine import SessionStore
 from sessionguard.core.events import SessionExpired
 from sessionguard.core.session import record_of
-from sessionguard.errors import ConfigurationError
+from sessionguard.errors import ConfigurationError, SessionLimitError
 from sessionguard.testing import in_children
 from tests.adapters.django.conftest import BuildProject
 from tests.adapters.django.project import ENGINE, Project
@@ -66,6 +66,22 @@ def test_sessions_live_as_long_as_the_cookie_unless_told(changed: Any, idle: tim
         record = record_of(guards.opened(guards.read()).guard.create())
     assert record.expires_us - record.created_us == idle / timedelta(microseconds=1)
     assert record.absolute_us - record.created_us == absolute / timedelta(microseconds=1)
+
+
+@pytest.mark.usefixtures("_closed")
+@pytest.mark.parametrize("changed, remaining", [({}, None), ({"SESSIONGUARD_ON_LIMIT": "end_oldest"}, [1, 2])])
+def test_limit_of_devices_follows_the_settings(changed: Any, remaining: list[int] | None) -> None:
+    """Beyond `SESSIONGUARD_MAX_ACTIVE` one more is refused, or the oldest goes; timeouts stay those of the cookie."""
+    with override_settings(SESSIONGUARD_MAX_ACTIVE=2, **changed):
+        guard = guards.guard()
+        logins = [guard.create("7", data={"n": n}) for n in range(2)]
+        assert logins[0].expires_at - logins[0].created_at == timedelta(days=14)
+        if remaining is None:
+            with pytest.raises(SessionLimitError):
+                guard.create("7")
+        else:
+            guard.create("7", data={"n": 2})
+            assert sorted(session.data["n"] for session in guard.sessions(owner="7")) == remaining
 
 
 @pytest.mark.processes
@@ -189,6 +205,8 @@ CSRF, CACHE = "django.middleware.csrf.CsrfViewMiddleware", "django.middleware.ca
         ({"SESSIONGUARD_STORE": "default"}, ["sessionguard.E001"]),
         ({"SESSIONGUARD_IDEL_TIMEOUT": 60}, ["sessionguard.E001"]),
         ({"SESSIONGUARD_POLICY": "short"}, ["sessionguard.E001"]),
+        ({"SESSIONGUARD_MAX_ACTIVE": 0}, ["sessionguard.E001"]),
+        ({"SESSIONGUARD_ON_LIMIT": "end_oldest"}, ["sessionguard.E001"]),
         ({"SESSION_ENGINE": "django.contrib.sessions.backends.file"}, ["sessionguard.W002"]),
         (
             {"SESSION_SERIALIZER": "tests.adapters.django.test_engine.PickleSerializer"},

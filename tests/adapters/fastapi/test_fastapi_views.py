@@ -444,6 +444,26 @@ def test_install_refuses_what_cannot_be() -> None:
         TestClient(_unbound()).get("/mine")
 
 
+def test_limit_of_devices_follows_the_settings() -> None:
+    """The third login of one user takes the place of the first, as the configuration says."""
+    settings = {"SESSIONGUARD_URL": "memory://", "SESSIONGUARD_MAX_ACTIVE": 2, "SESSIONGUARD_ON_LIMIT": "end_oldest"}
+    app = install(FastAPI(), config=settings)
+
+    @app.post("/login")
+    async def login(visit: CurrentVisit) -> None:
+        await visit.login("ana")
+
+    @app.get("/mine")
+    async def mine(session: CurrentSession) -> None: ...
+
+    with TestClient(app, base_url="https://testserver") as client:
+        devices = []
+        for _ in range(3):
+            devices.append({"Cookie": client.post("/login").headers["Set-Cookie"].partition(";")[0]})
+            client.cookies.clear()
+        assert [client.get("/mine", headers=device).status_code for device in devices] == [401, 200, 200]
+
+
 def _unbound() -> FastAPI:
     app = FastAPI()
 

@@ -20,7 +20,7 @@ from sessionguard.guard import SessionGuard
 
 KNOWN: Final = streaming.KNOWN | {"STORE"}
 """Our settings in Django, without their prefix."""
-_TIMEOUTS: Final = frozenset({"POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
+_LIFETIME: Final = settings.TIMEOUTS | {"POLICY"}
 
 
 @frozen
@@ -89,8 +89,8 @@ def read() -> dict[str, Any]:
 def opened(values: Mapping[str, Any]) -> Place:
     """Open the guard that `values` describe; no store is asked yet."""
     values = {name: value for name, value in values.items() if name != "STORE"} | {"URL": url_of(values)}
-    if _TIMEOUTS.isdisjoint(values):
-        values["POLICY"] = _policy_of_django()
+    if _LIFETIME.isdisjoint(values):
+        values |= _timeouts_of_django()
     guard = settings.guard_of(values, SessionGuard, token_form="key")
     return _place(guard, values)
 
@@ -111,12 +111,12 @@ def url_of(values: Mapping[str, Any]) -> Any:
     return store if is_url(store) else url_of_alias(store)
 
 
-def _policy_of_django() -> SessionPolicy:
-    """Give a policy that ends no session before Django's own engines would, within a week or the cookie's age."""
+def _timeouts_of_django() -> dict[str, timedelta]:
+    """Give timeouts that end no session before Django's own engines would, within a week or the cookie's age."""
     age = timedelta(seconds=django_settings.SESSION_COOKIE_AGE)
     if age <= timedelta(0):
-        return SessionPolicy()
-    return SessionPolicy(idle_timeout=age, absolute_timeout=max(age, SessionPolicy().absolute_timeout))
+        return {}
+    return {"IDLE_TIMEOUT": age, "ABSOLUTE_TIMEOUT": max(age, SessionPolicy().absolute_timeout)}
 
 
 def _changed(*, setting: str, **_: Any) -> None:
