@@ -44,7 +44,7 @@ class WatchedStore:
             # A shortcut of async guards, past which nothing is to go unseen.
             raise AttributeError(name)
         attribute = getattr(self._store, name)
-        if not callable(attribute) or name in {"close", "distrust"}:
+        if not callable(attribute) or name in {"close", "distrust", "examine", "migrate"}:
             return attribute
 
         def watched(command: Any) -> Any:

@@ -1,6 +1,7 @@
 """What Flask's users write beside plain views: async views, classes, blueprints, commands, streams."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -297,9 +298,9 @@ def test_command_lists_sessions_without_their_secrets(command: Any) -> None:
     assert r"e\u202evil" in shown
     assert "4111" not in shown
     assert not re.search(r"sg1_", shown)
-    assert ended.id in command("list", "--all", "--owner", "ana")[1]
+    assert ended.id in command("list", "--status", "all", "--owner", "ana")[1]
     assert "there are more" in command("list", "--limit", "1")[1]
-    assert command("list", "--scope", "upload")[1].count("\n") == 2
+    assert command("list", "--scope", "upload")[1].count("\n") == 3
 
 
 def test_command_ends_sessions(command: Any) -> None:
@@ -307,17 +308,18 @@ def test_command_ends_sessions(command: Any) -> None:
     guard: SessionGuard = command.site.guard
     ana = guard.create("ana")
     guard.create("bob")
-    assert command("end", ana.id, "--reason", "stolen") == (0, f"ended {ana.id}, 0 files removed\n")
+    assert command("end", ana.id, "--reason", "stolen") == (0, f"ended {ana.id} (stolen), 0 files removed\n")
     found = guard.get(ana.id)
     assert found is not None
     assert found.reason == "stolen"
-    assert command("end", ana.id) == (1, "Error: it has already ended\n")
-    assert command("end", "no-such-id") == (1, "Error: there is no session with that id\n")
-    assert command("end", "--owner", "bob") == (0, "ended 1\n")
+    assert command("end", ana.id) == (1, "sessionguard: it has already ended\n")
+    assert command("end", "no-such-id") == (1, "sessionguard: there is no session with that id\n")
+    assert command("end", "--owner", "bob")[1].startswith("ended 1 session of bob")
     assert command("end")[0] == 2
     command.site.store.failing.add("end_owner")
     status, shown = command("end", "--owner", "bob")
-    assert (status, shown.startswith("Error: ")) == (1, True)
+    assert (status, shown.count("\n")) == (2, 1)
+    assert "planted outage" in shown
 
 
 def test_command_sweeps_and_examines(command: Any) -> None:
@@ -325,16 +327,33 @@ def test_command_sweeps_and_examines(command: Any) -> None:
     site: Site = command.site
     site.guard.create("ana")
     site.clock.advance(timedelta(days=8))
-    assert command("doctor")[1].startswith("ok       the store answers; 1 sessions have expired")
-    assert command("sweep", "--dry-run")[1].startswith("ended 1,")
-    assert command("sweep")[1].startswith("ended 1,")
-    assert command("sweep")[1].startswith("ended 0,")
-    site.store.asked()
-    command("doctor")
-    site.store.failing.update(site.store.asked())
-    assert command("doctor")[0] == 1
+    status, shown = command("doctor")
+    assert status == 0
+    assert "ok       workspaces: " in shown
+    for options in (["--dry-run"], []):
+        assert json.loads(command("sweep", "--json", *options)[1])["ended"] == 1
+    assert json.loads(command("sweep", "--json")[1])["ended"] == 0
+    site.store.failing.update({"sweep", "find_due", "census"})
+    assert command("sweep", "--dry-run")[0] == 2
 
 
-def test_commands_of_an_application_are_told_by_flask(command: Any) -> None:
-    """`flask --help` and `flask sessionguard --help` name them."""
-    assert set(re.findall(r"^  (\w+)  ", command("--help")[1], re.MULTILINE)) >= {"list", "end", "sweep", "doctor"}
+def test_commands_have_the_help_of_the_command_line(command: Any) -> None:
+    """`flask sessionguard --help` names them all, and each of them its options, without those that are settings."""
+    names = {"list", "show", "end", "sweep", "stats", "doctor", "migrate"}
+    for arguments in ((), ("--help",)):
+        assert set(re.findall(r"^    (\w+)  ", command(*arguments)[1], re.MULTILINE)) == names
+    shown = command("sweep", "--help")[1]
+    assert shown.startswith("usage: flask sessionguard sweep ")
+    assert "--dry-run" in shown
+    assert "--store" not in shown
+    assert command("list", "--all")[0] == 2
+
+
+def test_doctor_tells_of_risky_settings(build: BuildSite) -> None:
+    """A cookie that anyone on the way, or sibling hosts, can read."""
+    site = build(SESSIONGUARD_COOKIE_SECURE=False, SESSIONGUARD_COOKIE_DOMAIN="example.org")
+    site.guard.create("ana")
+    shown = site.app.test_cli_runner().invoke(args=["sessionguard", "doctor", "--json"]).output
+    plain, shared = (finding for finding in json.loads(shown) if finding["subject"] == "cookie")
+    assert "SESSIONGUARD_COOKIE_SECURE" in plain["remedy"]
+    assert "example.org" in shared["message"]

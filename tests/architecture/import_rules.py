@@ -87,7 +87,9 @@ RULES: Mapping[str, Rule] = {
     "observability": Rule("errors core.* observability.*", PLAIN),
     "guard":         GUARD,
     "async_guard":   GUARD,
-    "adapters":      Rule("errors core.* context offloading guard async_guard workspaces.offloaded adapters.*", PLAIN),
+    # The commands of frameworks hand their arguments on to those of the command line.
+    "adapters":      Rule("errors core.* context offloading guard async_guard workspaces.offloaded adapters.* "
+                          "cli.application", PLAIN),
     "testing":       Rule("testing.* . errors core.* context beating sweeping guard async_guard stores.* workspaces.* "
                           "uploads.* locks.* observability.* adapters.*", "*", drivers_anywhere=True),
     "cli":           Rule(". *", "*", drivers_anywhere=True),

@@ -11,7 +11,9 @@ import pytest
 from attrs import define
 
 from sessionguard import Session, SessionGuard, SessionPolicy
+from sessionguard.cli import application
 from sessionguard.cli.__main__ import COMMANDS, main
+from sessionguard.cli.application import LOOKING_AFTER
 from sessionguard.cli.output import visible
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -30,6 +32,8 @@ class Outcome:
         return json.loads(self.out)
 
 
+SETTINGS = {"--store", "--workspaces", "--brake", "--orphan-age"}
+"""What the settings of an application say."""
 ELSEWHERE = "files are left to the application; --workspaces says where they are"
 
 
@@ -52,6 +56,17 @@ class CommandLine:
             status = main(arguments)
         except SystemExit as exit:
             status = int(exit.code or 0)
+        return self._outcome(status)
+
+    def of_application(self, guard: SessionGuard, *arguments: str) -> Outcome:
+        """Run a command of the application that has `guard`."""
+        try:
+            status = application.run(guard, "flask sessionguard", arguments)
+        except SystemExit as exit:
+            status = int(exit.code or 0)
+        return self._outcome(status)
+
+    def _outcome(self, status: int) -> Outcome:
         captured = self._capture.readouterr()
         self.printed += captured.out + captured.err
         return Outcome(status, captured.out, captured.err)
@@ -361,6 +376,33 @@ def test_every_command_explains_itself(cli: CommandLine, command: str) -> None:
     done = cli.plain(command, "--help")
     assert done.status == 0
     assert "--json" in done.out
+
+
+@pytest.mark.parametrize("command", LOOKING_AFTER)
+def test_commands_of_applications_are_the_same(cli: CommandLine, content: Content, command: str) -> None:
+    """They take the same options, but for what is a setting there, and print the same; their guard stays open."""
+    given = {"show": [content.ada.id], "end": ["--owner", "nobody"]}.get(command, [])
+    with SessionGuard.open(cli.url, sweep_interval=None) as guard:
+        helped = cli.of_application(guard, command, "--help")
+        assert _options(helped.out) == _options(cli.plain(command, "--help").out) - SETTINGS
+        there, here = cli.of_application(guard, command, *given, "--json"), cli(command, *given, "--json")
+        assert (there.status, there.json()) == (here.status, here.json())
+        assert guard.get(content.ada.id) is not None
+
+
+def _options(text: str) -> set[str]:
+    return set(re.findall(r"--[a-z-]+", text.partition("options:")[2])) | set(re.findall(r"\[(--[a-z-]+)", text))
+
+
+def test_an_application_without_a_store_is_told_how_to_make_one(cli: CommandLine, tmp_path: Path) -> None:
+    """As on the command line nothing is made by looking; the remedy is a command of the application."""
+    (tmp_path / "sessions.db").touch()
+    with SessionGuard.open(cli.url, sweep_interval=None) as guard:
+        looked = cli.of_application(guard, "list")
+        assert (looked.status, looked.out) == (2, "")
+        assert "run `flask sessionguard migrate`" in looked.err
+        assert cli.of_application(guard, "migrate").status == 0
+        assert cli.of_application(guard, "list").status == 0
 
 
 def test_no_command_is_an_error(cli: CommandLine) -> None:

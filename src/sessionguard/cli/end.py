@@ -7,7 +7,7 @@ from typing import Final
 from sessionguard import SessionGuard
 from sessionguard.cli import status
 from sessionguard.cli.output import counted, print_json, visible
-from sessionguard.cli.target import add_store_arguments, opened_guard, place_of
+from sessionguard.cli.target import add_store_arguments, knows_files, opened_guard
 
 _NOT_LOOKED_AT: Final = "files are left to the application; --workspaces says where they are"
 
@@ -51,7 +51,7 @@ def _end_one(guard: SessionGuard, arguments: Namespace) -> int:
         files = f"{counted(removed.files, 'file')} removed"
         if removed.deferred:
             files = "files could not be removed; a sweep tries again" if removed.failed else "files in use go later"
-        told = files if place_of(arguments) else _NOT_LOOKED_AT
+        told = files if knows_files(arguments) else _NOT_LOOKED_AT
         print(f"ended {ended.id} ({visible(ended.reason)}), {told}")
     return status.OK
 
@@ -62,6 +62,6 @@ def _end_owner(guard: SessionGuard, arguments: Namespace) -> int:
         print_json({"owner": arguments.owner, "ended": count})
     else:
         told = "their files are removed, those in use when they are not any more"
-        told = told if place_of(arguments) else _NOT_LOOKED_AT
+        told = told if knows_files(arguments) else _NOT_LOOKED_AT
         print(f"ended {counted(count, 'session')} of {visible(arguments.owner)}{', ' + told if count else ''}")
     return status.OK if count else status.FAILED

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from attrs import asdict, frozen
 
@@ -16,7 +16,7 @@ from sessionguard.cli.failure import told
 from sessionguard.cli.numbers import seconds, share, whole_number
 from sessionguard.cli.output import counted, json_line, print_fields, print_json, visible
 from sessionguard.cli.progress import Bar
-from sessionguard.cli.target import add_store_arguments, opened_guard
+from sessionguard.cli.target import add_store_arguments, application_of, is_of_application, opened_guard
 from sessionguard.core.braking import SweepBrake
 from sessionguard.core.events import CleanupFailed, Event, SweepBraked
 from sessionguard.core.setting import DEFAULT_ORPHAN_AGE
@@ -52,6 +52,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="SECONDS",
         help="sweep again and again until interrupted, every minute unless said otherwise",
     )
+    if not is_of_application(parser):
+        _add_settings(parser)
+    add_store_arguments(parser, with_workspaces=True)
+
+
+def _add_settings(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--brake",
         type=share,
@@ -67,13 +73,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="leave alone files without a session that changed within so long "
         f"(default {DEFAULT_ORPHAN_AGE.total_seconds():g})",
     )
-    add_store_arguments(parser, with_workspaces=True)
+
+
+def _settings_of(arguments: Namespace) -> dict[str, Any]:
+    """Give what a guard that is opened for this command is to know; an application's has its own settings."""
+    if application_of(arguments) is not None:
+        return {}
+    brake = None if arguments.brake is None else SweepBrake(share=arguments.brake)
+    return {"brake": brake, "orphan_age": timedelta(seconds=arguments.orphan_age)}
 
 
 def run(arguments: Namespace) -> int:
     """Sweep and report; the status says whether the brake held or files could not be removed."""
-    brake = None if arguments.brake is None else SweepBrake(share=arguments.brake)
-    with opened_guard(arguments, brake=brake, orphan_age=timedelta(seconds=arguments.orphan_age)) as guard:
+    with opened_guard(arguments, **_settings_of(arguments)) as guard:
         if arguments.watch is not None:
             _watch(guard, arguments)
         done = _pass(guard, arguments)
@@ -165,7 +177,7 @@ def _hindrances(done: _Done) -> Iterator[str]:
         many = "at least {} of {} sessions are".format(*counts[0]) if counts else "a large share of all sessions is"
         yield (
             f"{many} due at once, so none was ended; look at the clocks and the policy, and with --dry-run --force at "
-            "what would end; --force ends it, --brake SHARE moves the brake"
+            "what would end; --force ends it, --brake SHARE, or of an application SESSIONGUARD_SWEEP_BRAKE, moves it"
         )
     elif report.yielded:
         yield "another process is sweeping; the rest is left to it"

@@ -1,5 +1,7 @@
 """Where the guard comes from: settings, databases, checks with their remedies, commands."""
 
+import io
+import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -281,18 +283,27 @@ def test_clearsessions_tells_of_the_brake(build: BuildProject, caplog: pytest.Lo
     assert "brake" in caplog.text
 
 
-@pytest.mark.processes
-def test_the_command_works_on_the_store_of_the_settings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("_closed")
+def test_the_command_works_on_the_store_of_the_settings(tmp_path: Path) -> None:
     """`manage.py sessionguard list --json` and the others need no URL, and end with their own status."""
+    shown = io.StringIO()
     url = f"sqlite:///{tmp_path}/sessions.db"
     with SessionGuard.open(url) as guard:
         session = guard.create("ada")
     with override_settings(SESSIONGUARD_URL=url):
-        call_command("sessionguard", "list", "--owner", "ada")
-        assert session.id in capfd.readouterr().out
-        call_command("sessionguard", "end", session.id)
-        with pytest.raises(SystemExit):
-            call_command("sessionguard", "end", session.id)
+        call_command("sessionguard", "list", "--owner", "ada", "--json", stdout=shown)
+        assert json.loads(shown.getvalue())["sessions"][0]["session_id"] == session.id
+        call_command("sessionguard", "end", session.id, stdout=shown)
+        with pytest.raises(SystemExit, match="1"):
+            call_command("sessionguard", "end", session.id, stderr=shown)
+        assert shown.getvalue().endswith("sessionguard: it has already ended\n")
+
+
+def test_the_command_goes_on_with_a_guard_that_was_lent(project: Project) -> None:
+    """What `guards.use` says holds for commands of that process, too, in memory as well."""
+    shown, session = io.StringIO(), project.guard.create("ada")
+    call_command("sessionguard", "list", stdout=shown)
+    assert session.id in shown.getvalue()
 
 
 def test_the_command_says_why_it_cannot() -> None:

@@ -66,7 +66,7 @@ class SessionGuardExtension:
         app.wsgi_app = with_safe_headers(app.wsgi_app, interface)  # type: ignore[assignment, method-assign]
         answers.register(app)
         app.before_request(partial(_enter_mode, app, interface))
-        app.cli.add_command(commands.group_of(rules))
+        app.cli.add_command(commands.command_of(rules))
 
     @property
     def guard(self) -> SessionGuard:

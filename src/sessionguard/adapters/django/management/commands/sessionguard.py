@@ -1,23 +1,22 @@
-"""`manage.py sessionguard ...`: list, show, end, sweep, stats, doctor and migrate, on the store of this project."""
+"""`manage.py sessionguard ...`: list, show, end, sweep, stats, doctor and migrate, over the guard of this project."""
 
-import os
-import subprocess
 import sys
 from argparse import REMAINDER
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sessionguard.adapters.django import guards
-from sessionguard.adapters.settings import PREFIX
 from sessionguard.errors import ConfigurationError
 
 
 class Command(BaseCommand):
-    """Runs the command `sessionguard` where the settings of this project say that the sessions are."""
+    """Runs the commands of `sessionguard` that look after sessions, over the guard of this project."""
 
     help = (
-        "Looks after the sessions of this project: list, show, end, sweep, stats, doctor, migrate; --help tells more."
+        "Looks after the sessions of this project: list, show, end, sweep, stats, doctor, migrate. "
+        "What each of them takes: manage.py sessionguard COMMAND --help"
     )
     requires_system_checks = ()
 
@@ -27,19 +26,17 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run it and end with its status."""
+        from sessionguard.cli import application
+
         try:
-            settings = guards.read()
-            url = guards.url_of(settings)
+            place = guards.place()
+            in_memory = not place.is_lent and str(guards.url_of(guards.read())).startswith("memory:")
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
-        if url.startswith("memory:"):
+        if in_memory:
             raise CommandError("sessions in memory are seen by their own process only; use clearsessions or the guard")
-        workspaces = settings.get("WORKSPACES")
-        # By the environment, which other users of the machine cannot read as they can a command line.
-        environment = {**os.environ, PREFIX + "URL": url}
-        if isinstance(workspaces, str | os.PathLike):
-            environment[PREFIX + "WORKSPACES"] = os.fspath(workspaces)
-        command = [sys.executable, "-m", "sessionguard.cli", *(options["arguments"] or ["--help"])]
-        status = subprocess.run(command, env=environment, check=False).returncode
+        out, err = options.get("stdout") or sys.stdout, options.get("stderr") or sys.stderr
+        with redirect_stdout(out), redirect_stderr(err):
+            status = application.run(place.guard, "manage.py sessionguard", options["arguments"])
         if status:
             sys.exit(status)
