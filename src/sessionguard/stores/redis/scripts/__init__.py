@@ -22,6 +22,8 @@ _FOLDER: Final = Path(__file__).parent
 _PRELUDE: Final = ("primary", "prelude")
 # What stands in front of the scripts that need more, or less, than the prelude.
 _IN_FRONT: Final[Mapping[str, tuple[str, ...]]] = {
+    "load": ("load_at_once", *_PRELUDE),
+    "save": ("primary",),
     "create": (*_PRELUDE, "limiting", "opening"),
     "get_or_create": (*_PRELUDE, "limiting", "opening"),
     "replace": (*_PRELUDE, "limiting", "opening"),
@@ -37,7 +39,7 @@ _IN_FRONT: Final[Mapping[str, tuple[str, ...]]] = {
     "identify": ("primary",),
     "primary_only": ("primary",),
 }
-_PARTS: Final = frozenset({*_PRELUDE, "limiting", "opening", "locks", "leases"})
+_PARTS: Final = frozenset({*_PRELUDE, "load_at_once", "limiting", "opening", "locks", "leases"})
 
 
 def _read(name: str) -> str:

@@ -57,7 +57,7 @@ end
 -- The reply of every script begins with this; a replica does not get that far. There is no key with just this name.
 local function answer(...)
   takes_writes(P)
-  return {NONCE, text(NOW), ...}
+  return {NONCE, NOW, ...}
 end
 
 local function reply(outcome, id, m, extra)
