@@ -19,7 +19,7 @@ from sessionguard.guard import SessionGuard
 Guard = TypeVar("Guard", SessionGuard, AsyncSessionGuard)
 
 PREFIX: Final = "SESSIONGUARD_"
-_GUARD: Final = frozenset({
+OF_GUARD: Final = frozenset({
     "URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT", "MAX_ACTIVE", "ON_LIMIT",
     "SWEEP_INTERVAL", "SWEEP_BRAKE", "ORPHAN_AGE",
 })  # fmt: skip
@@ -34,7 +34,7 @@ _EXTERNAL: Final = "EXTERNAL_IDS"
 _POLICIES: Final = {"strict": Strict, "select": Select, "claim": Claim}
 """The policies for external ids that need no more than their name."""
 _TRANSPORT: Final = frozenset({"TRANSPORT", "HEADER_NAME"})
-KNOWN: Final = _GUARD | _COOKIE | _TRANSPORT | _VISIT | {_EXTERNAL}
+KNOWN: Final = OF_GUARD | _COOKIE | _TRANSPORT | _VISIT | {_EXTERNAL}
 """The settings of every framework, without their prefix."""
 _ARGUMENTS: Final = {
     "store URL": "URL", "workspaces": "WORKSPACES", "keys": "KEYS", "policy": "POLICY", "orphan_age": "ORPHAN_AGE",

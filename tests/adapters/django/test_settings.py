@@ -214,6 +214,9 @@ CSRF, CACHE = "django.middleware.csrf.CsrfViewMiddleware", "django.middleware.ca
             {"SESSION_SERIALIZER": "tests.adapters.django.test_engine.PickleSerializer"},
             ["sessionguard.E003"],
         ),
+        ({"SESSIONGUARD_CONCURRENCY": "serial"}, ["sessionguard.W013"]),
+        ({"SESSIONGUARD_CONCURRENCY": "serial", "MIDDLEWARE": [OURS], **NAMED}, []),
+        ({"SESSIONGUARD_SCOPE": "shop", "SESSIONGUARD_ORPHAN_AGE": 60, "SESSIONGUARD_WORKSPACES": "files"}, []),
         ({"MIDDLEWARE": [AUTH, SESSIONS]}, ["sessionguard.E005"]),
         ({"MIDDLEWARE": [CSRF, SESSIONS], "CSRF_USE_SESSIONS": True}, ["sessionguard.E005"]),
         ({"MIDDLEWARE": [CSRF, SESSIONS]}, []),
@@ -241,6 +244,17 @@ CSRF, CACHE = "django.middleware.csrf.CsrfViewMiddleware", "django.middleware.ca
 def test_checks_find_what_is_wrong(changed: Any, expected: list[str]) -> None:
     """Each mistake has its id, and good settings have none."""
     assert ids(**{**GOOD, **changed}) == expected
+
+
+@pytest.mark.usefixtures("_closed")
+def test_settings_without_effect_are_named() -> None:
+    """Each of them, and what to do instead; those of the guard work under the engine as well."""
+    vain = {"SESSIONGUARD_COOKIE_SAMESITE": "Strict", "SESSIONGUARD_EXTERNAL_IDS": "strict"}
+    with override_settings(SESSIONGUARD_IDLE_TIMEOUT=60, **vain):
+        [found] = [found for found in run_checks() if found.id == "sessionguard.W013"]
+    assert found.msg.endswith(": " + ", ".join(sorted(vain)))
+    assert OURS in str(found.hint)
+    assert "SESSION_COOKIE_*" in str(found.hint)
 
 
 def test_the_admin_takes_our_middleware_for_one_of_sessions() -> None:

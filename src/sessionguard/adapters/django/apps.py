@@ -20,6 +20,7 @@ class SessionGuardConfig(AppConfig):
     def ready(self) -> None:
         """Register what Django calls, and agree with it on the name of the cookie."""
         django_checks.register(checks.check_settings, "sessionguard")
+        django_checks.register(checks.check_effect, "sessionguard")
         django_checks.register(checks.check_middleware, "sessionguard")
         django_checks.register(checks.check_cookie, "sessionguard", django_checks.Tags.security)
         owners.connect()

@@ -8,6 +8,7 @@ from django.core.checks import CheckMessage, Error, Info, Warning
 from django.utils.module_loading import import_string
 
 from sessionguard.adapters.django import guards, values
+from sessionguard.adapters.settings import OF_GUARD, PREFIX
 from sessionguard.errors import ConfigurationError
 
 ENGINE: Final = "sessionguard.adapters.django.engine"
@@ -18,6 +19,8 @@ _USERS_OF_SESSIONS: Final = (
     "django.contrib.messages.middleware.MessageMiddleware",
 )
 _CSRF: Final = "django.middleware.csrf.CsrfViewMiddleware"
+_OF_MIDDLEWARE: Final = frozenset(PREFIX + name for name in guards.KNOWN - OF_GUARD - {"STORE", "SCOPE"})
+"""The settings of requests, which Django's own session middleware does not ask for."""
 _CACHE: Final = "django.middleware.cache.UpdateCacheMiddleware"
 
 
@@ -41,6 +44,20 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         hint = "name a store that all workers share in SESSIONGUARD_STORE"
         found.append(Warning(message, hint=hint, id="sessionguard.W004"))
     return found
+
+
+def check_effect(**_: Any) -> list[CheckMessage]:
+    """Check that no setting is there in vain: under the engine alone, Django's own settings say what those would."""
+    if not uses_engine() or OUR_MIDDLEWARE in settings.MIDDLEWARE:
+        return []
+    vain = sorted(name for name in dir(settings) if name in _OF_MIDDLEWARE)
+    if not vain:
+        return []
+    message = f"without our middleware these have no effect: {', '.join(vain)}"
+    hint = f"put {OUR_MIDDLEWARE} in the place of {DJANGO_MIDDLEWARE}, or take them out"
+    if any("COOKIE" in name for name in vain):
+        hint += "; Django's cookie goes by SESSION_COOKIE_*"
+    return [Warning(message, hint=hint, id="sessionguard.W013")]
 
 
 def _check_serializer() -> list[CheckMessage]:
