@@ -209,7 +209,7 @@ def _policy_with(parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Sessi
 
 
 def duration(key: str, value: object) -> timedelta:
-    """Give the duration that the setting `key` says, as such or in seconds."""
+    """Give the duration that the setting `key` says, as such or in seconds; arguments are never bare numbers."""
     if isinstance(value, timedelta):
         return value
     # Numbers are what an environment variable can hold (`app.config.from_prefixed_env()`).

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any, Final
 
+from sessionguard.core.instants import with_unit
 from sessionguard.errors import ConfigurationError, MisuseError
 
 # inspect.CO_COROUTINE; inspect itself reads files, which core does not.
@@ -27,7 +28,7 @@ def valid_store(store: Any) -> Any:
 def valid_age(setting: str, age: timedelta) -> timedelta:
     """Give `age` if it is a duration, which may be zero, else raise `ConfigurationError`."""
     if not isinstance(age, timedelta) or age < timedelta(0):
-        raise ConfigurationError(setting, age, "give a timedelta of zero or more")
+        raise ConfigurationError(setting, age, with_unit(age, "give a timedelta of zero or more"))
     return age
 
 
@@ -36,14 +37,15 @@ def interval_seconds(setting: str, interval: timedelta | None) -> float | None:
     if interval is None:
         return None
     if not isinstance(interval, timedelta) or interval <= timedelta(0):
-        raise ConfigurationError(setting, interval, "give a timedelta above zero, or None to turn it off")
+        remedy = "give a timedelta above zero, or None to turn it off"
+        raise ConfigurationError(setting, interval, with_unit(interval, remedy))
     return interval.total_seconds()
 
 
 def patience_seconds(setting: str, patience: timedelta) -> float:
     """Give `patience` in seconds; zero is none."""
     if not isinstance(patience, timedelta) or patience < timedelta(0):
-        raise ConfigurationError(setting, patience, "give a timedelta of zero or more")
+        raise ConfigurationError(setting, patience, with_unit(patience, "give a timedelta of zero or more"))
     return patience.total_seconds()
 
 

@@ -13,7 +13,7 @@ from sessionguard.core import events as e
 from sessionguard.core.arguments import is_session_id, positive, valid_reason, valid_text
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.garbage import as_stored
-from sessionguard.core.instants import duration_us
+from sessionguard.core.instants import duration_us, with_unit
 from sessionguard.core.lifecycle import REVOKED_REASON, Outcome
 from sessionguard.core.removing import clear_up_after, quarantine_lost, remove_workspace
 from sessionguard.core.reports import PurgeReport, Tally
@@ -63,7 +63,9 @@ class CleaningFlows:
         """Forget ended sessions whose time as history is over."""
         limit = positive("limit", limit)
         if older_than is not None and (not isinstance(older_than, timedelta) or older_than < timedelta(0)):
-            raise InvalidArgumentError("older_than", older_than, "give a timedelta of zero or more")
+            raise InvalidArgumentError(
+                "older_than", older_than, with_unit(older_than, "give a timedelta of zero or more")
+            )
         older_than_us = None if older_than is None else duration_us(older_than)
         purged, has_more = 0, True
         while has_more and purged < limit:

@@ -27,3 +27,10 @@ def from_us(instant_us: int) -> datetime:
 def duration_us(duration: timedelta) -> int:
     """Give `duration` in whole microseconds."""
     return duration // _MICROSECOND
+
+
+def with_unit(value: object, remedy: str) -> str:
+    """Give `remedy` for a duration that is refused; whoever gave a bare number learns what to write instead."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return f"{remedy}; a bare number has no unit: write timedelta(seconds={value!r}) if it is seconds"
+    return remedy

@@ -14,6 +14,7 @@ from sessionguard.core import commands as c
 from sessionguard.core import events as e
 from sessionguard.core.arguments import valid_lock_name
 from sessionguard.core.driving import Flow, perform
+from sessionguard.core.instants import with_unit
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.session import Session
 from sessionguard.core.setting import Setting, valid_session
@@ -82,7 +83,7 @@ class LockFlows:
     def claim(self, session: Session, name: str, timeout: timedelta) -> Claim:
         """Check the arguments of `lock` and name a new claim."""
         if not isinstance(timeout, timedelta) or timeout < timedelta(0):
-            raise InvalidArgumentError("timeout", timeout, "give a timedelta of zero or more")
+            raise InvalidArgumentError("timeout", timeout, with_unit(timeout, "give a timedelta of zero or more"))
         session_id = valid_session(session).id
         return Claim(session_id, valid_lock_name(name), self.setting.mint.operation_id(), timeout.total_seconds())
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 
-from sessionguard.core.instants import duration_us
+from sessionguard.core.instants import duration_us, with_unit
 from sessionguard.core.limits import ON_LIMIT, ActiveLimit, OnLimit
 from sessionguard.core.records import Lifetime
 from sessionguard.errors import ConfigurationError, InvalidArgumentError
@@ -19,7 +19,9 @@ _LONGEST: Final = timedelta(days=36_525)
 
 def _positive_duration(_: Any, attribute: "Attribute[timedelta]", value: object) -> None:
     if not isinstance(value, timedelta):
-        raise ConfigurationError(f"SessionPolicy.{attribute.name}", value, "give a datetime.timedelta")
+        raise ConfigurationError(
+            f"SessionPolicy.{attribute.name}", value, with_unit(value, "give a datetime.timedelta")
+        )
     if value <= timedelta(0):
         raise ConfigurationError(f"SessionPolicy.{attribute.name}", value, "give a duration above zero")
     if value > _LONGEST:

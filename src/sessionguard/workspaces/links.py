@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import quote
 
+from sessionguard.core.instants import with_unit
 from sessionguard.errors import InvalidArgumentError
 
 DEFAULT_LINK: Final = timedelta(minutes=5)
@@ -30,7 +31,7 @@ def link_seconds(expires: timedelta) -> int:
         remedy = (
             f"give a timedelta from 1 second to {MAX_LINK.total_seconds() / 60:g} minutes: a link outlives a logout"
         )
-        raise InvalidArgumentError("expires", expires, remedy)
+        raise InvalidArgumentError("expires", expires, with_unit(expires, remedy))
     return int(expires.total_seconds())
 
 

@@ -257,6 +257,16 @@ def test_settings_without_effect_are_named() -> None:
     assert "SESSION_COOKIE_*" in str(found.hint)
 
 
+@pytest.mark.usefixtures("_closed")
+@pytest.mark.parametrize("given, named", [({}, "STORE"), ({"STORE": "nothing://x"}, "STORE"), ({"URL": "x"}, "URL")])
+def test_the_store_is_told_under_the_name_that_was_given(given: dict[str, str], named: str) -> None:
+    """Not under that of the other setting; who gave none learns of the one that takes a name in DATABASES."""
+    with pytest.raises(ConfigurationError) as caught:
+        guards.opened(given)
+    assert caught.value.setting == "SESSIONGUARD_" + named
+    assert str(caught.value).startswith(f"SESSIONGUARD_{named} = ")
+
+
 def test_the_admin_takes_our_middleware_for_one_of_sessions() -> None:
     """A project with the admin passes Django's own checks when Django's session middleware is replaced by ours."""
     with override_settings(MIDDLEWARE=[OURS, AUTH]):

@@ -6,10 +6,14 @@ from typing import Annotated, Any
 
 import pytest
 from attrs import evolve
+from django.core.checks import run_checks
 from django.http import HttpRequest
-from fastapi import FastAPI, Form
+from django.test import override_settings
+from fastapi import APIRouter, FastAPI, Form
+from fastapi.testclient import TestClient
 from flask import Flask, request
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from sessionguard import SessionGuard, open_store
 from sessionguard.adapters.asgi import ExternalRoutes, SessionGuardMiddleware, external_session
@@ -22,7 +26,7 @@ from sessionguard.adapters.flask import external_routes as flask_routes
 from sessionguard.adapters.flask import external_session as flask_session
 from sessionguard.errors import MisuseError, SessionSealedError
 from tests.adapters.external.asgi_stage import answer_of
-from tests.adapters.external.django_stage import DjangoApp
+from tests.adapters.external.django_stage import MIDDLEWARE, DjangoApp
 from tests.adapters.external.stage import Answer, Backstage, Browser
 from tests.adapters.external.wsgi_sending import send_wsgi
 from tests.adapters.site import Clock
@@ -196,15 +200,68 @@ def test_t08_session_is_not_looked_for_when_the_response_is_on_its_way(guard: Se
 
 
 def test_application_without_external_ids_is_told_the_remedy(guard: SessionGuard) -> None:
-    """When it mounts the routes or asks for the session, not when somebody wonders why nothing is found."""
+    """When it mounts the routes, whatever it does first, and not when somebody wonders why nothing is found."""
     app = Flask("plain")
     SessionGuardExtension(app, guard)
-    app.register_blueprint(flask_routes())
-    app.testing = True
     with pytest.raises(MisuseError, match="external=ExternalIds"):
-        Browser(Blocking(app)).post("/new-session")
+        app.register_blueprint(flask_routes())
+    app = Flask("later")
+    app.register_blueprint(flask_routes())
+    with pytest.raises(MisuseError, match="external=ExternalIds"):
+        SessionGuardExtension(app, guard)
+    app = Flask("told")
+    app.register_blueprint(flask_routes())
+    SessionGuardExtension(app, guard, external=IDS)
     with pytest.raises(MisuseError, match="SessionGuardMiddleware"):
         asyncio.run(external_session({"type": "http"}))
+
+
+@pytest.mark.parametrize("kind", ["FastAPI", "below", "Starlette", "mounted"])
+def test_application_without_external_ids_does_not_start(guard: SessionGuard, kind: str) -> None:
+    """With the routes of the session protocol in it, included or mounted anywhere; what it is told starts it."""
+
+    def built(**options: Any) -> Any:
+        if kind in ("FastAPI", "below"):
+            app = install(FastAPI(), guard, **options)
+            router = APIRouter()
+            router.include_router(external_router())
+            app.include_router(router if kind == "below" else external_router(), prefix="/api")
+            return app
+        mount = Mount("/api", routes=external_routes())
+        return install(Starlette(routes=[mount] if kind == "mounted" else external_routes()), guard, **options)
+
+    with pytest.raises(MisuseError, match="external=ExternalIds"), TestClient(built()):
+        pass
+    with TestClient(built(external=IDS)):
+        pass
+
+
+def test_application_mounted_elsewhere_says_for_itself(guard: SessionGuard) -> None:
+    """What ids can do there is no matter of the application around it."""
+    inner = install(FastAPI(), guard, external=IDS)
+    inner.include_router(external_router())
+    outer = install(FastAPI(), guard)
+    outer.mount("/inner", inner)
+    with TestClient(outer):
+        pass
+
+
+@pytest.mark.parametrize(
+    "changed, messages",
+    [
+        ({"SESSIONGUARD_EXTERNAL_IDS": None}, ["nothing says what an id can do"]),
+        ({"SESSIONGUARD_EXTERNAL_IDS": "strict", "MIDDLEWARE": []}, ["need our middleware"]),
+        ({"SESSIONGUARD_EXTERNAL_IDS": "strict"}, []),
+        ({"ROOT_URLCONF": "tests.adapters.django.project", "MIDDLEWARE": []}, []),
+    ],
+)
+def test_django_checks_tell_of_routes_without_ids(changed: Any, messages: list[str]) -> None:
+    """`manage.py check` says so, and what to set."""
+    given = {"ROOT_URLCONF": "tests.adapters.external.django_stage", "MIDDLEWARE": MIDDLEWARE, **changed}
+    with override_settings(**given):
+        found = [check for check in run_checks() if check.id == "sessionguard.E014"]
+    assert [part for part in messages for check in found if part in check.msg] == messages
+    assert len(found) == len(messages)
 
 
 def test_django_view_awaits_its_session(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_clear_session_without_an_id_is_refused(stage: BuildStage) -> None:
     caller = made.browser().login("app-1")
     caller.opened()
     answer = caller.post("/clear-session")
-    assert (answer.status, answer.json) == (400, {"error": "invalid_argument"})
+    assert (answer.status, answer.json) == (400, {"detail": "Bad Request", "error": "invalid_argument"})
     assert len(made.back.active()) == 1
     assert caller.get("/work").json["visitor"] == "app-1"
 

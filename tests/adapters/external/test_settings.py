@@ -144,6 +144,13 @@ def test_body_of_the_application_is_not_found_fault_with() -> None:
         asked_by(Carried(content_type="application/json", body=b'{"_sid": ' * 5_000))
 
 
+@pytest.mark.parametrize("value", ["42", "1e3", "true", "[1]", "{}"])
+def test_name_that_is_no_text_is_told_what_to_send(value: str) -> None:
+    """A number in JSON is none: 007 would be no JSON, and 1e3 another name."""
+    with pytest.raises(InvalidArgumentError, match=r"^_sid = .*not shown.*: send text: in JSON in quotes"):
+        asked_by(Carried(content_type="application/json", body=f'{{"_sid": {value}}}'.encode()))
+
+
 @pytest.mark.parametrize("form", ["token", "key"])
 def test_t46_token_of_either_form_is_no_id(form: Any) -> None:
     """Session keys of Django look like ids of other programs; they are known by how they begin."""

@@ -1,6 +1,7 @@
 """FastAPI applications with sessionguard installed: what views depend on, and how they are answered."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import pytest
@@ -12,12 +13,15 @@ from starlette.websockets import WebSocketDisconnect
 
 from sessionguard import AsyncSessionGuard, Session, SessionGuard, current_session, open_store
 from sessionguard.adapters import concurrency, read_only
+from sessionguard.adapters.external import ExternalIds, Strict
 from sessionguard.adapters.fastapi import (
     CurrentSession,
     CurrentThreadVisit,
     CurrentVisit,
     CurrentWorkspace,
+    ExternalSession,
     OptionalSession,
+    external_router,
     install,
     require_session,
 )
@@ -312,6 +316,38 @@ def test_errors_have_the_form_of_the_application(site: Site) -> None:
         assert int(reply.headers["Retry-After"]) > 0
         assert reply.headers["Cache-Control"] == "private, no-store"
         assert "Set-Cookie" not in reply.headers
+
+
+def test_refusals_have_one_form(tmp_path: Any) -> None:
+    """Those of views, of the library, of the session protocol and FastAPI's own: `detail`, in JSON."""
+    inner: Any = open_store("memory://")
+    store = WatchedStore(inner)
+    app = install(FastAPI(), SessionGuard(store, tmp_path, sweep_interval=None), external=ExternalIds(policy=Strict()))
+    app.include_router(external_router())
+
+    @app.get("/mine")
+    async def mine(session: CurrentSession) -> None: ...
+
+    @app.get("/named")
+    async def named(session: ExternalSession) -> None: ...
+
+    with TestClient(app, base_url="https://testserver") as client:
+        token = SessionGuard(inner, tmp_path, sweep_interval=None).create("ana").token
+        cookie = {"Cookie": f"__Host-sg={token}"}
+        replies = [
+            client.get("/mine"),
+            client.get("/nowhere"),
+            client.put("/mine"),
+            client.post("/clear-session"),
+            client.get("/named?_sid=a&_sid=b", headers=cookie),
+            client.get("/debug-sessions"),
+        ]
+        store.failing = {"load"}
+        replies.append(client.get("/mine", headers=cookie))
+    assert [reply.status_code for reply in replies] == [401, 404, 405, 400, 400, 404, 503]
+    for reply in replies:
+        assert reply.json().pop("detail") == HTTPStatus(reply.status_code).phrase
+        assert reply.json().keys() <= {"detail", "error"}
 
 
 def test_handler_of_the_application_wins(site: Site) -> None:

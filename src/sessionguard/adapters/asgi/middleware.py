@@ -22,6 +22,7 @@ from sessionguard.adapters.http import CookieSettings, Transport
 from sessionguard.adapters.modes import Concurrency
 from sessionguard.adapters.visits import AsyncVisit, VisitRules
 from sessionguard.async_guard import AsyncSessionGuard
+from sessionguard.core.instants import with_unit
 from sessionguard.errors import ConfigurationError, SessionGuardError
 from sessionguard.guard import SessionGuard
 
@@ -178,7 +179,7 @@ def _long_connections(found: Mapping[str, Any]) -> dict[str, Any]:
 def _valid_interval(value: object) -> timedelta | None:
     if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):
         raise ConfigurationError(
-            "SESSIONGUARD_CHECK_INTERVAL", value, "give a timedelta above zero, or None to never look"
+            "SESSIONGUARD_CHECK_INTERVAL", value, with_unit(value, "give a timedelta above zero, or None to never look")
         )
     return value
 

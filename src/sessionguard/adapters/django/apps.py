@@ -21,6 +21,7 @@ class SessionGuardConfig(AppConfig):
         """Register what Django calls, and agree with it on the name of the cookie."""
         django_checks.register(checks.check_settings, "sessionguard")
         django_checks.register(checks.check_effect, "sessionguard")
+        django_checks.register(checks.check_external_ids, "sessionguard", django_checks.Tags.urls)
         django_checks.register(checks.check_middleware, "sessionguard")
         django_checks.register(checks.check_cookie, "sessionguard", django_checks.Tags.security)
         owners.connect()

@@ -1,10 +1,11 @@
 """System checks: what `manage.py check` says about the settings, each with the remedy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning
+from django.urls import URLPattern, get_resolver
 from django.utils.module_loading import import_string
 
 from sessionguard.adapters.django import guards, values
@@ -21,6 +22,7 @@ _USERS_OF_SESSIONS: Final = (
 _CSRF: Final = "django.middleware.csrf.CsrfViewMiddleware"
 _OF_MIDDLEWARE: Final = frozenset(PREFIX + name for name in guards.KNOWN - OF_GUARD - {"STORE", "SCOPE"})
 """The settings of requests, which Django's own session middleware does not ask for."""
+_EXTERNAL: Final = "sessionguard.adapters.django.external"
 _CACHE: Final = "django.middleware.cache.UpdateCacheMiddleware"
 
 
@@ -67,6 +69,30 @@ def _check_serializer() -> list[CheckMessage]:
         # A pickle runs whatever code is in it; and no other program could read it.
         return [Error(str(error), hint=error.remedy, id="sessionguard.E003")]
     return []
+
+
+def check_external_ids(**_: Any) -> list[CheckMessage]:
+    """Check that whoever has the routes of the session protocol says what an id can do, and has our middleware."""
+    if not getattr(settings, "ROOT_URLCONF", None) or not _has_external_routes(get_resolver().url_patterns):
+        return []
+    found: list[CheckMessage] = []
+    if OUR_MIDDLEWARE not in settings.MIDDLEWARE:
+        message = "the routes of external ids need our middleware"
+        found.append(Error(message, hint=f"put {OUR_MIDDLEWARE} into MIDDLEWARE", id="sessionguard.E014"))
+    if getattr(settings, f"{PREFIX}EXTERNAL_IDS", None) is None:
+        message = "the routes of external ids are there, and nothing says what an id can do"
+        hint = f'set {PREFIX}EXTERNAL_IDS = "strict", or another policy'
+        found.append(Error(message, hint=hint, id="sessionguard.E014"))
+    return found
+
+
+def _has_external_routes(patterns: Iterable[Any]) -> bool:
+    return any(
+        getattr(pattern.callback, "__module__", None) == _EXTERNAL
+        if isinstance(pattern, URLPattern)
+        else _has_external_routes(pattern.url_patterns)
+        for pattern in patterns
+    )
 
 
 def check_middleware(**_: Any) -> list[CheckMessage]:

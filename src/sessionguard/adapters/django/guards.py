@@ -88,11 +88,23 @@ def read() -> dict[str, Any]:
 
 def opened(values: Mapping[str, Any]) -> Place:
     """Open the guard that `values` describe; no store is asked yet."""
+    given = "URL" if "URL" in values else "STORE"
     values = {name: value for name, value in values.items() if name != "STORE"} | {"URL": url_of(values)}
     if _LIFETIME.isdisjoint(values):
         values |= _timeouts_of_django()
-    guard = settings.guard_of(values, SessionGuard, token_form="key")
+    guard = _guard_of(values, given)
     return _place(guard, values)
+
+
+def _guard_of(values: Mapping[str, Any], given: str) -> SessionGuard:
+    if values["URL"] is None:
+        raise ConfigurationError(PREFIX + given, None, 'give a name in DATABASES, such as "default", or a store URL')
+    try:
+        return settings.guard_of(values, SessionGuard, token_form="key")
+    except ConfigurationError as error:
+        if error.setting.startswith(PREFIX + "URL"):
+            raise error.renamed(PREFIX + given + error.setting.removeprefix(PREFIX + "URL")) from error
+        raise
 
 
 def _place(guard: SessionGuard, values: Mapping[str, Any], *, is_lent: bool = False) -> Place:

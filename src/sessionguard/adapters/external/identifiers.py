@@ -25,6 +25,10 @@ def selected_by(parameter: str, value: object) -> str:
     Raises:
         InvalidArgumentError: it is neither; no store was asked.
     """
+    if value is not None and not isinstance(value, str):
+        # A browser sends text; only JSON has other values, of which 1e3 or 007 would be changed on the way.
+        remedy = 'send text: in JSON in quotes, such as "42", not 42'
+        raise InvalidArgumentError(parameter, "(no text, not shown)", remedy)
     try:
         found = valid_external_id(value)
     except InvalidArgumentError as error:

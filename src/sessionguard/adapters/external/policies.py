@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final, Literal
 from attrs import Attribute, field, frozen
 
 from sessionguard.adapters.external.signing import valid_audience
+from sessionguard.core.instants import with_unit
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import ConfigurationError
 
@@ -47,7 +48,7 @@ def _accepted(_: Any, __: "Attribute[str]", value: object) -> None:
 
 def _short(_: Any, __: "Attribute[timedelta]", value: object) -> None:
     if not isinstance(value, timedelta) or not timedelta(0) < value <= timedelta(hours=1):
-        raise ConfigurationError("Bearer.lifetime", value, "give a timedelta of at most an hour")
+        raise ConfigurationError("Bearer.lifetime", value, with_unit(value, "give a timedelta of at most an hour"))
 
 
 @frozen

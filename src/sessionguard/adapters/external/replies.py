@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from attrs import field, frozen
@@ -53,7 +54,7 @@ def refused(error: SessionGuardError) -> Reply:
     """Tell of `error` by the one table, and by its code; the rest is for the log."""
     told = answer_to(error)
     headers = () if told.retry_after_seconds is None else (("Retry-After", str(told.retry_after_seconds)),)
-    return Reply(told.status, {"error": error.code}, headers)
+    return Reply(told.status, {"detail": HTTPStatus(told.status).phrase, "error": error.code}, headers)
 
 
 def _workflow(ids: ExternalIds, session: Session) -> dict[str, Any]:

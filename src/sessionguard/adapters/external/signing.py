@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from sessionguard.adapters.external.identifiers import is_server_id, selected_by
 from sessionguard.core.arguments import valid_text
-from sessionguard.core.instants import from_us, to_us
+from sessionguard.core.instants import from_us, to_us, with_unit
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import ConfigurationError, InvalidArgumentError
 
@@ -82,7 +82,8 @@ def sign_external_id(
     if is_server_id(selected_by("external_id", external_id)):
         raise InvalidArgumentError("external_id", "(not shown)", "34 hexadecimal digits are ids of the server")
     if not isinstance(valid_for, timedelta) or not timedelta(seconds=1) <= valid_for <= LONGEST:
-        raise InvalidArgumentError("valid_for", valid_for, "give a timedelta from one second to five minutes")
+        remedy = with_unit(valid_for, "give a timedelta from one second to five minutes")
+        raise InvalidArgumentError("valid_for", valid_for, remedy)
     if not isinstance(keys, KeyRing):
         raise InvalidArgumentError("keys", type(keys).__name__, "give a KeyRing")
     for argument, value in (("owner", owner), ("audience", audience), ("scope", scope)):

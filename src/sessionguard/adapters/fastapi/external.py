@@ -1,17 +1,21 @@
 """The session protocol in FastAPI and Starlette: its routes, and what views depend on to get the session they name."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, Final
+from weakref import WeakSet
 
 from fastapi import APIRouter, Depends
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from sessionguard.adapters.asgi.external import ROUTES, Routine, external_session, rendered, reply_to
 from sessionguard.core.session import Session
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+_endpoints: Final[WeakSet[Endpoint]] = WeakSet()
 
 _SUMMARIES: Final = {
     "new_session": "Open a session, under the name that the request gives or without one",
@@ -23,8 +27,8 @@ _SUMMARIES: Final = {
 def external_router(**options: Any) -> APIRouter:
     """Give a router with `POST /new-session`, `POST /clear-session` and `GET /debug-sessions`, to be included.
 
-    The application needs `external=ExternalIds(...)`, as `install` takes it; whether there is a debug page is for that
-    to say. `options` are those of `APIRouter`.
+    The application needs `external=ExternalIds(...)`, as `install` takes it, or does not start; whether there is a
+    debug page is for that to say. `options` are those of `APIRouter`.
     """
     router = APIRouter(**options)
     for path, (method, routine) in ROUTES.items():
@@ -47,7 +51,22 @@ def _endpoint(routine: Routine) -> Endpoint:
         body, headers = rendered(reply)
         return Response(body, reply.status, dict(headers))
 
+    _endpoints.add(endpoint)
     return endpoint
+
+
+def are_among(routes: Iterable[BaseRoute]) -> bool:
+    """Tell whether routes of the session protocol are among `routes`; applications mounted there have their own."""
+    return any(getattr(route, "endpoint", None) in _endpoints or are_among(_below(route)) for route in routes)
+
+
+def _below(route: BaseRoute) -> Iterable[BaseRoute]:
+    if isinstance(getattr(route, "app", None), Starlette):
+        return ()
+    # Recent releases of FastAPI keep an included router as it is; older ones copy its routes.
+    holder = getattr(route, "original_router", route)
+    found: Iterable[BaseRoute] = getattr(holder, "routes", None) or ()
+    return found
 
 
 async def _named(request: Request) -> Session | None:

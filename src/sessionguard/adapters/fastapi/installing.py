@@ -1,6 +1,7 @@
 """Binds a guard to an application of FastAPI or Starlette: middleware, error handlers and the security scheme."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
@@ -9,7 +10,8 @@ from starlette.applications import Starlette
 from sessionguard.adapters.asgi import SessionGuardMiddleware
 from sessionguard.adapters.asgi.messages import App
 from sessionguard.adapters.asgi.pages import PrivatePages
-from sessionguard.adapters.fastapi import answers
+from sessionguard.adapters.external.mounting import required_ids
+from sessionguard.adapters.fastapi import answers, external
 from sessionguard.adapters.fastapi.scheme import SCHEME_NAME, scheme_of
 from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.errors import ConfigurationError, MisuseError
@@ -51,6 +53,7 @@ def install(
     app.add_middleware(_around, made)
     answers.register(app)
     _make_pages_private(app)
+    _check_at_start(app, made)
     if isinstance(app, FastAPI):
         _document(app, made)
     return app
@@ -65,6 +68,20 @@ def _make_pages_private(app: Starlette) -> None:
     build = app.build_middleware_stack
     # Around all of it: the page of an error that nobody expected comes from outside of all middleware.
     app.build_middleware_stack = lambda: PrivatePages(build())  # type: ignore[method-assign]
+
+
+def _check_at_start(app: Starlette, made: SessionGuardMiddleware) -> None:
+    """Have an application not start that has the session protocol's routes and does not say what ids can do."""
+    given = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def checked(started: Any) -> AsyncIterator[Any]:
+        if external.are_among(app.routes):
+            required_ids(made.rules)
+        async with given(started) as state:
+            yield state
+
+    app.router.lifespan_context = checked
 
 
 def _document(app: FastAPI, made: SessionGuardMiddleware) -> None:

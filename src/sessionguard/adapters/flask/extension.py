@@ -11,6 +11,7 @@ from werkzeug.local import LocalProxy
 
 from sessionguard.adapters import settings, streaming
 from sessionguard.adapters.external import ExternalIds
+from sessionguard.adapters.external.mounting import required_ids
 from sessionguard.adapters.flask import answers, commands
 from sessionguard.adapters.flask.interface import GuardedSessionInterface, with_safe_headers
 from sessionguard.adapters.flask.session import GuardedSession
@@ -21,6 +22,8 @@ from sessionguard.errors import ConfigurationError, MisuseError
 from sessionguard.guard import SessionGuard
 
 _EXTENSION: Final = "sessionguard"
+_ROUTES: Final = "sessionguard.external_routes"
+"""Under which name an application knows that it has the routes of the session protocol."""
 _BESIDE: Final = Mode("merge")
 
 
@@ -61,6 +64,8 @@ class SessionGuardExtension:
         guard = self._guard or settings.guard_of(config, SessionGuard)
         rules = settings.rules_of(config, guard, concurrency=self._concurrency, external=self._external)
         app.extensions[_EXTENSION] = rules
+        if _ROUTES in app.extensions:
+            required_ids(rules)
         app.session_interface = interface = GuardedSessionInterface(rules, streaming.interval_of(config))
         app.teardown_request(interface.tear_down)
         app.wsgi_app = with_safe_headers(app.wsgi_app, interface)  # type: ignore[assignment, method-assign]
@@ -131,6 +136,18 @@ class SessionGuardExtension:
         if session is not None and not has_request_context():
             return self.guard.workspace(session)
         return self.visit.workspace(session)
+
+
+def require_external_ids(app: Flask) -> None:
+    """Have `app`, which has the routes of the session protocol, say what external ids can do: now, or in `init_app`.
+
+    Raises:
+        MisuseError: it is bound to sessionguard, and has said nothing.
+    """
+    app.extensions[_ROUTES] = True
+    rules: VisitRules | None = app.extensions.get(_EXTENSION)
+    if rules is not None:
+        required_ids(rules)
 
 
 def _check_app(app: object) -> None:

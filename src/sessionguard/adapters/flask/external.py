@@ -4,7 +4,7 @@ import json
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from flask import Blueprint, Request, Response, abort, current_app, request
+from flask import Blueprint, Flask, Request, Response, abort, current_app, request
 from flask import session as flask_session
 from werkzeug.local import LocalProxy
 
@@ -18,6 +18,7 @@ from sessionguard.adapters.external.mounting import (
     valid_caller,
 )
 from sessionguard.adapters.external.reading import is_looked_at
+from sessionguard.adapters.flask.extension import require_external_ids
 from sessionguard.adapters.flask.session import GuardedSession
 from sessionguard.adapters.visits import Visit
 from sessionguard.adapters.visits.calls import Flow
@@ -28,12 +29,14 @@ from sessionguard.errors import MisuseError, SessionGuardError
 def external_routes(name: str = "sessionguard") -> Blueprint:
     """Give a blueprint with `POST /new-session`, `POST /clear-session` and `GET /debug-sessions`, to be registered.
 
-    The application needs `external=ExternalIds(...)`; whether there is a debug page is for that to say.
+    The application needs `external=ExternalIds(...)`, or refuses this blueprint with `MisuseError`; whether there is a
+    debug page is for that to say.
     """
     blueprint = Blueprint(name, __name__)
     blueprint.add_url_rule(NEW_SESSION, "new_session", _new_session, methods=["POST"])
     blueprint.add_url_rule(CLEAR_SESSION, "clear_session", _clear_session, methods=["POST"])
     blueprint.add_url_rule(DEBUG_SESSIONS, "debug_sessions", _debug_sessions, methods=["GET"])
+    blueprint.record(lambda state: require_external_ids(cast("Flask", state.app)))
     return blueprint
 
 

@@ -15,6 +15,7 @@ from attrs import Attribute, Factory, field, frozen
 from attrs.validators import optional
 
 from sessionguard.adapters.http.presented import NOTHING, Header, Presented
+from sessionguard.core.instants import with_unit
 from sessionguard.errors import ConfigurationError
 
 MAX_COOKIE_BYTES: Final = 4096
@@ -45,7 +46,8 @@ def _matching(pattern: re.Pattern[str], remedy: str) -> Any:
 def _age(_: Any, __: "Attribute[timedelta | None]", value: object) -> None:
     # One second is the least that a cookie can say; none at all would delete it as it is set.
     if value is not None and (not isinstance(value, timedelta) or value < timedelta(seconds=1)):
-        raise ConfigurationError("SESSIONGUARD_COOKIE_MAX_AGE", value, "give a timedelta of a second or more, or None")
+        remedy = with_unit(value, "give a timedelta of a second or more, or None")
+        raise ConfigurationError("SESSIONGUARD_COOKIE_MAX_AGE", value, remedy)
 
 
 def _same_site(_: Any, attribute: "Attribute[str]", value: object) -> None:

@@ -11,6 +11,7 @@ from sessionguard.adapters.visits.resolved import told_of
 from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.core.arguments import valid_text
 from sessionguard.core.events import Event
+from sessionguard.core.instants import with_unit
 from sessionguard.errors import ConfigurationError, InvalidArgumentError
 from sessionguard.guard import SessionGuard
 
@@ -28,7 +29,7 @@ def _concurrency(_: Any, __: "Attribute[str]", value: object) -> None:
 
 def _wait(_: Any, __: "Attribute[timedelta]", value: object) -> None:
     if not isinstance(value, timedelta) or value <= timedelta(0):
-        raise ConfigurationError("SESSIONGUARD_LOCK_TIMEOUT", value, "give a timedelta above zero")
+        raise ConfigurationError("SESSIONGUARD_LOCK_TIMEOUT", value, with_unit(value, "give a timedelta above zero"))
 
 
 def _scope(_: Any, __: "Attribute[str]", value: str) -> None:
