@@ -13,6 +13,7 @@ from django.middleware.csrf import get_token
 from django.test import AsyncClient, Client, override_settings
 
 from sessionguard import SessionPolicy
+from sessionguard.errors import StoreUnavailableError
 from tests.adapters.django.conftest import BuildProject
 from tests.adapters.django.project import COOKIE, Project
 
@@ -55,6 +56,45 @@ def test_a_request_costs_one_question_and_a_change_one_more(project: Project) ->
     assert project.store.asked() == []
     assert client.post("/write").content == b"2"
     assert project.store.asked() == ["load", "save"]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_outage_is_waited_for_once_a_request(project: Project, debug: bool, is_async: bool) -> None:
+    """Not by the view, by Django's middleware and by its error page again; the next request asks anew."""
+
+    @project.view
+    def write(request: HttpRequest) -> Any:
+        request.session["n"] = 1
+        return ""
+
+    @project.view
+    def hold(request: HttpRequest) -> Any:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError):
+                request.session["n"]
+        request.session["n"] = 2
+        return ""
+
+    @project.view
+    async def awaited(request: HttpRequest) -> Any:
+        return await request.session.aget("n")
+
+    client = Client(raise_request_exception=False)
+    client.post("/write")
+    project.store.asked()
+    project.store.failing = {"load", "save"}
+    # More than one question, and every one of them would be waited for.
+    with override_settings(DEBUG=debug, SESSION_SAVE_EVERY_REQUEST=True):
+        if is_async:
+            other = AsyncClient(raise_request_exception=False)
+            other.cookies = client.cookies
+            assert asyncio.run(other.get("/async/awaited")).status_code == 500
+        else:
+            assert client.post("/hold").status_code == 500
+    assert project.store.asked() == ["load"]
+    project.store.failing = set()
+    assert client.post("/write").status_code == 200
 
 
 def test_login_gives_the_owner_and_logout_ends_it(project: Project) -> None:

@@ -15,7 +15,7 @@ from sessionguard.adapters.django.expiry import until_ms
 from sessionguard.adapters.django.keeping import KeptSession, SupersededError
 from sessionguard.adapters.visits.calls import Flow, run, run_async, taker_of
 from sessionguard.core.data import difference
-from sessionguard.errors import SessionEndedError
+from sessionguard.errors import SessionEndedError, StoreError
 
 R = TypeVar("R")
 
@@ -30,10 +30,15 @@ hiding.install()
 
 
 class SessionStore(SessionBase):
-    """The session of one key. Nothing is asked of the store before its first use."""
+    """The session of one key. Nothing is asked of the store before its first use.
+
+    An outage that hindered loading stays one for this object, which is that of one request: view, middleware and error
+    page do not each wait for the store again.
+    """
 
     def __init__(self, session_key: str | None = None) -> None:
         self._kept = KeptSession(guards.place().scope)
+        self._outage: StoreError | None = None
         self._is_modified = False
         self._unmodified: Mapping[str, Any] | None = None
         super().__init__(session_key)
@@ -139,7 +144,7 @@ class SessionStore(SessionBase):
     def _load(self) -> Flow[dict[str, Any]]:
         # What a view holds goes on being compared with what was loaded with it.
         kept = KeptSession(self._kept.scope) if _CACHE in self.__dict__ else self._kept
-        fields = yield from kept.load(self.session_key)
+        fields = yield from self._loaded_into(kept)
         if fields is None:
             self._session_key = None
             return {}
@@ -152,7 +157,16 @@ class SessionStore(SessionBase):
             self._session_cache = yield from self._load()
         elif self._kept.key != self.session_key:
             # Emptied before it was read.
-            yield from self._kept.load(self.session_key)
+            yield from self._loaded_into(self._kept)
+
+    def _loaded_into(self, kept: KeptSession) -> Flow[Mapping[str, Any] | None]:
+        if self._outage is not None:
+            raise self._outage
+        try:
+            return (yield from kept.load(self.session_key))
+        except StoreError as error:
+            self._outage = error
+            raise
 
     def _create(self) -> Flow[None]:
         self.accessed = True
