@@ -123,6 +123,18 @@ class Fields(MutableMapping[str, Any]):
         """Forget what was written so far: it is not stored unless something is written again."""
         self._is_written, self._is_discarded = False, True
 
+    @property
+    def modified(self) -> bool:
+        """Whether fields were written, for Flask and Starlette. Setting it to False discards what was changed."""
+        return self.is_written
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        if value:
+            self.mark_written()
+        else:
+            self.discard()
+
     # What a visit asks
 
     @property

@@ -19,6 +19,7 @@ from sessionguard.adapters.asgi.messages import (
     response_of,
     text_headers,
 )
+from sessionguard.adapters.asgi.storing import is_stored
 from sessionguard.adapters.visits import AsyncVisit
 from sessionguard.errors import SessionGuardError
 
@@ -77,7 +78,9 @@ class HttpExchange:
         if message["type"] != "http.response.start" or self.is_answered:
             await self._send_on(message)
             return
-        if not await self._is_stored():
+        # Past the application: its own answer would promise what has not happened.
+        self._is_replaced = not await is_stored(self._visit, self.answer)
+        if self._is_replaced:
             return
         self.is_answered = True
         message = self._dressed(message)
@@ -100,24 +103,6 @@ class HttpExchange:
             context.finish(self._entry)
         elif self._lifeline.watch is None:
             self._begin(self._lifeline)
-
-    async def _is_stored(self) -> bool:
-        visit = self._visit
-        if visit.flows.is_sealed:
-            # An error page, after what was to be stored could not be.
-            return True
-        try:
-            await visit.save()
-        except SessionGuardError as error:
-            await visit.seal()
-            # Past the application: its own answer would promise what has not happened.
-            self._is_replaced = await self.answer(error)
-            if not self._is_replaced:
-                raise
-            return False
-        finally:
-            await visit.seal()
-        return True
 
     async def answer(self, error: SessionGuardError) -> bool:
         """Answer `error` by the table, unless the response has begun or it is the program's fault; tells if it did."""

@@ -101,18 +101,6 @@ class GuardedSession(Fields, dict[str, Any]):  # type: ignore[misc]
         """Say that the response depends on the session; `request.session` says so."""
         self._loaded()
 
-    @property
-    def modified(self) -> bool:
-        """Whether fields were written. Setting it to False discards what this request changed."""
-        return self.is_written
-
-    @modified.setter
-    def modified(self, value: bool) -> None:
-        if value:
-            self.mark_written()
-        else:
-            self.discard()
-
     def mark_modified(self) -> None:
         """Say that fields were written."""
         self.mark_written()

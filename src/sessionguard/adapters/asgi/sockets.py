@@ -21,6 +21,7 @@ from sessionguard.adapters.asgi.messages import (
     response_of,
     text_headers,
 )
+from sessionguard.adapters.asgi.storing import is_stored
 from sessionguard.adapters.http.origins import is_of_host, valid_origin
 from sessionguard.adapters.visits import AsyncVisit
 from sessionguard.errors import ConfigurationError, SessionGuardError
@@ -143,7 +144,7 @@ class SocketExchange:
             return
         kind = message["type"]
         if kind in ("websocket.accept", "websocket.http.response.start") and not self._is_accepted:
-            if not await self._is_stored():
+            if not await is_stored(self._visit, self.answer):
                 return
             message = {**message, "headers": raw_headers(self._visit.private(text_headers(message)))}
         if kind == "websocket.accept":
@@ -152,21 +153,6 @@ class SocketExchange:
         elif kind == "websocket.close":
             self._is_closed = True
         await self._send(message)
-
-    async def _is_stored(self) -> bool:
-        visit = self._visit
-        if visit.flows.is_sealed:
-            return True
-        try:
-            await visit.save()
-        except SessionGuardError as error:
-            if not await self.answer(error):
-                raise
-            return False
-        finally:
-            # A WebSocket does not keep the requests of its session waiting for as long as it lives.
-            await visit.seal()
-        return True
 
     async def answer(self, error: SessionGuardError) -> bool:
         """Tell the client of `error`, unless it is the program's fault; tells if it did."""

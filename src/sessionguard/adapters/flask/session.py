@@ -40,15 +40,3 @@ class GuardedSession(Fields, SessionMixin):
     def new(self) -> bool:  # type: ignore[override]
         """Whether the visitor came without a session."""
         return self.is_new
-
-    @property
-    def modified(self) -> bool:
-        """Whether fields were written. Setting it to False discards what this request changed."""
-        return self.is_written
-
-    @modified.setter
-    def modified(self, value: bool) -> None:
-        if value:
-            self.mark_written()
-        else:
-            self.discard()
