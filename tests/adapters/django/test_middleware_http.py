@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
@@ -279,6 +280,83 @@ def test_t11_an_async_stream_is_cut_off_when_its_session_ends(project: Project) 
     with pytest.raises(SessionEndedError):
         asyncio.run(scene())
     assert seen == [b"before", "closed"]
+
+
+@pytest.mark.parametrize("interval", [0.01, None])
+def test_an_async_stream_goes_on_in_one_task(project: Project, interval: float | None) -> None:
+    """A time limit over several parts, a task group and a context variable hold as they do without us."""
+    project.use(SESSIONGUARD_CHECK_INTERVAL=interval)
+    number: ContextVar[int] = ContextVar("number", default=0)
+
+    async def body() -> AsyncIterator[bytes]:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            for _ in range(2):
+                number.set(number.get() + 1)
+                yield str(number.get()).encode()
+                await group.create_task(asyncio.sleep(0.02))
+        try:
+            async with asyncio.timeout(0):
+                yield b"limited"
+                await asyncio.Event().wait()
+        except TimeoutError:
+            yield b"over"
+
+    @project.view
+    async def stream(request: HttpRequest) -> Any:
+        await request.session.aset("a", 1)
+        return StreamingHttpResponse(body())
+
+    async def scene() -> list[bytes]:
+        answer: Any = await AsyncClient().post("/async/stream")
+        # Or it would wait for ever where the limit within ends another task.
+        async with asyncio.timeout(5):
+            return [part async for part in answer.streaming_content]
+
+    assert asyncio.run(scene()) == [b"1", b"2", b"limited", b"over"]
+
+
+@pytest.mark.parametrize("how", ["swallowed", "cancelled", "failing"])
+def test_t11_an_async_stream_that_is_cut_off_leaves_its_task_as_it_was(project: Project, how: str) -> None:
+    """A body that goes on in spite of it sends nothing; who else cancelled sees that, and its own errors come out."""
+    project.use(SESSIONGUARD_CHECK_INTERVAL=0.01)
+    seen: list[Any] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"before"
+        [session] = project.guard.sessions()
+        project.guard.end(session)
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if how == "cancelled":
+                task.cancel()
+            if how == "failing":
+                raise ZeroDivisionError from None
+            if how == "swallowed":
+                yield b"after"
+            raise
+
+    @project.view
+    async def stream(request: HttpRequest) -> Any:
+        await request.session.aset("a", 1)
+        return StreamingHttpResponse(body())
+
+    async def scene() -> None:
+        answer: Any = await AsyncClient().post("/async/stream")
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            async for part in answer.streaming_content:
+                seen.append(part)
+        finally:
+            seen.append(task.cancelling())
+
+    expected = {"swallowed": SessionEndedError, "cancelled": asyncio.CancelledError, "failing": ZeroDivisionError}
+    with pytest.raises(expected[how]):
+        asyncio.run(scene())
+    assert seen == [b"before", 1 if how == "cancelled" else 0]
 
 
 @pytest.mark.parametrize("is_async", [False, True])

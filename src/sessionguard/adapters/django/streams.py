@@ -1,8 +1,8 @@
 """Responses that are streamed for longer than their session lives: they are cut off when it has ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -43,23 +43,75 @@ async def _until_ended(session: VisitedSession, interval: timedelta) -> Session:
 async def _awaited(
     body: AsyncGenerator[bytes, None], session: VisitedSession, interval: timedelta
 ) -> AsyncIterator[bytes]:
-    ended = asyncio.ensure_future(_until_ended(session, interval))
-    coming: asyncio.Future[bytes] | None = None
+    wait = _Wait(asyncio.create_task(_until_ended(session, interval)))
     try:
         while True:
-            coming = asyncio.ensure_future(anext(body))
-            await asyncio.wait({coming, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                raise SessionEndedError(ended.result().id, None)
             try:
-                part = coming.result()
+                part = await wait.for_part(body)
             except StopAsyncIteration:
                 return
             yield part
     finally:
-        for task in (ended, coming):
-            if task is not None and not task.done():
-                task.cancel()
-                with suppress(asyncio.CancelledError, StopAsyncIteration):
-                    await task
-        await body.aclose()
+        try:
+            await wait.give_up()
+        finally:
+            await body.aclose()
+
+
+class _Wait:
+    """Waits for the parts of a body until the session has ended, which breaks off the wait for one that is to come.
+
+    The body goes on in the task that asks for its parts: a time limit, or a group of tasks, that it holds over several
+    parts belongs to the task in which it was begun.
+    """
+
+    def __init__(self, ended: "asyncio.Task[Session]") -> None:
+        self._ended = ended
+        self._ended.add_done_callback(lambda _: self._break_off())
+        self._waiting: asyncio.Task[Any] | None = None
+        self._is_broken_off = False
+
+    async def for_part(self, body: AsyncGenerator[bytes, None]) -> bytes:
+        """Give the next part.
+
+        Raises:
+            SessionEndedError: the session has ended.
+            StopAsyncIteration: there is none.
+        """
+        self._check()
+        with self._breakable():
+            part = await anext(body)
+        # Also where the body took no notice of it.
+        self._check()
+        return part
+
+    @contextmanager
+    def _breakable(self) -> Iterator[None]:
+        """Let the block end early, and without an error, when the session has ended; the task is left as it was."""
+        task = self._waiting = asyncio.current_task()
+        assert task is not None
+        cancelling = task.cancelling()
+        try:
+            yield
+        except asyncio.CancelledError:
+            # Somebody else may have cancelled it as well, and is to see that it was.
+            if not self._is_broken_off or task.cancelling() - 1 > cancelling:
+                raise
+        finally:
+            self._waiting = None
+            if self._is_broken_off:
+                task.uncancel()
+
+    async def give_up(self) -> None:
+        """Look after the session no longer."""
+        self._ended.cancel()
+        await asyncio.wait({self._ended})
+
+    def _break_off(self) -> None:
+        if self._waiting is not None:
+            self._is_broken_off = True
+            self._waiting.cancel()
+
+    def _check(self) -> None:
+        if self._ended.done():
+            raise SessionEndedError(self._ended.result().id, None)
