@@ -11,7 +11,6 @@ from tests.adapters.served.serving import AppServer, Gunicorn, Uvicorn
 
 _APPS = "tests.adapters.served.apps"
 
-
 FRONTS: dict[str, tuple[Callable[[str, dict[str, str]], AppServer], str]] = {
     "flask-gunicorn": (Gunicorn, f"{_APPS}.flask_app:create_app()"),
     "fastapi-uvicorn": (Uvicorn, f"{_APPS}.fastapi_app:create_app"),
@@ -19,9 +18,6 @@ FRONTS: dict[str, tuple[Callable[[str, dict[str, str]], AppServer], str]] = {
     "django-uvicorn": (Uvicorn, f"{_APPS}.django_app:create_asgi"),
 }
 """The framework and its server: which server it is, and what the server is told to run."""
-
-ONE_OF_EACH = ["flask-gunicorn", "fastapi-uvicorn", "django-gunicorn"]
-"""Each framework once, where nothing depends on how its server calls it."""
 ENGINES = ("sqlite", "postgres", "redis")
 
 

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -74,8 +75,9 @@ class AppServer(WebServer):
         settings = [f"{name}={value}" for name, value in self._environment.items()]
         return ["/usr/bin/env", *settings, sys.executable, "-m", *self._arguments()]
 
+    @abstractmethod
     def _arguments(self) -> list[str]:
-        raise NotImplementedError
+        """Give what Python is told to run."""
 
 
 class Gunicorn(AppServer):

@@ -9,7 +9,7 @@ from selenium.webdriver.support.expected_conditions import url_to_be
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.adapters.served.browsers import ChromeDriver
-from tests.adapters.served.fronts import ONE_OF_EACH, Front
+from tests.adapters.served.fronts import Front
 from tests.adapters.served.gates import SECONDS, Gate
 from tests.adapters.served.visitors import COOKIE
 from tests.conftest import installed
@@ -82,7 +82,6 @@ def upload_in_all(browser: webdriver.Remote, tabs: list[str]) -> dict[str, str]:
     return stored
 
 
-@pytest.mark.parametrize("kind", ONE_OF_EACH, indirect=True)
 def test_tabs_of_one_browser(browser: webdriver.Remote, front_on_sqlite: Front, owner: str) -> None:
     """Three tabs upload at once, each into a session of its own; one logs out, and with it the others, for good."""
     url = front_on_sqlite.server.url

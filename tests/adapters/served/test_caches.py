@@ -5,12 +5,12 @@ from threading import Barrier
 
 import pytest
 
-from tests.adapters.served.fronts import ONE_OF_EACH, Front
+from tests.adapters.served.fronts import Front
 from tests.adapters.served.gates import SECONDS
 from tests.adapters.served.serving import WebServer
 from tests.adapters.served.visitors import Visitor, set_cookies
 
-pytestmark = [pytest.mark.processes, pytest.mark.parametrize("kind", ONE_OF_EACH, indirect=True)]
+pytestmark = pytest.mark.processes
 
 SAME = ["/me", "/account/overview", "/account/x.css"]
 
