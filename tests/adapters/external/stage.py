@@ -39,15 +39,19 @@ class Answer:
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
 
-class App(Protocol):
+class Reached(Protocol):
     """An application that can be sent one request."""
+
+    def send(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
+        """Give the answer to one request; no cookies are kept."""
+
+
+class App(Reached, Protocol):
+    """The application under one framework."""
 
     @staticmethod
     def header(request: Any, name: str) -> str | None:
         """Give a header of what the framework hands to functions of the application."""
-
-    def send(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
-        """Give the answer to one request; no cookies are kept."""
 
     def close(self) -> None:
         """Let go of what it has opened."""
@@ -104,7 +108,7 @@ class Stage:
 class Browser:
     """Keeps cookies, and sends them all: one site is all there is."""
 
-    app: App
+    app: Reached
     cookies: dict[str, str] = field(factory=dict)
     headers: dict[str, str] = field(factory=dict)
 

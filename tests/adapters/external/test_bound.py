@@ -1,5 +1,6 @@
 """`Signed`, `Claim` and `Bearer` under every framework: who is let in, who is kept out, and what they learn."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -76,6 +77,44 @@ def test_t37_binding_cookie_is_exactly_this(stage: BuildStage) -> None:
     gone = ["expires=thu, 01 jan 1970 00:00:00 gmt", "max-age=0"]
     assert sorted(map(str.lower, others)) == sorted([*gone, *map(str.lower, flags)])
     assert browser.cookies == {}
+
+
+def test_t33_signature_for_another_place_opens_nothing(stage: BuildStage) -> None:
+    """Another deployment, kind of session, id, owner or key ring: refused like no signature at all, and told."""
+    made = stage(SIGNED)
+    foreign = KeyRing({"a": "Zx8Rr5vT1xW7yB3nM9pL2sD6fG4hJ0bD"}, current="a")
+    other_owner = link(made).replace(owner_in("ana"), owner_in("bob"))
+    assert other_owner != link(made)
+    wrong = [
+        link(made, audience="other.example.org"),
+        link(made, scope="uploads"),
+        link(made).replace("_sid=42", "_sid=43"),
+        link(made, keys=foreign),
+        other_owner,
+    ]
+    for query in wrong:
+        answers = [made.browser().post(path, query) for path in ("/new-session", "/work")]
+        assert [(answer.status, answer.all("Set-Cookie")) for answer in answers] == [(403, [])] * 2, query
+    assert {event.reason for event in made.back.told(ExternalIdRejected)} == {"wrong signature"}
+    assert made.back.active() == []
+
+
+def test_t34_signed_fields_cannot_be_shifted_into_each_other(stage: BuildStage) -> None:
+    """However owner and id are cut from the same letters, what was signed for one cut opens nothing for another."""
+    cuts = [("ab", "c"), ("a", "bc"), ("abc", "c"), ("b", "ca")]
+    for signed_owner, signed_id in cuts:
+        made = stage(SIGNED)
+        for owner, external_id in cuts:
+            moved = link(made, signed_id, signed_owner).replace(f"_sid={signed_id}&", f"_sid={external_id}&")
+            query = moved.replace(owner_in(signed_owner), owner_in(owner))
+            status = 201 if (owner, external_id) == (signed_owner, signed_id) else 403
+            assert made.browser().post("/new-session", query).status == status
+        assert [(each.owner, each.external_id) for each in made.back.active()] == [(signed_owner, signed_id)]
+
+
+def owner_in(owner: str) -> str:
+    """Give how `owner` stands in a signature."""
+    return "." + urlsafe_b64encode(owner.encode()).decode().rstrip("=") + "."
 
 
 def test_t49_signature_is_used_once(stage: BuildStage) -> None:

@@ -1,6 +1,8 @@
 """FastAPI applications with sessionguard installed: what views depend on, and how they are answered."""
 
+import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -460,6 +462,33 @@ def test_websocket_without_a_session_is_refused(site: Site) -> None:
     assert caught.value.code == 4401
     with site.client.websocket_connect("/ws", headers=site.visitor("ana", a=1)) as socket:
         assert socket.receive_json() == {"owner": "ana", "data": {"a": 1}}
+
+
+def test_t11_websocket_is_closed_when_its_session_ends() -> None:
+    """A view that waits for messages hears no more, and the client is told 4401."""
+    guard = SessionGuard(open_store("memory://"), sweep_interval=None)
+    visitor = guard.create("ana")
+    app = FastAPI()
+    install(app, guard, check_interval=timedelta(milliseconds=10))
+    heard: list[str] = []
+
+    @app.websocket("/socket")
+    async def view(socket: WebSocket, session: CurrentSession) -> None:
+        await socket.accept()
+        async with asyncio.timeout(10):
+            async for text in socket.iter_text():
+                heard.append(text)
+                await socket.send_text(session.owner)
+
+    client = TestClient(app, base_url="https://testserver", headers={"Cookie": f"__Host-sg={visitor.token}"})
+    with client, client.websocket_connect("wss://testserver/socket") as socket:
+        socket.send_text("one")
+        assert socket.receive_text() == "ana"
+        guard.end(visitor)
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_text()
+    assert (closed.value.code, heard) == (4401, ["one"])
+    guard.close()
 
 
 def test_install_refuses_what_cannot_be() -> None:

@@ -298,9 +298,10 @@ class VisitFlows:
     def new_session(self, scope: str | None = None, data: Mapping[str, Any] | None = None) -> Flow[Session]:
         """Give a session for one upload or workflow, always new, that belongs to the visitor."""
         self._check_open()
-        visitor = yield from self.opened()
         # Of another kind than those of visitors: no limit of these, no list of devices and no logout counts it.
-        session: Session = yield from ask("create", visitor.owner, scope=scope or WORKFLOW_SCOPE, data=data)
+        named = _named(scope, WORKFLOW_SCOPE)
+        visitor = yield from self.opened()
+        session: Session = yield from ask("create", visitor.owner, scope=named, data=data)
         return session
 
     def own_session(self, session_id: str, scope: str | None = None) -> Flow[Session | None]:
@@ -313,10 +314,11 @@ class VisitFlows:
 
     def own_sessions(self, scope: str | None = None) -> Flow[tuple[Session, ...]]:
         """Give the visitor's active sessions, newest first: his devices, or with `scope` those of another kind."""
+        named = _named(scope, self.rules.scope)
         visitor = yield from self.session()
         if visitor is None:
             return ()
-        return (yield from collect("sessions", owner=visitor.owner, scope=scope or self.rules.scope))
+        return (yield from collect("sessions", owner=visitor.owner, scope=named))
 
     def logout_others(self) -> Flow[int]:
         """End the visitor's other sessions of this kind: log out his other devices; gives how many they were."""
@@ -421,3 +423,8 @@ class VisitFlows:
 
 def _read_only() -> MisuseError:
     return MisuseError("this view is marked read_only; take the mark away, or write in another view")
+
+
+def _named(scope: str | None, default: str) -> str:
+    # Empty text is a missing value, and no way to say "the default": nothing is asked of the store for it.
+    return default if scope is None else valid_text("scope", scope)
