@@ -1,8 +1,9 @@
 """One async connection to one server. Whatever goes wrong on it, cancellation too, it is closed for good."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any, TypeVar
 
 from redis import exceptions as driver
 from redis.asyncio.connection import Connection, SSLConnection
@@ -22,15 +23,61 @@ from sessionguard.stores.redis.asking import (
 )
 from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.failures import Failure, being_handled
+from sessionguard.stores.redis.reading import CHUNK_BYTES, Reader, reader_of
+
+R = TypeVar("R")
+
+
+class _Watch:
+    """Cuts a connection off whose request is not answered by its deadline.
+
+    One timer for many requests, which is set anew when it has rung: making and cancelling one for each request took a
+    third of the time of a request. It rings once more at most after the last.
+    """
+
+    def __init__(self) -> None:
+        self.is_late = False
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: Any = None
+
+    def begin(self, deadline: float, transport: Any) -> None:
+        """A request has begun on the connection that `transport` is of."""
+        self._deadline, self._transport = deadline, transport
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._look)
+
+    def end(self) -> None:
+        """It is over."""
+        self._deadline = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._deadline:
+            self._timer = loop.call_at(self._deadline, self._look)
+            return
+        self.is_late = True
+        self._transport.abort()
+
+    def close(self) -> None:
+        """Ring no more."""
+        self._deadline = None
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class AsyncLine:
-    """A connection, lent to one caller at a time. It sets no time limits: whoever asks does, for the whole request."""
+    """A connection, lent to one caller at a time. Making it has no time limit but what the caller sets."""
 
     def __init__(self, contact: Contact, epoch: object) -> None:
         self.epoch = epoch
         self.has_connected = False
         self._contact = contact
+        self._reader: Reader | None = None
+        self._watch = _Watch()
         settings = contact.settings
         make: Any = Connection if settings.encryption is None else SSLConnection
         self._connection: Any = make(
@@ -46,6 +93,7 @@ class AsyncLine:
         async with self._explaining():
             await self._connection.connect()
         handshake.require_guard(self._connection)
+        self._reader = reader_of(self._connection)
         self.has_connected = True
 
     @contextlib.asynccontextmanager
@@ -59,16 +107,26 @@ class AsyncLine:
                 raise
             raise explained from explained.__cause__ or error
 
-    async def is_clean(self) -> bool:
-        """Tell whether nothing unread has arrived on it, not even the news that the server has closed it."""
-        try:
-            return self._connection.is_connected and not await self._connection.can_read()
-        except (driver.RedisError, OSError):
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing unread has arrived on it, not even the news that the server has closed it."""
+        connection, reader = self._connection, self._reader
+        if not connection.is_connected:
             return False
+        # The driver tells of it in no other way without waiting; tests with real servers hold it to that.
+        stream, is_begun = connection._reader, connection._parser._buffer if reader is None else reader.has_data()
+        return not (is_begun or stream._buffer or stream.at_eof())
 
-    async def evaluate(self, call: Call) -> Any:
-        """Run a script and give its reply."""
+    async def evaluate(self, call: Call, deadline: float) -> Any:
+        """Run a script and give its reply.
+
+        Raises:
+            TimeoutError: there was none by `deadline`, an instant of the event loop.
+        """
         await apoint_of(reaches, call)
+        return await self._by(deadline, self._evaluated(call))
+
+    async def _evaluated(self, call: Call) -> Any:
         nonce = next_nonce()
         try:
             reply = await self._ask(call.by_digest(nonce))
@@ -78,11 +136,23 @@ class AsyncLine:
         await apoint("answered", ANSWERS, "r")
         return own_reply(reply, nonce, call.script.name)
 
-    async def survey(self, commands: Sequence[Words]) -> list[Any]:
-        """Give the replies to plain questions, sent at once."""
+    async def survey(self, commands: Sequence[Words], deadline: float) -> list[Any]:
+        """Give the replies to plain questions, sent at once, by the same deadline."""
         await apoint("survey", "redis", "r")
         nonce = next_nonce()
-        return within_fence(await self._ask_all(fenced(commands, nonce)), nonce)
+        return within_fence(await self._by(deadline, self._ask_all(fenced(commands, nonce))), nonce)
+
+    async def _by(self, deadline: float, asking: Awaitable[R]) -> R:
+        self._watch.begin(deadline, self._connection._writer.transport)
+        try:
+            return await asking
+        except (driver.RedisError, OSError) as error:
+            # It was cut off here, whatever that looks like to who waits for the reply.
+            if self._watch.is_late:
+                raise TimeoutError("the time allowed is over") from error
+            raise
+        finally:
+            self._watch.end()
 
     async def inspect(self, commands: Sequence[Words]) -> list[Any]:
         """Give the replies to plain questions, where errors of the server are replies, too."""
@@ -97,9 +167,16 @@ class AsyncLine:
         return [await self._read() for _ in commands]
 
     async def _ask(self, words: Words) -> Any:
-        connection = self._connection
-        await connection.send_packed_command((packed(words),), check_health=False)
-        return await connection.read_response()
+        connection, reader = self._connection, self._reader
+        if reader is None:
+            await connection.send_packed_command((packed(words),), check_health=False)
+            return await connection.read_response()
+        # Nothing is sent behind it, so that it may wait in the memory of the transport.
+        connection._writer.write(packed(words))
+        stream = connection._reader
+        while not reader.has_reply(await stream.read(CHUNK_BYTES)):
+            pass
+        return reader.taken()
 
     async def _read(self) -> Any:
         try:
@@ -109,6 +186,7 @@ class AsyncLine:
 
     def close(self) -> None:
         """Close it, now: nothing is waited for, so nothing can interrupt it."""
+        self._watch.close()
         connection = self._connection
         connection._parser.on_disconnect()
         # The driver's own way waits, if only for what it counts; one more cancellation there would leave it open.

@@ -37,12 +37,21 @@ class AsyncPool:
         """Those that nobody uses now."""
         return tuple(self._idle)
 
+    def ready(self) -> AsyncLine | None:
+        """Give an idle connection that is ready for a request, as `take` does; None if that has to wait for one."""
+        while self._idle:
+            line = self._idle.pop()
+            if line.epoch is self._epoch and line.is_clean:
+                return line
+            self.discard(line)
+        return None
+
     async def take(self) -> AsyncLine:
         """Give a connection that is ready for a request; it must be given back or discarded."""
         line = self._at_once() or await self._handed()
         try:
             while line.has_connected:
-                if line.epoch is self._epoch and await line.is_clean():
+                if line.epoch is self._epoch and line.is_clean:
                     return line
                 line = self._replaced(line)
             await line.connect()

@@ -162,8 +162,9 @@ class AsyncRedisStore:
 
     async def _reply(self, ask: Ask) -> Any:
         if isinstance(ask, Call):
-            pool = await self._pool_of(ask.tag)
-            return await self._asked(pool, ask)
+            if self._here.routes is None:
+                await self._know_routes()
+            return await self._asked(self._known_pool_of(ask.tag), ask)
         if isinstance(ask, Survey):
             await self._know_routes()
             answered = []
@@ -173,24 +174,30 @@ class AsyncRedisStore:
         return [await self._inspected(ask, address) for address in ask.addresses]
 
     async def _asked(self, pool: AsyncPool, what: Any) -> Any:
-        line: AsyncLine | None = None
+        # One limit for all of it: the wait for a connection, making one, and every byte of the reply.
+        deadline = asyncio.get_running_loop().time() + self.settings.patience_seconds
+        line = pool.ready() or await self._taken(pool, deadline)
         try:
-            # One limit for all of it: the wait for a connection, making one, and every byte of the reply.
-            async with asyncio.timeout(self.settings.patience_seconds):
-                line = await pool.take()
-                reply = await (line.evaluate(what) if isinstance(what, Call) else line.survey(what))
+            reply = await (line.evaluate(what, deadline) if isinstance(what, Call) else line.survey(what, deadline))
         except BaseException as error:
-            if line is not None:
-                pool.discard(line)
-            elif isinstance(error, TimeoutError) and (exhausted := pool.exhausted()) is not None:
-                raise exhausted from error
+            pool.discard(line)
             self._give_up(pool, error)
-            if line is None and isinstance(error, TimeoutError):
-                contact = Contact(self.settings, pool.address, self._notices)
-                raise (await contact.explained_async(Failure(error, (error,))) or error) from error
             raise
         pool.give_back(line)
         return reply
+
+    async def _taken(self, pool: AsyncPool, deadline: float) -> AsyncLine:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await pool.take()
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and (exhausted := pool.exhausted()) is not None:
+                raise exhausted from error
+            self._give_up(pool, error)
+            if isinstance(error, TimeoutError):
+                contact = Contact(self.settings, pool.address, self._notices)
+                raise (await contact.explained_async(Failure(error, (error,))) or error) from error
+            raise
 
     def _give_up(self, pool: AsyncPool, error: BaseException) -> None:
         """Use the other connections no more if they are probably as bad, nor the routes that led there."""
@@ -199,10 +206,6 @@ class AsyncRedisStore:
             self._here.routes = None
         elif translation.may_lead_elsewhere(error):
             self._here.routes = None
-
-    async def _pool_of(self, tag: str) -> AsyncPool:
-        await self._know_routes()
-        return self._known_pool_of(tag)
 
     async def _know_routes(self) -> None:
         here = self._here

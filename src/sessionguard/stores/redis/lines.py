@@ -1,5 +1,6 @@
 """One blocking connection to one server. Whatever goes wrong on it, it is closed and never used again."""
 
+import select
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from sessionguard.stores.redis.asking import (
 )
 from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.failures import Failure, being_handled
+from sessionguard.stores.redis.reading import CHUNK_BYTES, Reader, reader_of
 
 
 def _nothing() -> int:
@@ -47,6 +49,14 @@ class _TimedSocket:
         self._is_polled = False
         self._is_armed = False
         self._has_waited = False
+        self._arrivals: Any = None
+
+    def has_news(self) -> bool:
+        """Tell whether something has arrived that was not read, be it the news that the other side has closed it."""
+        if self._arrivals is None:
+            self._arrivals = select.poll()
+            self._arrivals.register(self._plain, select.POLLIN)
+        return bool(self.pending() or self._arrivals.poll(0))
 
     def begin(self, deadline: float) -> None:
         """The next request has begun."""
@@ -118,6 +128,7 @@ class Line:
         self.epoch = epoch
         self.has_connected = False
         self._contact = contact
+        self._reader: Reader | None = None
         settings = contact.settings
         make = _PlainConnection if settings.encryption is None else _EncryptedConnection
         self._connection: Any = make(
@@ -134,6 +145,7 @@ class Line:
         with self._explaining():
             self._connection.connect()
         handshake.require_guard(self._connection)
+        self._reader = reader_of(self._connection)
         self.has_connected = True
 
     @contextmanager
@@ -151,7 +163,9 @@ class Line:
     def is_clean(self) -> bool:
         """Whether nothing unread is left on it, not even the news that the server has closed it."""
         try:
-            return not self._connection.can_read(0)
+            if self._reader is None:
+                return not self._connection.can_read(0)
+            return not (self._reader.has_data() or self._connection.timed.has_news())
         except (driver.RedisError, OSError):
             return False
 
@@ -184,9 +198,15 @@ class Line:
         return replies
 
     def _ask(self, words: Words) -> Any:
-        connection = self._connection
-        connection.send_packed_command((packed(words),), check_health=False)
-        return connection.read_response()
+        reader = self._reader
+        if reader is None:
+            self._connection.send_packed_command((packed(words),), check_health=False)
+            return self._connection.read_response()
+        timed = self._connection.timed
+        timed.sendall(packed(words))
+        while not reader.has_reply(timed.recv(CHUNK_BYTES)):
+            pass
+        return reader.taken()
 
     def _ask_all(self, commands: Sequence[Words]) -> list[Any]:
         connection = self._connection
