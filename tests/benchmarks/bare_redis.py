@@ -26,16 +26,16 @@ from sessionguard.stores.redis.scripts import SCRIPTS
 from tests.benchmarks.commands_underneath import Underneath
 from tests.benchmarks.measuring import Side, seconds
 
-_PROCEDURES: Final[dict[type[c.Command[Any]], Callable[[Any, Any], Procedure[Any]]]] = {
+_ASKED: Final[dict[type[c.Command[Any]], Callable[[Any, Any], Call | Procedure[Any]]]] = {
     c.Create: limiting.opened,
     c.GetOrCreate: limiting.opened,
     c.Replace: limiting.opened,
-    c.Load: openings.loaded,
-    c.Get: openings.found,
-    c.Save: openings.saved,
-    c.Touch: openings.touched,
+    c.Load: openings.load,
+    c.Get: openings.get,
+    c.Save: openings.save,
+    c.Touch: openings.touch,
     c.Rotate: owning.rotated,
-    c.End: openings.ended,
+    c.End: openings.end,
     HoldLease: leasing.leased,
     ReleaseLease: leasing.leased,
 }
@@ -85,7 +85,8 @@ class BareRedis:
         return [self._words(command) for command in self.underneath.commands_of(script, n)]
 
     def _words(self, command: c.Command[Any]) -> Words:
-        ask = next(_PROCEDURES[type(command)](self.store._home, command))
+        asked = _ASKED[type(command)](self.store._home, command)
+        ask = asked if isinstance(asked, Call) else next(asked)
         assert isinstance(ask, Call)
         return ask.by_digest(next_nonce())
 

@@ -214,7 +214,7 @@ class SessionFlows:
         at = self._setting.at()
         meant = record_of(session)
         save = c.Save(session.id, at, operation, fields, removed, expected_version, limit, meant=meant, fence=fence)
-        reply = yield from perform(save)
+        reply: c.Changed = yield save
         if reply.outcome is Outcome.FENCED and fence is not None:
             error = lost(session.id, fence)
             self._bus.publish(

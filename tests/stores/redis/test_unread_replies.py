@@ -13,16 +13,14 @@ from sessionguard.core.records import SessionRecord
 from sessionguard.core.tokens import shard_of
 from sessionguard.errors import IdentityMismatchError
 from sessionguard.stores.redis import AsyncRedisStore, async_lines, lines, openings
-from sessionguard.stores.redis.asking import Call, next_nonce
+from sessionguard.stores.redis.asking import next_nonce
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.servers import RedisCluster, RedisServer
 from tests.stores.redis.asking import Session, asked
 
 
 def _load_words(store: Any, command: Load) -> Any:
-    ask = next(openings.loaded(store._home, command))
-    assert isinstance(ask, Call)
-    return ask.by_digest(next_nonce())
+    return openings.load(store._home, command).by_digest(next_nonce())
 
 
 def _plant(session: Session, command: Load) -> None:

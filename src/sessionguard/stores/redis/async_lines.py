@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any, Self
 
 from redis import exceptions as driver
 from redis.asyncio.connection import Connection, SSLConnection
@@ -25,31 +26,26 @@ from sessionguard.stores.redis.contact import Contact
 from sessionguard.stores.redis.failures import Failure, being_handled
 from sessionguard.stores.redis.reading import CHUNK_BYTES, Reader, reader_of
 
-R = TypeVar("R")
-
 
 class _Watch:
-    """Cuts a connection off whose request is not answered by its deadline.
+    """Cuts a connection off whose request is not answered by its deadline, which raises `TimeoutError` in its block.
 
     One timer for many requests, which is set anew when it has rung: making and cancelling one for each request took a
     third of the time of a request. It rings once more at most after the last.
     """
 
     def __init__(self) -> None:
-        self.is_late = False
+        self._is_late = False
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._transport: Any = None
+        self._connection: Any = None
 
-    def begin(self, deadline: float, transport: Any) -> None:
-        """A request has begun on the connection that `transport` is of."""
-        self._deadline, self._transport = deadline, transport
+    def by(self, deadline: float, connection: Any) -> Self:
+        """Give the block of one request on `connection`; `deadline` is an instant of the event loop."""
+        self._deadline, self._connection = deadline, connection
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_at(deadline, self._look)
-
-    def end(self) -> None:
-        """It is over."""
-        self._deadline = None
+        return self
 
     def _look(self) -> None:
         self._timer = None
@@ -59,8 +55,19 @@ class _Watch:
         if loop.time() < self._deadline:
             self._timer = loop.call_at(self._deadline, self._look)
             return
-        self.is_late = True
-        self._transport.abort()
+        self._is_late = True
+        self._connection._writer.transport.abort()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._deadline = None
+        # It was cut off here, whatever that looks like to who waits for the reply.
+        if self._is_late and isinstance(error, driver.RedisError | OSError):
+            raise TimeoutError("the time allowed is over") from error
 
     def close(self) -> None:
         """Ring no more."""
@@ -124,15 +131,13 @@ class AsyncLine:
             TimeoutError: there was none by `deadline`, an instant of the event loop.
         """
         await apoint_of(reaches, call)
-        return await self._by(deadline, self._evaluated(call))
-
-    async def _evaluated(self, call: Call) -> Any:
         nonce = next_nonce()
-        try:
-            reply = await self._ask(call.by_digest(nonce))
-        except driver.NoScriptError:
-            nonce = next_nonce()
-            reply = await self._ask(call.by_source(nonce))
+        with self._watch.by(deadline, self._connection):
+            try:
+                reply = await self._ask(call.by_digest(nonce))
+            except driver.NoScriptError:
+                nonce = next_nonce()
+                reply = await self._ask(call.by_source(nonce))
         await apoint("answered", ANSWERS, "r")
         return own_reply(reply, nonce, call.script.name)
 
@@ -140,19 +145,8 @@ class AsyncLine:
         """Give the replies to plain questions, sent at once, by the same deadline."""
         await apoint("survey", "redis", "r")
         nonce = next_nonce()
-        return within_fence(await self._by(deadline, self._ask_all(fenced(commands, nonce))), nonce)
-
-    async def _by(self, deadline: float, asking: Awaitable[R]) -> R:
-        self._watch.begin(deadline, self._connection._writer.transport)
-        try:
-            return await asking
-        except (driver.RedisError, OSError) as error:
-            # It was cut off here, whatever that looks like to who waits for the reply.
-            if self._watch.is_late:
-                raise TimeoutError("the time allowed is over") from error
-            raise
-        finally:
-            self._watch.end()
+        with self._watch.by(deadline, self._connection):
+            return within_fence(await self._ask_all(fenced(commands, nonce)), nonce)
 
     async def inspect(self, commands: Sequence[Words]) -> list[Any]:
         """Give the replies to plain questions, where errors of the server are replies, too."""

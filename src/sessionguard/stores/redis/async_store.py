@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Self, TypeVar
 
 from attrs import define, evolve, field
@@ -15,7 +16,17 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
-from sessionguard.stores.redis import cleaning, examination, fleet, leasing, limiting, openings, owning, translation
+from sessionguard.stores.redis import (
+    cleaning,
+    examination,
+    fleet,
+    leasing,
+    limiting,
+    openings,
+    owning,
+    replies,
+    translation,
+)
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_lines import AsyncLine
 from sessionguard.stores.redis.async_pools import AsyncPool
@@ -129,12 +140,21 @@ class AsyncRedisStore:
     # Asking
 
     async def _run(self, verb: str, procedure: Procedure[R]) -> R:
+        """Drive a procedure to its end."""
+        result: R = await self._translated(verb, self._drive, procedure)
+        return result
+
+    def _ask(self, verb: str, call: Call) -> Awaitable[Any]:
+        """Give the reply to what needs one call only."""
+        return self._translated(verb, self._called, call)
+
+    async def _translated(self, verb: str, do: Callable[[Any], Awaitable[Any]], what: object) -> Any:
         if self._closed:
             raise MisuseError("the redis store is closed; open a new one")
         if self._pid != os.getpid():
             self._start_anew()
         try:
-            return await self._drive(procedure)
+            return await do(what)
         except IdentityMismatchError:
             # The driver of commands does so as well; to examine and to migrate, the store is called without it.
             await self.distrust()
@@ -162,9 +182,7 @@ class AsyncRedisStore:
 
     async def _reply(self, ask: Ask) -> Any:
         if isinstance(ask, Call):
-            if self._here.routes is None:
-                await self._know_routes()
-            return await self._asked(self._known_pool_of(ask.tag), ask)
+            return await self._called(ask)
         if isinstance(ask, Survey):
             await self._know_routes()
             answered = []
@@ -172,6 +190,11 @@ class AsyncRedisStore:
                 answered.append((positions, await self._asked(pool, commands)))
             return in_order(answered)
         return [await self._inspected(ask, address) for address in ask.addresses]
+
+    async def _called(self, call: Call) -> Any:
+        if self._here.routes is None:
+            await self._know_routes()
+        return await self._asked(self._known_pool_of(call.tag), call)
 
     async def _asked(self, pool: AsyncPool, what: Any) -> Any:
         # One limit for all of it: the wait for a connection, making one, and every byte of the reply.
@@ -255,10 +278,10 @@ class AsyncRedisStore:
     # Reading
 
     async def load(self, command: c.Load) -> c.Loaded:
-        return await self._run(command.verb, openings.loaded(self._home, command))
+        return replies.to_loaded(command, await self._ask(command.verb, openings.load(self._home, command)))
 
     async def get(self, command: c.Get) -> SessionRecord | None:
-        return await self._run(command.verb, openings.found(self._home, command))
+        return replies.to_found(await self._ask(command.verb, openings.get(self._home, command)))
 
     async def page(self, command: c.Page) -> c.PageOfRecords:
         return await self._run(command.verb, owning.listed(self._home, command))
@@ -266,16 +289,16 @@ class AsyncRedisStore:
     # Changing one session
 
     async def save(self, command: c.Save) -> c.Changed:
-        return await self._run(command.verb, openings.saved(self._home, command))
+        return replies.to_changed(await self._ask(command.verb, openings.save(self._home, command)))
 
     async def touch(self, command: c.Touch) -> c.Changed:
-        return await self._run(command.verb, openings.touched(self._home, command))
+        return replies.to_changed(await self._ask(command.verb, openings.touch(self._home, command)))
 
     async def rotate(self, command: c.Rotate) -> c.Changed:
         return await self._run(command.verb, owning.rotated(self._home, command))
 
     async def end(self, command: c.End) -> c.Changed:
-        return await self._run(command.verb, openings.ended(self._home, command))
+        return replies.to_changed(await self._ask(command.verb, openings.end(self._home, command)))
 
     # Changing many
 
@@ -305,13 +328,13 @@ class AsyncRedisStore:
     # Locks
 
     async def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
-        return await self._run(command.verb, openings.locked(self._home, command))
+        return replies.to_lock_reply(await self._ask(command.verb, openings.lock(self._home, command)))
 
     async def renew_lock(self, command: c.RenewLock) -> c.LockReply:
-        return await self._run(command.verb, openings.locked(self._home, command))
+        return replies.to_lock_reply(await self._ask(command.verb, openings.lock(self._home, command)))
 
     async def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
-        return await self._run(command.verb, openings.locked(self._home, command))
+        return replies.to_lock_reply(await self._ask(command.verb, openings.lock(self._home, command)))
 
     # Leases
 

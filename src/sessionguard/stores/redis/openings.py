@@ -1,4 +1,4 @@
-"""Procedures that open sessions, and those that read and change one: each one script, so one round trip."""
+"""Procedures that open sessions, and the calls that read and change one: each one script, so one round trip."""
 
 import json
 import secrets
@@ -11,11 +11,10 @@ from attrs import define, field
 from sessionguard.core import commands as c
 from sessionguard.core.data import EMPTY
 from sessionguard.core.instants import to_us
-from sessionguard.core.records import NewSession, SessionRecord
+from sessionguard.core.records import NewSession
 from sessionguard.core.tokens import shard_of
 from sessionguard.core.visitors import visitor_of
 from sessionguard.errors import StoreDataError
-from sessionguard.stores.redis import replies
 from sessionguard.stores.redis.asking import META, Address, Call, Procedure, Words
 from sessionguard.stores.redis.keys import TAGS, Keys, operation
 from sessionguard.stores.redis.scripts import SCRIPTS
@@ -150,33 +149,27 @@ def _fields(text: str) -> list[bytes]:
 # Reading
 
 
-def loaded(home: Home, command: c.Load) -> Procedure[c.Loaded]:
+def load(home: Home, command: c.Load) -> Call:
     """Find the session of a token."""
+    extends = "1" if command.extends else ""
     tag = shard_of(command.token_hash)
-    return replies.to_loaded(
-        command,
-        (
-            yield home.call(
-                "load", tag, command.at, command.token_hash, command.scope or "", "1" if command.extends else ""
-            )
-        ),
-    )
+    return home.call("load", tag, command.at, command.token_hash, command.scope or "", extends)
 
 
-def found(home: Home, command: c.Get) -> Procedure[SessionRecord | None]:
+def get(home: Home, command: c.Get) -> Call:
     """Give the record of one session."""
-    return replies.to_found((yield home.call("get", command.session_id[:2], command.at, command.session_id)))
+    return home.call("get", command.session_id[:2], command.at, command.session_id)
 
 
 # Changing
 
 
-def saved(home: Home, command: c.Save) -> Procedure[c.Changed]:
+def save(home: Home, command: c.Save) -> Call:
     """Replace and remove fields."""
     fence = command.fence
     gone = dict.fromkeys(command.remove)
     changes = [(name, value) for name, value in command.changes.items() if name not in gone]
-    call = home.call(
+    return home.call(
         "save",
         command.session_id[:2],
         command.at,
@@ -191,19 +184,17 @@ def saved(home: Home, command: c.Save) -> Procedure[c.Changed]:
         *[part for name, value in changes for part in (_encode(name), value)],
         *map(_encode, gone),
     )
-    return replies.to_changed((yield call))
 
 
-def touched(home: Home, command: c.Touch) -> Procedure[c.Changed]:
+def touch(home: Home, command: c.Touch) -> Call:
     """Extend a session."""
     visitor = visitor_of(command.meant) or ""
-    call = home.call("touch", command.session_id[:2], command.at, command.session_id, visitor)
-    return replies.to_changed((yield call))
+    return home.call("touch", command.session_id[:2], command.at, command.session_id, visitor)
 
 
-def ended(home: Home, command: c.End) -> Procedure[c.Changed]:
+def end(home: Home, command: c.End) -> Call:
     """End a session."""
-    call = home.call(
+    return home.call(
         "end",
         command.session_id[:2],
         command.at,
@@ -212,16 +203,15 @@ def ended(home: Home, command: c.End) -> Procedure[c.Changed]:
         command.reason,
         visitor_of(command.meant) or "",
     )
-    return replies.to_changed((yield call))
 
 
 # Locks
 
 
-def locked(home: Home, command: c.AcquireLock | c.RenewLock | c.ReleaseLock) -> Procedure[c.LockReply]:
+def lock(home: Home, command: c.AcquireLock | c.RenewLock | c.ReleaseLock) -> Call:
     """Take, keep or give back a lock."""
     lease_us = "" if isinstance(command, c.ReleaseLock) else command.lease_us
-    call = home.call(
+    return home.call(
         command.verb,
         command.session_id[:2],
         command.at,
@@ -230,4 +220,3 @@ def locked(home: Home, command: c.AcquireLock | c.RenewLock | c.ReleaseLock) -> 
         command.holder,
         lease_us,
     )
-    return replies.to_lock_reply((yield call))

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from attrs import evolve
@@ -15,7 +16,17 @@ from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.errors import IdentityMismatchError, MisuseError, SessionGuardError
 from sessionguard.forking import after_fork
-from sessionguard.stores.redis import cleaning, examination, fleet, leasing, limiting, openings, owning, translation
+from sessionguard.stores.redis import (
+    cleaning,
+    examination,
+    fleet,
+    leasing,
+    limiting,
+    openings,
+    owning,
+    replies,
+    translation,
+)
 from sessionguard.stores.redis.asking import Address, Ask, Call, Inspect, Procedure, Survey
 from sessionguard.stores.redis.async_store import AsyncRedisStore
 from sessionguard.stores.redis.certificates import Encryption
@@ -100,12 +111,21 @@ class RedisStore:
     # Asking
 
     def _run(self, verb: str, procedure: Procedure[R]) -> R:
+        """Drive a procedure to its end."""
+        result: R = self._translated(verb, self._drive, procedure)
+        return result
+
+    def _ask(self, verb: str, call: Call) -> Any:
+        """Give the reply to what needs one call only."""
+        return self._translated(verb, self._reply, call)
+
+    def _translated(self, verb: str, do: Callable[[Any], Any], what: object) -> Any:
         if self._closed:
             raise MisuseError("the redis store is closed; open a new one")
         if self._pid != os.getpid():
             self._start_anew()
         try:
-            return self._drive(procedure)
+            return do(what)
         except IdentityMismatchError:
             # The driver of commands does so as well; to examine and to migrate, the store is called without it.
             self.distrust()
@@ -215,10 +235,10 @@ class RedisStore:
     # Reading
 
     def load(self, command: c.Load) -> c.Loaded:
-        return self._run(command.verb, openings.loaded(self._home, command))
+        return replies.to_loaded(command, self._ask(command.verb, openings.load(self._home, command)))
 
     def get(self, command: c.Get) -> SessionRecord | None:
-        return self._run(command.verb, openings.found(self._home, command))
+        return replies.to_found(self._ask(command.verb, openings.get(self._home, command)))
 
     def page(self, command: c.Page) -> c.PageOfRecords:
         return self._run(command.verb, owning.listed(self._home, command))
@@ -226,16 +246,16 @@ class RedisStore:
     # Changing one session
 
     def save(self, command: c.Save) -> c.Changed:
-        return self._run(command.verb, openings.saved(self._home, command))
+        return replies.to_changed(self._ask(command.verb, openings.save(self._home, command)))
 
     def touch(self, command: c.Touch) -> c.Changed:
-        return self._run(command.verb, openings.touched(self._home, command))
+        return replies.to_changed(self._ask(command.verb, openings.touch(self._home, command)))
 
     def rotate(self, command: c.Rotate) -> c.Changed:
         return self._run(command.verb, owning.rotated(self._home, command))
 
     def end(self, command: c.End) -> c.Changed:
-        return self._run(command.verb, openings.ended(self._home, command))
+        return replies.to_changed(self._ask(command.verb, openings.end(self._home, command)))
 
     # Changing many
 
@@ -265,13 +285,13 @@ class RedisStore:
     # Locks
 
     def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
-        return self._run(command.verb, openings.locked(self._home, command))
+        return replies.to_lock_reply(self._ask(command.verb, openings.lock(self._home, command)))
 
     def renew_lock(self, command: c.RenewLock) -> c.LockReply:
-        return self._run(command.verb, openings.locked(self._home, command))
+        return replies.to_lock_reply(self._ask(command.verb, openings.lock(self._home, command)))
 
     def release_lock(self, command: c.ReleaseLock) -> c.LockReply:
-        return self._run(command.verb, openings.locked(self._home, command))
+        return replies.to_lock_reply(self._ask(command.verb, openings.lock(self._home, command)))
 
     # Leases
 

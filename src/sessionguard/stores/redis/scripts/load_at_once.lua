@@ -8,13 +8,12 @@ do
     now = redis.call('TIME')
     now = now[1] * 1000000 + now[2]
   end
-  local id = redis.call('GET', P .. 't:' .. ARGV[3])
-  local m = id and redis.call('HMGET', P .. 's:' .. id, 'sc', 'ow', 'xi', 'ex', 'rs', 'cr', 'ls', 'ep', 'ab', 'en',
-    'vn', 'gn', 'th', 'ph', 'pu', 'tu')
+  -- It changes nothing, but counts as writing, so that a replica, whose data may be old, refuses it. What that means,
+  -- or another reason to refuse, is told apart further on.
+  local id = redis.pcall('GETEX', P .. 't:' .. ARGV[3])
+  local m = type(id) == 'string' and redis.call('HMGET', P .. 's:' .. id, 'sc', 'ow', 'xi', 'ex', 'rs', 'cr', 'ls',
+    'ep', 'ab', 'en', 'vn', 'gn', 'th', 'ph', 'pu', 'tu')
   if m and m[2] and (ARGV[5] ~= '1' or now - m[7] < tonumber(m[16])) then
-    -- A replica must not answer, and what else refuses writes is told apart below.
-    if type(redis.pcall('PERSIST', P)) ~= 'table' then
-      return {ARGV[1], now, 'found', {id, m, redis.call('HGETALL', P .. 'd:' .. id)}, false}
-    end
+    return {ARGV[1], now, 'found', {id, m, redis.call('HGETALL', P .. 'd:' .. id)}, false}
   end
 end

@@ -42,23 +42,28 @@ if #ARGV == 10 then
   return unchanged('done')
 end
 
--- A field takes its name, its value, a colon and a comma; the object its braces, and one comma less. No value of JSON
--- is empty, so what has no length is not there.
-local removed, size = 11 + 2 * ARGV[10], tonumber(m[SZ])
-local was_empty = size == 0
+-- A field takes its name, its value, a colon and a comma; the object its braces, and one comma less.
+local fields, places = call('HGETALL', data), {}
+for place = 1, #fields, 2 do
+  places[fields[place]] = place
+end
+local removed, size, was_empty = 11 + 2 * ARGV[10], tonumber(m[SZ]), #fields == 0
 for position = 11, removed - 1, 2 do
-  local name = ARGV[position]
-  local former = call('HSTRLEN', data, name)
-  size = size + #ARGV[position + 1] - former
-  if former == 0 then
-    size = size + #name + 2
+  local name, value = ARGV[position], ARGV[position + 1]
+  local place = places[name]
+  if place then
+    size = size - #fields[place + 1] + #value
+  else
+    place = #fields + 1
+    fields[place] = name
+    size = size + #name + #value + 2
   end
+  fields[place + 1] = value
 end
 for position = removed, #ARGV do
-  local name = ARGV[position]
-  local former = call('HSTRLEN', data, name)
-  if former > 0 then
-    size = size - former - #name - 2
+  local place = places[ARGV[position]]
+  if place then
+    size = size - #fields[place] - #fields[place + 1] - 2
   end
 end
 local whole = size == 0 and 2 or size + 1
@@ -85,4 +90,7 @@ if done then
 else
   call('SET', log, OPERATION .. ',', 'PX', ms)
 end
-return {ARGV[1], NOW, 'done', {ID, m, call('HGETALL', data)}, false}
+if removed <= #ARGV then
+  fields = call('HGETALL', data)
+end
+return {ARGV[1], NOW, 'done', {ID, m, fields}, false}

@@ -1,0 +1,76 @@
+"""Replies are read by hiredis, or by the driver's own parser where hiredis is not installed: the same either way."""
+
+import asyncio
+from functools import partial
+from unittest.mock import Mock
+
+import pytest
+from redis._parsers import _AsyncRESP2Parser, _RESP2Parser
+
+from sessionguard.core import commands as c
+from sessionguard.stores.redis import AsyncRedisStore, async_lines, lines
+from sessionguard.testing.contracts.stage import Stage
+from sessionguard.testing.servers import RedisServer
+from tests.stores.redis.asking import asked
+from tests.stores.redis.conftest import OpenSession
+
+DATA = {"n": "x" * 200_000, "m": 1}
+
+
+@pytest.fixture(params=["hiredis", "of the driver"], autouse=True)
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What reads the replies."""
+    name: str = request.param
+    if name != "hiredis":
+        monkeypatch.setattr(lines, "_PlainConnection", partial(lines._PlainConnection, parser_class=_RESP2Parser))
+        monkeypatch.setattr(async_lines, "Connection", partial(async_lines.Connection, parser_class=_AsyncRESP2Parser))
+    return name
+
+
+def test_a_large_session(redis_server: RedisServer, open_session: OpenSession, parser: str) -> None:
+    """A reply that comes in many pieces is read whole, over the connection that was there."""
+    session = open_session(redis_server.url)
+    record = session.opened("ana", data=DATA)
+    before = session.ask(session.s.load(record))
+    lent = [line for pool in session.store.pools for line in pool.idle]
+    assert [line._reader is None for line in lent] == [parser != "hiredis"] * len(lent)
+    assert before == session.ask(session.s.load(record))
+    assert len(before.record.data) > 200_000
+    assert [line for pool in session.store.pools for line in pool.idle] == lent
+
+
+def test_a_large_session_async(redis_server: RedisServer, key_prefix: str) -> None:
+    """The same from an event loop."""
+
+    async def play() -> None:
+        store = AsyncRedisStore(redis_server.url, prefix=key_prefix)
+        s = Stage(await asked(store, c.Identify()))
+        record = (await asked(store, s.get_or_create("ana", data=DATA))).record
+        lent = store.pools[0].idle
+        for _ in range(2):
+            assert (await asked(store, s.load(record))).record == record
+        assert store.pools[0].idle == lent
+        await store.close()
+
+    asyncio.run(play())
+
+
+def test_only_what_is_late_is_cut_off() -> None:
+    """The timer that an earlier request set rings in vain; the one that rings too late for its own ends it, as such."""
+
+    async def play() -> None:
+        watch, connection = async_lines._Watch(), Mock()
+        now = asyncio.get_running_loop().time()
+        with watch.by(now + 100, connection):
+            watch._look()
+        watch._look()
+        with pytest.raises(ConnectionError), watch.by(now + 100, connection):
+            raise ConnectionError
+        assert not connection._writer.transport.abort.called
+        late = watch.by(now - 1, connection)
+        watch._look()
+        assert connection._writer.transport.abort.called
+        with pytest.raises(TimeoutError), late:
+            raise ConnectionError
+
+    asyncio.run(play())
