@@ -30,9 +30,12 @@ def next_nonce() -> bytes:
     return b"%x" % next(_numbers)
 
 
-def packed(words: Words) -> bytes:
-    """Give a command as the bytes that go over the wire. No word ends before its length says so, whatever is in it."""
-    parts = [b"*%d" % len(words)]
+def packed(words: Words, head: bytes = b"", count: int = 0) -> bytes:
+    """Give a command as the bytes that go over the wire. No word ends before its length says so, whatever is in it.
+
+    It begins with `count` words that are in `head` as they go over the wire, each behind a line break.
+    """
+    parts = [b"*%d%b" % (count + len(words), head)]
     add = parts.append
     for word in words:
         text = word if type(word) is bytes else str(word).encode()
@@ -51,6 +54,10 @@ class Call(NamedTuple):
     base: bytes
     at: str
     arguments: Words
+
+    def sent(self, nonce: bytes) -> bytes:
+        """Give the command that names the script, as it goes over the wire."""
+        return packed((self.base, nonce, self.at, *self.arguments), self.script.head, 3)
 
     def by_digest(self, nonce: bytes) -> Words:
         """Give the command that names the script."""
@@ -83,7 +90,7 @@ class Inspect:
     """How long to wait for each of them, if not as long as for any answer."""
 
 
-@frozen(order=True)
+@frozen(order=True, cache_hash=True)
 class Address:
     """Where a server listens."""
 

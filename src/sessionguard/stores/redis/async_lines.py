@@ -134,10 +134,10 @@ class AsyncLine:
         nonce = next_nonce()
         with self._watch.by(deadline, self._connection):
             try:
-                reply = await self._ask(call.by_digest(nonce))
+                reply = await self._ask(call.sent(nonce))
             except driver.NoScriptError:
                 nonce = next_nonce()
-                reply = await self._ask(call.by_source(nonce))
+                reply = await self._ask(packed(call.by_source(nonce)))
         await apoint("answered", ANSWERS, "r")
         return own_reply(reply, nonce, call.script.name)
 
@@ -160,13 +160,13 @@ class AsyncLine:
         await connection.send_packed_command((b"".join(map(packed, commands)),), check_health=False)
         return [await self._read() for _ in commands]
 
-    async def _ask(self, words: Words) -> Any:
+    async def _ask(self, command: bytes) -> Any:
         connection, reader = self._connection, self._reader
         if reader is None:
-            await connection.send_packed_command((packed(words),), check_health=False)
+            await connection.send_packed_command((command,), check_health=False)
             return await connection.read_response()
         # Nothing is sent behind it, so that it may wait in the memory of the transport.
-        connection._writer.write(packed(words))
+        connection._writer.write(command)
         stream = connection._reader
         while not reader.has_reply(await stream.read(CHUNK_BYTES)):
             pass

@@ -175,10 +175,10 @@ class Line:
         self._connection.timed.begin(deadline)
         nonce = next_nonce()
         try:
-            reply = self._ask(call.by_digest(nonce))
+            reply = self._ask(call.sent(nonce))
         except driver.NoScriptError:
             nonce = next_nonce()
-            reply = self._ask(call.by_source(nonce))
+            reply = self._ask(packed(call.by_source(nonce)))
         point("answered", ANSWERS, "r")
         return own_reply(reply, nonce, call.script.name)
 
@@ -197,13 +197,13 @@ class Line:
         self._contact.succeeded()
         return replies
 
-    def _ask(self, words: Words) -> Any:
+    def _ask(self, command: bytes) -> Any:
         reader = self._reader
         if reader is None:
-            self._connection.send_packed_command((packed(words),), check_health=False)
+            self._connection.send_packed_command((command,), check_health=False)
             return self._connection.read_response()
         timed = self._connection.timed
-        timed.sendall(packed(words))
+        timed.sendall(command)
         while not reader.has_reply(timed.recv(CHUNK_BYTES)):
             pass
         return reader.taken()

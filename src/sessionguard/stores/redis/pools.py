@@ -68,8 +68,10 @@ class Pool:
 
     def _at_once(self) -> Line | None:
         """Give what is idle, or else a new one that is not connected, if there is room."""
-        with contextlib.suppress(IndexError):
+        try:
             return self._idle.pop()
+        except IndexError:
+            pass
         with self._counting:
             return self._fresh() if len(self._living) < self._settings.pool_size else None
 

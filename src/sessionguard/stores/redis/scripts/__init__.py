@@ -16,6 +16,8 @@ class Script:
     name: str
     source: bytes
     digest: bytes
+    head: bytes
+    """The words with which each call of it begins, as they go over the wire: it is named, and has one key."""
 
 
 _FOLDER: Final = Path(__file__).parent
@@ -51,7 +53,8 @@ def _read(name: str) -> str:
 def _load(name: str) -> Script:
     source = "".join(map(_read, (*_IN_FRONT.get(name, _PRELUDE), name))).encode("ascii")
     # A name that Redis chose, not a protection.
-    return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode("ascii"))
+    digest = hashlib.sha1(source, usedforsecurity=False).hexdigest().encode("ascii")
+    return Script(name, source, digest, b"\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1" % digest)
 
 
 SCRIPTS: Final[Mapping[str, Script]] = MappingProxyType(
