@@ -285,9 +285,6 @@ class Save(_Change):
     limit_bytes: int
     fence: Fence | None = field(default=None, kw_only=True)
 
-    def apply(self, store: Any) -> Any:
-        return store.save(self)
-
 
 @frozen
 class Touch(_Change):

@@ -75,6 +75,8 @@ def test_t21_everything_has_an_end(session: Session, place: Place) -> None:
     s = session.s
     ana = session.opened("ana", data={"n": 1})
     session.ask(s.save(session.opened("bea"), {"later": 1}))
+    for n in range(3):
+        session.ask(s.save(ana, {"n": n}))
     session.ask(s.acquire(ana, "one"))
     session.ask(s.release(ana, "one"))
     rotated = session.ask(s.rotate(ana)).record

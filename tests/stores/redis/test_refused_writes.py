@@ -14,6 +14,7 @@ from sessionguard.core.records import SessionRecord
 from sessionguard.errors import StoreUnavailableError
 from sessionguard.testing.contracts.stage import IDLE, TOUCH, Stage
 from sessionguard.testing.servers import RedisServer, redis_installations
+from sessionguard.testing.servers.ports import free_port
 from tests.stores.redis.asking import Session, asked
 from tests.stores.redis.conftest import OpenSession
 
@@ -115,3 +116,17 @@ def test_old_server_without_replicas(server: RedisServer, open_session: OpenSess
     _demand_replicas(server)
     for command in (*_reads(session.s, ana), session.s.end(ana)):
         session.ask(command)
+
+
+def test_a_replica_answers_nothing(server: RedisServer, open_session: OpenSession) -> None:
+    """What became a replica may be behind: no script is answered there, not even one that only reads."""
+    session = open_session(server.url)
+    ana = session.opened("ana", data={"n": 1})
+    reads = [read for read in _reads(session.s, ana) if read.verb not in ("sweep", "purge")]
+    port = free_port()
+    server.command("REPLICAOF", "127.0.0.1", port)
+    for command in [*reads, session.s.save(ana, {}), session.s.save(ana, {"n": 1}, expected_version=7)]:
+        with pytest.raises(StoreUnavailableError, match="read-only replica"):
+            session.ask(command)
+    server.command("REPLICAOF", "NO", "ONE")
+    assert session.ask(session.s.load(ana)).record == ana
