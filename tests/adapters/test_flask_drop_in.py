@@ -256,18 +256,6 @@ def test_applications_in_one_process_have_guards_of_their_own() -> None:
         guard.close()
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-User", "X-User-ID", "X_User_ID", "Remote-User", "X-Session-Id"])
-def test_t45_headers_that_name_a_user_are_ignored(site: Site, header: str) -> None:
-    """Who the visitor is says the token alone."""
-    site.guard.create("ana")
-
-    @site.view
-    def who() -> str:
-        return str(current_session())
-
-    assert site.client().get("/who", headers={header: "ana"}).text == "None"
-
-
 # Commands
 
 

@@ -11,7 +11,6 @@ from flask import abort, request, session
 
 from sessionguard import SessionPolicy, current_session
 from sessionguard.core.tokens import is_anonymous
-from sessionguard.testing.profile import Profile
 from tests.adapters.conftest import BuildSite
 from tests.adapters.site import Site, token_of
 
@@ -219,63 +218,4 @@ def test_logins_at_once_keep_to_the_limit(build: BuildSite) -> None:
     assert sum(1 for _ in site.guard.sessions(owner="ana")) == 3
 
 
-def test_t25_logins_that_race_with_the_end_of_their_owner(build: BuildSite, sg_profile: Profile) -> None:
-    """When it has returned, no session that was there before it is usable; later ones are."""
-    site = with_devices(build())
-    for _ in range(sg_profile.rounds):
-        before = [logged_in(site, f"device {number}") for number in range(3)]
-        start = Barrier(5, timeout=30)
-
-        def login(_: int, start: Barrier = start) -> Any:
-            start.wait()
-            return logged_in(site, "late")
-
-        def end(start: Barrier = start) -> int:
-            start.wait()
-            return site.guard.end_owner("ana")
-
-        with ThreadPoolExecutor(5) as pool:
-            ending = pool.submit(end)
-            late = list(pool.map(login, range(4)))
-            assert ending.result() >= 3
-        assert {client.get("/me").text for client in before} == {"nobody"}
-        active = {found.id for found in site.guard.sessions(owner="ana")}
-        assert len(active) == sum(client.get("/me").text == "ana" for client in late)
-        site.guard.end_owner("ana")
-
-
 # Time
-
-
-def test_t21_request_that_outlasts_its_session_stores_nothing(build: BuildSite) -> None:
-    """Loaded before its end and saved after it: 409, no cookie, and nothing comes back."""
-    site = build()
-
-    @site.view
-    def slow() -> str:
-        session["n"] = session["n"] + 1
-        site.clock.advance(timedelta(days=1))
-        return "saved"
-
-    visitor = site.guard.create("ana", data={"n": 1})
-    response = site.sender().post("/slow", headers={"Cookie": f"__Host-sg={visitor.token}"})
-    assert (response.status_code, response.headers.get("Set-Cookie")) == (409, None)
-    found = site.guard.get(visitor.id)
-    assert found is not None
-    assert (found.owner, found.data.get("n")) in [("ana", 1), ("ana", None)]
-    assert site.guard.load(visitor.token or "") is None
-    assert site.session_count() == 1
-
-
-def test_t24_busiest_visitor_ends_at_the_absolute_timeout(build: BuildSite) -> None:
-    """Requests without a pause extend a session up to its absolute timeout and not past it."""
-    policy = SessionPolicy(
-        idle_timeout=timedelta(minutes=2), absolute_timeout=timedelta(minutes=10), touch_interval=timedelta(0)
-    )
-    site = with_devices(build(policy=policy))
-    client = logged_in(site, "phone")
-    seen = []
-    for _ in range(11):
-        site.clock.advance(timedelta(minutes=1))
-        seen.append(client.get("/me").text)
-    assert seen == ["ana"] * 9 + ["nobody"] * 2

@@ -77,37 +77,6 @@ def test_merge_keeps_different_fields(site: AsgiSite) -> None:
     assert site.data() == {"lists": ["f0"]} | {f"f{n}": 1 for n in range(1, TASKS)}
 
 
-def test_t20_slow_request_does_not_bring_a_session_back(site: AsgiSite) -> None:
-    """What a request writes whose session was ended meanwhile is refused; the token stays dead, no cookie is set."""
-    loaded, ended = asyncio.Event(), asyncio.Event()
-
-    @site.view
-    async def slow(scope: Any) -> str:
-        scope["session"]["n"] += 1
-        loaded.set()
-        await ended.wait()
-        return "done"
-
-    @site.view
-    async def logout(scope: Any) -> str:
-        await scope["state"]["sessionguard"].logout()
-        return ""
-
-    async def race() -> tuple[Reply, Reply]:
-        token = site.visitor(n=1)
-        slow_one = asyncio.create_task(call(site.app, "/slow", "POST", cookie=token))
-        await loaded.wait()
-        out = await call(site.app, "/logout", "POST", cookie=token)
-        ended.set()
-        return await slow_one, out
-
-    slow_reply, out = site.run(race())
-    assert (slow_reply.status, slow_reply.text, slow_reply.header("set-cookie")) == (409, "Conflict", [])
-    assert out.header("set-cookie")[0].startswith("__Host-sg=; Expires=Thu, 01 Jan 1970")
-    assert out.header("clear-site-data") == ['"cache", "storage"']
-    assert list(site.guard.sessions()) == []
-
-
 def test_strict_login_does_not_hide_a_conflict(build: BuildSite) -> None:
     """The version that counts is that of the data the request saw; the new token is handed out all the same."""
     site = build(concurrency="strict")
@@ -343,20 +312,6 @@ def test_t09_t10_nothing_of_a_request_is_current_after_it(site: AsgiSite) -> Non
     assert seen == [None, None, None, None]
 
 
-def test_t07_missing_owner_is_refused_before_any_store_is_asked(site: AsgiSite) -> None:
-    """What a missing value looks like logs nobody in: 400, and the store is not asked."""
-    owners: list[Any] = [None, "", " ", "None", "null", "undefined", 0, True, b"ana"]
-
-    @site.view
-    async def login(scope: Any) -> str:
-        await scope["state"]["sessionguard"].login(scope["owner"])
-        return ""
-
-    for owner in owners:
-        assert site.call("/login", "POST", owner=owner).status == 400, owner
-    assert site.store.asked() == []
-
-
 def test_t22_two_logins_at_once_hand_out_one_token(site: AsgiSite) -> None:
     """One of two rotations wins; the other goes on with the session and sets no cookie."""
     together = asyncio.Barrier(2)
@@ -373,18 +328,6 @@ def test_t22_two_logins_at_once_hand_out_one_token(site: AsgiSite) -> None:
     replies = site.run(race())
     assert len({reply.text for reply in replies}) == 1
     assert sorted(reply.token is None for reply in replies) == [False, True]
-
-
-def test_t21_t23_session_that_expires_while_a_request_runs_is_not_written(site: AsgiSite) -> None:
-    """At the instant of its end a session takes nothing any more, and the client is told."""
-
-    @site.view
-    def view(scope: Any) -> str:
-        scope["session"]["a"] = 2
-        site.clock.advance(timedelta(hours=2))
-        return "done"
-
-    assert site.call("/view", "POST", cookie=site.visitor(a=1)).status == 409
 
 
 def test_t26_requests_without_a_session_leave_nothing(site: AsgiSite, sg_profile: Profile) -> None:

@@ -215,21 +215,6 @@ def test_t41_public_stays_where_no_session_was_used(site: AsgiSite, opened: str)
     ]
 
 
-@pytest.mark.parametrize("cookie", [None, "unknown", "sg1_0_ab" + "t" * 43])
-def test_t43_safe_request_of_an_app_that_only_reads_changes_nothing(site: AsgiSite, cookie: str | None) -> None:
-    """No session is created, rotated or ended, and no cookie set or removed, by looking."""
-
-    @site.view
-    async def view(scope: Any) -> str:
-        session, visit = scope["session"], scope["state"]["sessionguard"]
-        return f"{session.get('a')} {len(session)} {session.is_new} {current_session()} {await visit.session()}"
-
-    for method in ("GET", "HEAD", "OPTIONS"):
-        reply = site.call("/view", method, cookie=cookie, headers=[("Purpose", "prefetch")])
-        assert (reply.status, reply.token) == (200, None)
-    assert site.session_count() == 0
-
-
 def test_t44_token_comes_in_one_way_only(build: BuildSite) -> None:
     """With tokens in a header neither the cookie, nor the query, nor two headers lead to a session."""
     site = build(transport=HeaderSettings(name="X-Visitor"))
@@ -245,19 +230,6 @@ def test_t44_token_comes_in_one_way_only(build: BuildSite) -> None:
     for headers in ([header, header], [header, ("X-Visitor", "x")], [("Cookie", f"__Host-sg={token}")]):
         assert site.call("/read", headers=headers).text == "{}"
     assert site.call("/read", query_string=f"X-Visitor={token}".encode()).text == "{}"
-
-
-def test_t45_headers_of_clients_name_nobody(site: AsgiSite, opened: str) -> None:
-    """Who the visitor is comes from the token alone, whatever headers say."""
-
-    @site.view
-    def who(scope: Any) -> str:
-        session = current_session()
-        return "nobody" if session is None else session.owner
-
-    names = ("X-Forwarded-User", "X-User-ID", "X_User_ID", "Remote-User", "X-Session-Id", "Authorization")
-    assert site.call("/who", headers=[(name, "ana") for name in names]).text == "nobody"
-    assert site.call("/who", cookie=opened, headers=[(name, "ana") for name in names]).text.startswith("anonymous")
 
 
 def test_t60_outage_is_503_and_opens_nothing(site: AsgiSite, opened: str) -> None:

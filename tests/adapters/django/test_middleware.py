@@ -1,7 +1,6 @@
 """The middleware: one question, no row unasked, honest answers, sealed in the end; blocking and async alike."""
 
 import threading
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -149,25 +148,6 @@ def test_t20_a_slow_request_meets_the_logout(browser: Browser, project: Project)
     assert list(project.guard.sessions()) == []
 
 
-def test_t21_a_session_that_expires_under_a_request_is_not_kept_alive(browser: Browser, project: Project) -> None:
-    """What the request would store a moment after the end is refused, and nothing is left of it."""
-
-    @project.view
-    def fill(request: HttpRequest) -> Any:
-        request.session["a"] = 1
-
-    @project.view
-    def slow(request: HttpRequest) -> Any:
-        request.session["a"] = 2
-        project.pass_time(timedelta(hours=2))
-
-    browser.post("/fill")
-    assert browser.post("/slow").status_code == 409
-    assert list(project.guard.sessions()) == []
-    assert browser.post("/fill").status_code == 200
-    assert project.session_count() == 2
-
-
 def test_what_cannot_be_stored_is_an_error_of_the_program(browser: Browser, project: Project) -> None:
     """500, with safe headers, and nothing stored."""
 
@@ -261,28 +241,6 @@ def test_t26_t43_nothing_is_opened_unasked(browser: Browser, project: Project) -
                 answer = browser.send(method, path)
                 assert not answer.cookies.get(COOKIE) or not answer.cookies[COOKIE].value
     assert project.session_count() == 0
-
-
-def test_t45_t46_only_the_cookie_carries_a_token(browser: Browser, project: Project) -> None:
-    """A token in the address, the body or another header opens nothing."""
-
-    @project.view
-    def fill(request: HttpRequest) -> Any:
-        request.session["n"] = 1
-
-    @project.view
-    def read(request: HttpRequest) -> Any:
-        return request.session.get("n")
-
-    browser.post("/fill")
-    token = browser.token
-    stranger = Browser(browser.kind)
-    for answer in (
-        stranger.get(f"/read?sid={token}&{COOKIE}={token}&session_key={token}"),
-        stranger.post("/read", data={COOKIE: token}),
-        stranger.get("/read", headers={"X-Session": str(token), "Authorization": f"Bearer {token}", "X-User-ID": "1"}),
-    ):
-        assert answer.content == b"None"
 
 
 @override_settings(DEBUG=True)

@@ -262,18 +262,6 @@ def test_t47_an_id_selects_and_does_not_authorise(browser: Browser, project: Pro
 # Owners
 
 
-@pytest.mark.parametrize("owner", [None, "", " ", "None", "null", "undefined", 0, True, b"ada"])
-def test_t07_what_is_no_owner_is_refused_unasked(browser: Browser, project: Project, owner: Any) -> None:
-    """A missing value never becomes an owner whom all such visitors share; the store is not asked."""
-
-    @project.view
-    def enter(request: Any) -> Any:
-        request.sessionguard.login(owner)
-
-    assert browser.post("/enter").status_code == 400
-    assert project.store.asked() == []
-
-
 @pytest.mark.usefixtures("tables")
 @pytest.mark.parametrize("is_caught", [False, True])
 def test_whom_a_limit_refuses_is_not_logged_in(build: BuildProject, kind: str, guarded: None, is_caught: bool) -> None:

@@ -1,12 +1,14 @@
 """The application under every framework, each with a store of its own."""
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sessionguard import open_store
+from sessionguard.testing import CI, Profile
 from tests.adapters.every.awaiting_apps import AsgiApp, FastApiApp, FastApiThreads
 from tests.adapters.every.blocking_apps import FlaskApp, WsgiApp
 from tests.adapters.every.django_apps import DjangoApp, DjangoAsgiApp
@@ -33,9 +35,10 @@ def _folder() -> Iterator[None]:
 
 
 @pytest.fixture(params=FRAMEWORKS)
-def build(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
-    """Build the application; keyword arguments are a policy, and settings."""
+def build(request: pytest.FixtureRequest, tmp_path: Path, sg_profile: Profile) -> Iterator[Build]:
+    """Build the application, in long runs over a file; keyword arguments are a policy, and settings."""
     built: list[tuple[House, Any]] = []
+    numbers = count(1)
 
     def let_go() -> None:
         while built:
@@ -46,8 +49,10 @@ def build(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Build]:
     def build_house(policy: Any = None, **config: Any) -> House:
         # Django's settings are those of the process: there is one application at a time.
         let_go()
-        store: Any = open_store("memory://")
-        house = House(FRAMEWORKS[request.param], store, tmp_path / "files", policy, config)
+        files = tmp_path / f"{next(numbers)}"
+        files.mkdir()
+        store: Any = open_store("memory://" if sg_profile is CI else f"sqlite:///{files}/sessions.db")
+        house = House(FRAMEWORKS[request.param], store, files / "workspaces", policy, config)
         built.append((house, store))
         return house
 

@@ -17,6 +17,8 @@ from tests.adapters.every.house import COOKIE, At, House, unknown_token
 from tests.adapters.every.sending import PlantedError
 
 MISSING: list[Any] = [None, "", " ", "None", "null", "undefined", 0, True, b"ana", [], "a\x00b"]
+WELL_FORMED = "0" * 34
+MADE_UP = [WELL_FORMED, "../../etc/passwd", "x" * 100_000]
 GRACE = timedelta(seconds=20)
 TICK = timedelta(microseconds=1)
 
@@ -84,9 +86,13 @@ def test_t07_what_is_missing_is_nobody_and_nothing(house: House) -> None:
         assert house.send("/login", method="POST").status == 400, value
         if value is not None:
             assert house.send("/begin", method="POST").status == 400, value
-        assert house.send("/find").text == "None", value
     assert house.store.asked() == []
     assert house.sessions() == []
+    visitor = house.visitor("ana")
+    for value in [*MISSING, *MADE_UP]:
+        given[:] = [value]
+        assert visitor.get("/find").text == "None", value
+    assert house.store.asked().count("get") == MADE_UP.count(WELL_FORMED)
 
 
 def test_t08_session_is_sealed_after_the_response(house: House) -> None:

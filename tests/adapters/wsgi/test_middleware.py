@@ -81,13 +81,6 @@ def test_uploads_of_one_visitor_are_sessions_of_their_own(wired: Wired) -> None:
     assert {bob.get(f"/upload/{upload}").text for upload in uploads} == {"None"}
 
 
-@pytest.mark.parametrize("owner", ["", " ", "None", "null"])
-def test_t07_missing_owner_is_400_before_any_store_is_asked(wired: Wired, owner: str) -> None:
-    """What a missing value looks like logs nobody in."""
-    assert Browser(wired(shop)).get(f"/login/{owner}").status == 400
-    assert wired.store.asked() == []
-
-
 @pytest.mark.parametrize("headers", ["__Host-sg={0}; __Host-sg=planted", "__Host-sg=planted; __Host-sg={0}"])
 def test_t38_two_cookies_are_nobody_and_an_event(wired: Wired, headers: str) -> None:
     """One was planted, and nothing tells which."""
@@ -96,12 +89,6 @@ def test_t38_two_cookies_are_nobody_and_an_event(wired: Wired, headers: str) -> 
     token = wired.guard.create("ana").token or ""
     assert Browser(wired(shop)).get("/", HTTP_COOKIE=headers.format(token)).text == "{}"
     assert CookieRefused("several cookies") in events
-
-
-def test_t45_headers_that_name_a_user_are_ignored(wired: Wired) -> None:
-    """What a proxy may say of a user is not for us to believe."""
-    said = dict.fromkeys(("HTTP_X_FORWARDED_USER", "HTTP_X_USER_ID", "HTTP_REMOTE_USER", "REMOTE_USER"), "ana")
-    assert Browser(wired(shop)).get("/", **said).text == "{}"
 
 
 def test_token_may_travel_in_a_header(wired: Wired) -> None:
