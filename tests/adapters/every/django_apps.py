@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import ExitStack
+from contextvars import ContextVar
 from typing import Any, ClassVar, TypeVar
 
 from django.core.handlers.asgi import ASGIHandler
@@ -76,22 +77,26 @@ class DjangoApp(BlockingApp):
         shutil.rmtree(project.FOLDER, ignore_errors=True)
 
 
-class ClosingHandler(ASGIHandler):
-    """Closes the bodies of requests, which Django leaves open where a response breaks off."""
+_bodies: ContextVar[list[Any]] = ContextVar("bodies")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._bodies: list[Any] = []
+
+class ClosingHandler(ASGIHandler):
+    """Closes the body of a request, which Django leaves open where the response breaks off."""
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        _bodies.set([])
+        try:
+            await super().handle(scope, receive, send)
+        finally:
+            for body in _bodies.get():
+                body.close()
 
     async def read_body(self, receive: Any) -> Any:
         """Note what is read."""
-        self._bodies.append(await super().read_body(receive))
-        return self._bodies[-1]
-
-    def close(self) -> None:
-        """Close all of it."""
-        while self._bodies:
-            self._bodies.pop().close()
+        body = await super().read_body(receive)
+        _bodies.get().append(body)
+        return body
 
 
 class DjangoAsgiApp(DjangoApp):
@@ -129,7 +134,6 @@ class DjangoAsgiApp(DjangoApp):
     def close(self) -> None:
         super().close()
         if hasattr(self, "loop"):
-            self.asgi.close()
             self.loop.close()
 
 
