@@ -10,7 +10,7 @@ import pytest
 from sessionguard import current_session
 from sessionguard.adapters.http import CookieSettings, HeaderSettings
 from sessionguard.core.events import CookieRefused, TokenRejected
-from sessionguard.errors import SessionGuardError, SessionSealedError, StoreUnavailableError
+from sessionguard.errors import SessionGuardError, SessionSealedError, StoreDataError, StoreUnavailableError
 from tests.adapters.asgi.asgi_site import AsgiSite
 from tests.adapters.asgi.conftest import BuildSite
 
@@ -287,6 +287,18 @@ def test_streamed_response_that_cannot_be_stored_never_begins(site: AsgiSite, op
     site.store.failing = {"save"}
     reply = site.call("/view", cookie=opened)
     assert (reply.status, reply.text, len(reply.messages)) == (503, "Service Unavailable", 2)
+
+
+def test_fault_of_the_store_at_the_save_is_raised(site: AsgiSite, opened: str) -> None:
+    """What no client can mend goes to the server, instead of a response that says nothing."""
+
+    def broken(verb: str) -> None:
+        if verb == "save":
+            raise StoreDataError("memory", verb, "planted")
+
+    site.store.before = broken
+    with pytest.raises(StoreDataError):
+        site.call("/write", "POST", cookie=opened)
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes"])
