@@ -212,10 +212,16 @@ def test_size_is_counted_in_bytes() -> None:
     assert size_bytes("{}") == 2
 
 
-def test_stored_data_that_is_no_object_is_not_given_out() -> None:
+def test_stored_data_may_have_white_space_around_it() -> None:
+    """Another program may have written it, and JSON allows that."""
+    assert decode(' {"a": 1}\n') == decode('{"a": 1}\n') == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"a":1}{}', '{"a":1', "{}]", ""])
+def test_stored_data_that_is_no_object_is_not_given_out(text: str) -> None:
     """Only an object is session data."""
-    with pytest.raises(ValueError, match="JSON object"):
-        decode("[1]")
+    with pytest.raises(ValueError, match=r"JSON object|Extra data|Expecting"):
+        decode(text)
 
 
 def test_t35_stored_pickle_is_never_read() -> None:

@@ -1,12 +1,15 @@
 """The mapping that views read and write: filled at its first use, it knows which top-level fields were changed."""
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, ClassVar, Final, Self
 
-from sessionguard.core.data import difference
+from sessionguard.core.data import differing
 from sessionguard.core.session import Session, private_copy
 
 _CONTAINERS: Final = (dict, list)
+PLAIN: Final = frozenset({str, int, bool, type(None)})
+"""Types whose values JSON gives back as they are. Most values are of these, and need not be turned into JSON and back
+to know how they are stored, which takes longer than all else about them."""
 
 
 class Fields(MutableMapping[str, Any]):
@@ -24,6 +27,8 @@ class Fields(MutableMapping[str, Any]):
         self._source = source
         self._base: Session | None = None
         self._stored: dict[str, Any] = {}
+        # The fields whose stored values are those of the base, and were not read yet.
+        self._unread: tuple[str, ...] = ()
         self._values: dict[str, Any] | None = None
         # The fields whose values the application has written, or holds and may have changed in place.
         self._held: set[str] = set()
@@ -42,7 +47,7 @@ class Fields(MutableMapping[str, Any]):
 
     def encoded(self, stored: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         """Give those of `values`, as they are to be stored, that are not already so in `stored`."""
-        return difference({name: stored[name] for name in values if name in stored}, values)[0]
+        return differing(stored, values)
 
     # The mapping
 
@@ -145,7 +150,7 @@ class Fields(MutableMapping[str, Any]):
     @property
     def is_changed_or_held(self) -> bool:
         """Whether the application may have changed anything."""
-        return self._values is not None and (bool(self._held) or len(self._values) != len(self._stored))
+        return self._values is not None and (bool(self._held) or len(self._values) != len(self._before()))
 
     def changes(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Give the changed fields, as they are to be stored, and the names of the removed ones."""
@@ -153,34 +158,38 @@ class Fields(MutableMapping[str, Any]):
         if values is None or self._is_discarded or not self.is_changed_or_held:
             # Whatever was added is held, so nothing was removed either: the way of every request that only reads.
             return {}, ()
-        removed = tuple(name for name in self._stored if name not in values)
+        stored = self._before()
+        removed = tuple([name for name in stored if name not in values])
         # In the order in which they were written, which is that in which they come back.
         held = {name: value for name, value in values.items() if name in self._held}
-        return self.encoded(self._stored, held), removed
+        return self.encoded(stored, held), removed
 
-    def settle(self, session: Session) -> None:
-        """Go on from what was stored: what others stored meanwhile is neither seen nor removed."""
+    def settle(self, session: Session, changed: Iterable[str], removed: Iterable[str]) -> None:
+        """Go on from what was stored: what others stored meanwhile is neither seen, nor removed or overwritten."""
         if self._values is not None:
-            self._base = session
-            self._stored = {name: value for name, value in private_copy(session).items() if name in self._values}
+            stored = self._before()
+            for name in removed:
+                stored.pop(name, None)
+            # Read when somebody asks; after the one save that most requests make, nobody does.
+            self._base, self._unread = session, tuple([name for name in changed if name in self._values])
 
     def rest_on(self, session: Session) -> None:
         """Go on with `session`, which was opened or received; what is no field of it is gone."""
         if self._values is None or (self._base is not None and self._base.id == session.id):
             return
-        self._base, self._stored = session, private_copy(session)
+        self._base, self._stored, self._unread = session, private_copy(session), ()
         # What the application holds of the former fields is not carried into another session.
         self._values = {name: self._values.get(name, value) for name, value in self._stored.items()}
         self._held &= self._stored.keys()
 
     def empty(self) -> None:
         """Go on without a session: what is written from now on goes to a new one."""
-        self._base, self._stored, self._values = None, {}, {}
+        self._base, self._stored, self._unread, self._values = None, {}, (), {}
         self._held.clear()
 
     def forget(self) -> None:
         """Be filled anew at the next use, for the session has been loaded again."""
-        self._base, self._stored, self._values = None, {}, None
+        self._base, self._stored, self._unread, self._values = None, {}, (), None
         self._held.clear()
 
     def _loaded(self) -> dict[str, Any]:
@@ -191,6 +200,14 @@ class Fields(MutableMapping[str, Any]):
                 self._stored = private_copy(session)
             values = self._values = dict(self._stored)
         return values
+
+    def _before(self) -> dict[str, Any]:
+        """Give the fields as they are stored, as far as this request knows."""
+        if self._unread and self._base is not None:
+            fields = private_copy(self._base)
+            self._stored.update({name: fields[name] for name in self._unread if name in fields})
+            self._unread = ()
+        return self._stored
 
     def _writable(self) -> dict[str, Any]:
         if self.barrier is not None:

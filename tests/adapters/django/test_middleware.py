@@ -40,7 +40,7 @@ def test_one_question_a_request_and_one_for_a_change(browser: Browser, project: 
 
 
 def test_fields_changed_in_place_are_stored_and_others_stay(browser: Browser, project: Project) -> None:
-    """A nested list that was appended to is stored; what another request stored meanwhile survives."""
+    """A nested list that was appended to is stored, by the view itself and after it; what others stored survives."""
 
     @project.view
     def fill(request: HttpRequest) -> Any:
@@ -52,6 +52,8 @@ def test_fields_changed_in_place_are_stored_and_others_stay(browser: Browser, pr
         request.session.pop("gone")
         [session] = project.guard.sessions()
         project.guard.save(session, {"meanwhile": True})
+        request.session.save()
+        request.session["after"] = 1
 
     @project.view
     def read(request: HttpRequest) -> Any:
@@ -59,7 +61,7 @@ def test_fields_changed_in_place_are_stored_and_others_stay(browser: Browser, pr
 
     browser.post("/fill")
     browser.post("/append")
-    assert browser.get("/read").content == b"[('cart', ['tea', 'milk']), ('meanwhile', True)]"
+    assert browser.get("/read").content == b"[('after', 1), ('cart', ['tea', 'milk']), ('meanwhile', True)]"
 
 
 def test_what_was_declared_unmodified_is_discarded_and_nothing_else(browser: Browser, project: Project) -> None:

@@ -74,6 +74,28 @@ def test_what_a_view_saved_itself_is_not_stored_again(guard: SessionGuard, mode:
     assert stored.data["m"] == [1, 2]
 
 
+def test_what_others_stored_before_a_view_saved_itself_stays(guard: SessionGuard) -> None:
+    """What the request writes after its first save is all that its second save stores."""
+    session = guard.create(data={"cart": ["book"], "gone": 1, "n": 0})
+    visit = _visit(guard, session)
+    assert visit.fields is not None
+    assert visit.fields["cart"] == ["book"]
+    guard.save(session, {"cart": ["lamp"], "theirs": 1})
+    visit.fields["n"] = 1
+    del visit.fields["gone"]
+    visit.save()
+    guard.save(session, {"gone": 2})
+    visit.fields["n"] = 2
+    visit.save()
+    stored = guard.get(session.id)
+    assert stored is not None
+    assert stored.data == {"cart": ["lamp"], "n": 2, "theirs": 1, "gone": 2}
+    visit.fields["cart"].append("vase")
+    visit.save()
+    assert (stored := guard.get(session.id)) is not None
+    assert stored.data["cart"] == ["book", "vase"]
+
+
 def test_workflows_are_none_of_the_visitors_devices(guard: SessionGuard) -> None:
     """They are neither listed nor logged out among his devices."""
     visit = _visit(guard, guard.create("ana"))

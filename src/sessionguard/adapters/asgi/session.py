@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sessionguard.adapters.asgi.messages import Scope
-from sessionguard.adapters.fields import Fields
+from sessionguard.adapters.fields import PLAIN, Fields
 from sessionguard.adapters.visits import AsyncVisit
 from sessionguard.core.session import Session
 
@@ -84,6 +84,9 @@ class GuardedSession(Fields, dict[str, Any]):  # type: ignore[misc]
         """
         encoded: dict[str, Any] = {}
         for name, value in super().encoded(stored, values).items():
+            if type(value) in PLAIN and isinstance(name, str):
+                encoded[name] = value
+                continue
             try:
                 encoded.update(json.loads(json.dumps({name: value})))
             except TypeError as error:

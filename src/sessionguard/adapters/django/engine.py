@@ -14,7 +14,7 @@ from sessionguard.adapters.django import guards, hiding, owners, values
 from sessionguard.adapters.django.expiry import until_ms
 from sessionguard.adapters.django.keeping import KeptSession, SupersededError
 from sessionguard.adapters.visits.calls import Flow, run, run_async, taker_of
-from sessionguard.core.data import difference
+from sessionguard.core.data import differing
 from sessionguard.errors import SessionEndedError, StoreError
 
 R = TypeVar("R")
@@ -58,11 +58,10 @@ class SessionStore(SessionBase):
             return False
         before = self._kept.fields if self._unmodified is None else self._unmodified
         try:
-            changes, _ = difference(before, self._as_stored())
+            return bool(differing(before, self._as_stored()))
         except (TypeError, ValueError):
             # Saving says what is wrong with it.
             return True
-        return bool(changes)
 
     # The two faces of each flow
 

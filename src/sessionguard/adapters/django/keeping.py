@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sessionguard.adapters.django.expiry import UNTIL, is_due, is_over, until_of
 from sessionguard.adapters.visits.calls import Flow, ask
-from sessionguard.core.data import difference
+from sessionguard.core.data import difference, differing
 from sessionguard.core.session import Session, is_in_grace
 from sessionguard.core.tokens import is_anonymous
 from sessionguard.errors import SessionEndedError
@@ -105,7 +105,7 @@ class KeptSession:
                 if renewed.token is not None:
                     self._rest_on(renewed, renewed.token, self.fields, self.until_ms)
                     return renewed.token
-            fields = difference(self.fields, fields)[0]
+            fields = differing(self.fields, fields)
         return (yield from self.create(fields, until_ms))
 
     def receive(self, owner: str, fields: Mapping[str, Any], until_ms: int) -> Flow[str | None]:
@@ -128,7 +128,7 @@ class KeptSession:
                     return received.token
         else:
             yield from ask("end", session, _OTHER_OWNER)
-        return (yield from self.create(difference(self.fields, fields)[0], until_ms))
+        return (yield from self.create(differing(self.fields, fields), until_ms))
 
     def end(self, key: str | None) -> Flow[None]:
         """End the session of `key`; what leads to none changes nothing."""

@@ -14,7 +14,7 @@ from sessionguard.adapters.django.keeping import KeptSession
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.visits import AsyncVisit, Visit, VisitFlows
 from sessionguard.adapters.visits.calls import Flow
-from sessionguard.core.data import difference
+from sessionguard.core.data import differing
 from sessionguard.core.session import Session
 from sessionguard.errors import SessionEndedError, SessionGuardError
 
@@ -48,7 +48,7 @@ class VisitedFields(Fields):
     def encoded(self, stored: Mapping[str, Any], values_held: Mapping[str, Any]) -> dict[str, Any]:
         """Give those of the values, as they are to be stored, that are not already so in `stored`."""
         written = values.stored(values_held, self._session.serializer)
-        return difference({name: stored[name] for name in written if name in stored}, written)[0]
+        return differing(stored, written)
 
     def changes(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Give the changed and the removed fields, and with them how long the session is to live."""
@@ -84,7 +84,7 @@ class VisitedFields(Fields):
         return super()._loaded()
 
     def _hide(self) -> None:
-        self._stored.pop(UNTIL, None)
+        self._before().pop(UNTIL, None)
         if self._values is not None:
             self._values.pop(UNTIL, None)
 

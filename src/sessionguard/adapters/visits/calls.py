@@ -35,6 +35,11 @@ class Call:
 
 
 @define
+class Make(Call):
+    """Call the guard's method `verb`, which asks no store: no guard has it awaited."""
+
+
+@define
 class Collect(Call):
     """Call the guard's method `verb` and gather all that it iterates over."""
 
@@ -132,12 +137,11 @@ def taker_of(guard: SessionGuard | AsyncSessionGuard) -> Taker:
 
 
 async def _awaited(guard: AsyncSessionGuard, step: Step) -> Any:
-    if isinstance(step, Collect):
-        return tuple([found async for found in getattr(guard, step.verb)(*step.arguments, **step.options)])
     if isinstance(step, Call):
         reply = getattr(guard, step.verb)(*step.arguments, **step.options)
-        # `lock` and `publish` ask no store, and are no coroutines on either guard.
-        return await reply if isinstance(reply, Awaitable) else reply
+        if isinstance(step, Collect):
+            return tuple([found async for found in reply])
+        return reply if isinstance(step, Make) else await reply
     if isinstance(step, Enter):
         return await step.lock.__aenter__()
     return await step.lock.__aexit__(None, None, None)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sessionguard.adapters import http
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.modes import Mode
-from sessionguard.adapters.visits.calls import Call, Enter, Flow, Leave, ask, collect
+from sessionguard.adapters.visits.calls import Call, Enter, Flow, Leave, Make, ask, collect
 from sessionguard.adapters.visits.resolved import ResolvedSessions
 from sessionguard.adapters.visits.rules import VisitRules
 from sessionguard.core.arguments import valid_text
@@ -166,7 +166,7 @@ class VisitFlows:
 
     def _alone(self, session: Session, token: str) -> Flow[Session | None]:
         """Wait until no other request of `session` runs, and give it as that one left it."""
-        lock = yield from ask("lock", session, REQUEST_LOCK, timeout=self.rules.lock_timeout)
+        lock: Any = yield Make("lock", (session, REQUEST_LOCK), {"timeout": self.rules.lock_timeout})
         try:
             yield Enter(lock)
         except SessionEndedError:
@@ -211,7 +211,7 @@ class VisitFlows:
             options = self._stored_under(session, fields.version)
             saved = yield from self._asked_of_ours(Call("save", (session, changes), {"remove": removed, **options}))
             self._session = saved
-            fields.settle(saved)
+            fields.settle(saved, changes, removed)
         if not fields.renewing.isdisjoint(changes) or not fields.renewing.isdisjoint(removed):
             # A new token, because sending the same one again could undo a rotation that has happened since.
             yield from self.rotate()
