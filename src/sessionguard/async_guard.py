@@ -411,7 +411,8 @@ class AsyncSessionGuard:
         return await self._run(self._parts.sweeps.in_background(seconds, is_first=is_first))
 
     async def _run(self, flow: Flow[R], *, is_patient: bool = True) -> R:
-        await self._ready()
+        if self._parts.is_closed or (os.getpid(), asyncio.get_running_loop()) not in self._sweepers:
+            await self._ready()
         patience = self._parts.patience if is_patient else None
         try:
             return await run_async(flow, self._store, self._parts.files, asyncio.sleep, patience)
@@ -424,8 +425,6 @@ class AsyncSessionGuard:
         self._parts.require_open()
         pid = os.getpid()
         place = pid, asyncio.get_running_loop()
-        if place in self._sweepers:
-            return
         if self._pid != pid:
             self._parts.begin_anew()
         if self._parts.files is not None:

@@ -67,7 +67,7 @@ class HttpExchange:
         """
         self._entry = entry
         self._scope[EXCHANGE] = self
-        async with self._lifeline:
+        with self._lifeline:
             await app(self._scope, self._receive, self.send)
 
     async def send(self, message: Message) -> None:
@@ -83,9 +83,9 @@ class HttpExchange:
         if self._is_replaced:
             return
         self.is_answered = True
-        message = self._dressed(message)
-        await self._send(message)
-        if self._is_streamed(message["status"], text_headers(message)):
+        headers = text_headers(message)
+        await self._send(self._dressed(message, headers))
+        if _is_streamed(message["status"], headers):
             # At once: the first part may be an event that comes when the session has long ended.
             self._begin(self._lifeline)
 
@@ -130,17 +130,19 @@ class HttpExchange:
         if self.is_answered or not self._visit.flows.is_used:
             return start
         self.is_answered = True
-        return self._dressed(start)
+        return self._dressed(start, text_headers(start))
 
     async def _send_own(self, message: Message) -> None:
-        await self._send(self._dressed(message) if message["type"] == "http.response.start" else message)
+        if message["type"] == "http.response.start":
+            message = self._dressed(message, text_headers(message))
+        await self._send(message)
 
-    def _dressed(self, start: Message) -> Message:
+    def _dressed(self, start: Message, headers: list[http.Header]) -> Message:
+        """Give `start`, whose headers are `headers`, with those of the session if the response depends on it."""
         flows = self._visit.flows
-        headers = text_headers(start)
         if not flows.is_used:
             # The body may still be made, by code that looks at the session when the headers are gone.
-            flows.is_used = self._is_streamed(start["status"], headers) and not _is_public(headers)
+            flows.is_used = _is_streamed(start["status"], headers) and not _is_public(headers)
             flows.is_barred = not flows.is_used
         if flows.is_barred:
             return start
@@ -148,13 +150,14 @@ class HttpExchange:
             http.warn_of_lost_cookie()
         return {**start, "headers": raw_headers(flows.private(headers, None))}
 
-    def _is_streamed(self, status: int, headers: list[http.Header]) -> bool:
-        if status in _WITHOUT_BODY:
-            return False
-        return not any(name.lower() == "content-length" for name, _ in headers)
-
     def _is_plain(self) -> bool:
         return http.is_plain(self._scope.get("scheme", "http"), partial(header_text, self._scope))
+
+
+def _is_streamed(status: int, headers: list[http.Header]) -> bool:
+    if status in _WITHOUT_BODY:
+        return False
+    return "content-length" not in [name.lower() for name, _ in headers]
 
 
 def _is_public(headers: list[http.Header]) -> bool:

@@ -9,7 +9,7 @@ from sessionguard.adapters.asgi.watching import Watch
 
 
 class Lifeline:
-    """Runs beside the application inside its `async with` block, from `start` on.
+    """Runs beside the application inside its `with` block, from `start` on.
 
     When the session has ended, `end` is called. An application that goes on after another interval is cancelled, as
     one is whose client has gone; the block then ends without an error.
@@ -59,13 +59,13 @@ class Lifeline:
             self._is_cut = True
             self._app.cancel()
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         task = asyncio.current_task()
         assert task is not None
         self._app, self._cancelling = task, task.cancelling()
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         self.stop()

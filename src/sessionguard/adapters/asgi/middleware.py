@@ -1,8 +1,7 @@
 """The middleware: resolves the session of each request before the application runs."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Final, Self
@@ -136,7 +135,7 @@ class SessionGuardMiddleware:
 
     async def _serve(self, visit: AsyncVisit, scope: Scope, exchange: HttpExchange | SocketExchange) -> None:
         try:
-            with _in_scope(scope, visit) as entry:
+            with _InScope(scope, visit) as entry:
                 try:
                     await self._resolve(visit, scope)
                     await exchange.serve(self.app, entry)
@@ -145,7 +144,8 @@ class SessionGuardMiddleware:
                         raise
         finally:
             # However it ended, cancelled too: nothing is written any more, and the next request has its turn.
-            await visit.seal()
+            if not visit.flows.is_sealed:
+                await visit.seal()
 
     def _visit(self, scope: Scope) -> AsyncVisit:
         return AsyncVisit(self.rules, raw_values(scope, self._header))
@@ -184,26 +184,33 @@ def _valid_interval(value: object) -> timedelta | None:
     return value
 
 
-@contextmanager
-def _in_scope(scope: Scope, visit: AsyncVisit) -> Iterator[context.Entry]:
-    """Show the application its session inside the block."""
-    session = GuardedSession(visit)
-    state = scope.setdefault("state", {})
-    if STATE in state and visit_in(scope) is None:
-        # Another request's: a server that gives the same state to all of a connection must not mix its visitors.
-        scope["state"] = state = dict(state)
-    # In place, because those around read there what those within have written; so it is put back for them.
-    before = {"session": scope.get("session"), STATE: state.get(STATE)}
-    scope["session"], state[STATE] = session, visit
-    entry = context.enter(visit.flows.known, visit.flows.resolved)
-    try:
-        yield entry
-    finally:
-        context.leave(entry)
-        if before["session"] is not None:
-            scope["session"] = before["session"]
-        if before[STATE] is not None:
-            state[STATE] = before[STATE]
+class _InScope:
+    """Shows the application its session inside the block."""
+
+    __slots__ = ("_entry", "_former_session", "_former_visit", "_scope", "_state", "_visit")
+
+    def __init__(self, scope: Scope, visit: AsyncVisit) -> None:
+        self._scope = scope
+        self._visit = visit
+
+    def __enter__(self) -> context.Entry:
+        scope, visit = self._scope, self._visit
+        state = scope.setdefault("state", {})
+        if STATE in state and visit_in(scope) is None:
+            # Another request's: a server that gives the same state to all of a connection must not mix its visitors.
+            scope["state"] = state = dict(state)
+        # In place, because those around read there what those within have written; so it is put back for them.
+        self._state, self._former_session, self._former_visit = state, scope.get("session"), state.get(STATE)
+        scope["session"], state[STATE] = GuardedSession(visit), visit
+        self._entry = context.enter(visit.flows.known, visit.flows.resolved)
+        return self._entry
+
+    def __exit__(self, *_: object) -> None:
+        context.leave(self._entry)
+        if self._former_session is not None:
+            self._scope["session"] = self._former_session
+        if self._former_visit is not None:
+            self._state[STATE] = self._former_visit
 
 
 def _valid_guard(guard: object) -> AsyncSessionGuard | SessionGuard:

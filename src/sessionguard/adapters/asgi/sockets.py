@@ -102,7 +102,7 @@ class SocketExchange:
         """Have `app` serve it, for as long as its session goes on; `entry` is the connection as what is current."""
         self._entry = entry
         try:
-            async with self._lifeline:
+            with self._lifeline:
                 await app(self._scope, self.receive, self.send)
         finally:
             if self._incoming is not None:
