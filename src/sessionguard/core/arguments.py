@@ -36,13 +36,14 @@ def valid_text(argument: str, value: object) -> str:
         raise InvalidArgumentError(argument, value, "give non-empty text without white space around it")
     if value.lower() in _MISSING_AS_TEXT:
         raise InvalidArgumentError(argument, value, "this is what a missing value looks like as text")
-    _refuse_token(argument, value)
+    if value.startswith("sg"):
+        _refuse_token(argument, value)
     return value
 
 
 def _refuse_token(argument: str, value: str) -> None:
     # Names are stored, logged and listed as they are; a secret that strayed here would be too.
-    if value.startswith("sg") and parse_token(value) is not None:
+    if parse_token(value) is not None:
         raise InvalidArgumentError(
             argument, "(a token)", "a token is a secret and names nothing; pass the session's id"
         )

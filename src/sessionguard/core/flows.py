@@ -187,15 +187,17 @@ class SessionFlows:
         lock: HeldLock | None = None,
     ) -> Flow[Session]:
         """Change and remove top-level fields."""
-        policy = self._policies.rules(valid_session(session).scope).policy
+        meant = record_of(valid_session(session))
+        policy = self._policies.rules(meant.scope).policy
         fields = encode_fields(changes, max_depth=policy.max_data_depth, argument="changes")
         removed = field_names("remove", remove)
-        both = set(fields).intersection(removed)
+        both = fields.keys() & removed
         if both:
             raise InvalidArgumentError("remove", sorted(both)[0], "a field is either changed or removed, not both")
         if expected_version is not None and not _is_version(expected_version):
             raise InvalidArgumentError("expected_version", expected_version, "give the version of a Session")
-        reply = yield from self._ask_save(session, fields, removed, expected_version, fence_of(lock, session))
+        fence, limit = fence_of(lock, session), policy.max_data_bytes
+        reply = yield from self._ask_save(meant, fields, removed, expected_version, limit, fence)
         record = self._changed(session, "save", reply)
         if reply.outcome is Outcome.CONFLICT:
             raise SessionConflictError(record.id, expected_version or 0, record.version)
@@ -203,30 +205,29 @@ class SessionFlows:
 
     def _ask_save(
         self,
-        session: Session,
+        meant: SessionRecord,
         fields: Mapping[str, str],
         removed: tuple[str, ...],
         expected_version: int | None,
+        limit: int,
         fence: c.Fence | None,
     ) -> Flow[c.Changed]:
-        limit = self._policies.rules(session.scope).policy.max_data_bytes
         operation = self._mint.operation_id()
         at = self._setting.at()
-        meant = record_of(session)
-        save = c.Save(session.id, at, operation, fields, removed, expected_version, limit, meant=meant, fence=fence)
+        save = c.Save(meant.id, at, operation, fields, removed, expected_version, limit, meant=meant, fence=fence)
         reply: c.Changed = yield save
         if reply.outcome is Outcome.FENCED and fence is not None:
-            error = lost(session.id, fence)
+            error = lost(meant.id, fence)
             self._bus.publish(
-                e.LeaseLost(session.id, fence.number, error.reason)
+                e.LeaseLost(meant.id, fence.number, error.reason)
                 if isinstance(error, LeaseLostError)
-                else e.LockLost(session.id, fence.name, fence.number)
+                else e.LockLost(meant.id, fence.name, fence.number)
             )
             raise error
         if reply.outcome is Outcome.TOO_LARGE:
-            raise SessionTooLargeError(session.id, limit, reply.size_bytes)
+            raise SessionTooLargeError(meant.id, limit, reply.size_bytes)
         if reply.outcome is Outcome.CONFLICT and reply.record is not None and self._bus.subscribers:
-            about = (session.id, session.scope, session.owner)
+            about = (meant.id, meant.scope, meant.owner)
             self._bus.publish(e.SaveConflicted(*about, expected_version or 0, reply.record.version))
         return reply
 
@@ -252,7 +253,8 @@ class SessionFlows:
                 )
             changes, removed = difference(before, after if returned is None else returned)
             fields = encode_fields(changes, max_depth=policy.max_data_depth, argument="function")
-            reply = yield from self._ask_save(session, fields, removed, current.version, fence_of(lock, session))
+            fence, limit = fence_of(lock, session), policy.max_data_bytes
+            reply = yield from self._ask_save(record_of(session), fields, removed, current.version, limit, fence)
             record = self._changed(session, "modify", reply)
             if reply.outcome is Outcome.DONE:
                 return self._saved(session, record, len(fields), len(removed))

@@ -6,6 +6,7 @@ from typing import Any, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Request, Response, request
+from flask.ctx import RequestContext
 from flask.globals import request_ctx
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.local import LocalProxy
@@ -57,10 +58,12 @@ class GuardedSessionInterface(SessionInterface):
 
     def tear_down(self, error: BaseException | None) -> None:
         """Leave the request that Flask tears down, if it is that and not a copy of it for a job."""
-        opened = request.environ.get(self.environ_key)
+        current = _flask_context()
+        environ = current.request.environ
+        opened = environ.get(self.environ_key)
         # Jobs with `copy_current_request_context` are torn down, too, in any thread and while the request goes on.
-        if opened is not None and opened[2] is _flask_context():
-            self.leave(request.environ, error)
+        if opened is not None and opened[2] is current:
+            self.leave(environ, error)
 
     def leave(self, environ: WSGIEnvironment, error: BaseException | None = None) -> None:
         """Forget the session object of the request, which is over or begins anew."""
@@ -139,8 +142,9 @@ class GuardedSessionInterface(SessionInterface):
         return self.cookie.partitioned
 
 
-def _flask_context() -> object:
-    return cast("LocalProxy[Any]", request_ctx)._get_current_object()
+def _flask_context() -> RequestContext:
+    # Itself, not by the proxies of Flask: each use of those costs as much as all else that is done at the place.
+    return cast("LocalProxy[RequestContext]", request_ctx)._get_current_object()
 
 
 def _is_plain(request: Request) -> bool:

@@ -11,6 +11,7 @@ CLEAR_SITE_DATA: Final = '"cache", "storage"'
 
 # What shared caches obey before Cache-Control, or beside it.
 _CACHE_OVERRIDES: Final = frozenset({"expires", "surrogate-control", "x-accel-expires", "edge-control"})
+_REPLACED: Final = _CACHE_OVERRIDES | {"vary", "cache-control"}
 
 
 def private_headers(headers: Iterable[Header], request_header: str = "Cookie") -> list[Header]:
@@ -24,13 +25,12 @@ def private_headers(headers: Iterable[Header], request_header: str = "Cookie") -
     cache_control = "private, no-store"
     for header in headers:
         name = header[0].lower()
-        if name == "vary":
-            vary += [part for part in map(str.strip, header[1].split(",")) if part and part.lower() != ours]
-        elif name == "cache-control":
-            if "no-transform" in header[1].lower():
-                cache_control = "private, no-store, no-transform"
-        elif name not in _CACHE_OVERRIDES and not name.endswith("cdn-cache-control"):
+        if name not in _REPLACED and not name.endswith("cdn-cache-control"):
             kept.append(header)
+        elif name == "vary":
+            vary += [part for part in map(str.strip, header[1].split(",")) if part and part.lower() != ours]
+        elif name == "cache-control" and "no-transform" in header[1].lower():
+            cache_control = "private, no-store, no-transform"
     kept.append(("Vary", ", ".join([*vary, request_header])))
     kept.append(("Cache-Control", cache_control))
     return kept
