@@ -56,7 +56,9 @@ class _Watch:
             self._timer = loop.call_at(self._deadline, self._look)
             return
         self._is_late = True
-        self._connection._writer.transport.abort()
+        # Without one it is closed already.
+        if (writer := self._connection._writer) is not None:
+            writer.transport.abort()
 
     def __enter__(self) -> None:
         pass
@@ -162,11 +164,10 @@ class AsyncLine:
 
     async def _ask(self, command: bytes) -> Any:
         connection, reader = self._connection, self._reader
+        # By the driver, for that is where a harness listens to what leaves.
+        await connection.send_packed_command((command,), check_health=False)
         if reader is None:
-            await connection.send_packed_command((command,), check_health=False)
             return await connection.read_response()
-        # Nothing is sent behind it, so that it may wait in the memory of the transport.
-        connection._writer.write(command)
         stream = connection._reader
         while not reader.has_reply(await stream.read(CHUNK_BYTES)):
             pass

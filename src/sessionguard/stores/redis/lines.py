@@ -198,12 +198,12 @@ class Line:
         return replies
 
     def _ask(self, command: bytes) -> Any:
-        reader = self._reader
+        connection, reader = self._connection, self._reader
+        # By the driver, for that is where a harness listens to what leaves.
+        connection.send_packed_command((command,), check_health=False)
         if reader is None:
-            self._connection.send_packed_command((command,), check_health=False)
-            return self._connection.read_response()
-        timed = self._connection.timed
-        timed.sendall(command)
+            return connection.read_response()
+        timed = connection.timed
         while not reader.has_reply(timed.recv(CHUNK_BYTES)):
             pass
         return reader.taken()
