@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sessionguard import Removed, SessionGuard, SweepReport
-from sessionguard.core.commands import FindGarbage
+from sessionguard.core.file_commands import FindGarbage
 from sessionguard.core.fleet import TakeTurn
 from sessionguard.core.turns import LEAD, RUN, RUN_SECONDS
 from sessionguard.guard import _background_pass

@@ -11,8 +11,9 @@ import pytest
 
 from sessionguard import AsyncSessionGuard, SessionGuard, SweepReport
 from sessionguard.async_guard import _background_pass as async_background_pass
-from sessionguard.core.commands import Command, FindGarbage
+from sessionguard.core.commands import Command
 from sessionguard.core.events import CleanupFailed, Event
+from sessionguard.core.file_commands import FindGarbage
 from sessionguard.core.fleet import GiveTurn, TakeTurn
 from sessionguard.core.turns import LEAD, RUN, RUN_SECONDS
 from sessionguard.errors import StoreDataError

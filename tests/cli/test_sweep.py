@@ -21,7 +21,7 @@ from sessionguard import (
     SweepReport,
 )
 from sessionguard.cli.__main__ import main
-from sessionguard.core.commands import RemoveWorkspace
+from sessionguard.core.file_commands import RemoveWorkspace
 from sessionguard.core.fleet import TakeTurn
 from sessionguard.core.turns import RUN
 from sessionguard.errors import WorkspaceUnavailableError

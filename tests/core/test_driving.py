@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from sessionguard.core.commands import FindGarbage, Get, Identify, Pause, RemoveWorkspace
+from sessionguard.core.commands import Get, Identify, Pause
 from sessionguard.core.driving import Flow, perform, run, run_async
+from sessionguard.core.file_commands import FindGarbage, RemoveWorkspace
 from sessionguard.errors import IdentityMismatchError, StoreUnavailableError
 from tests.core.making import record
 from tests.core.scripting import AsyncScriptedStore, ScriptedStore, recorded

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from sessionguard.core.commands import Get, Identify, Pause, RemoveWorkspace
+from sessionguard.core.commands import Get, Identify, Pause
 from sessionguard.core.driving import Flow, perform, run, run_async
+from sessionguard.core.file_commands import RemoveWorkspace
 from sessionguard.core.repeating import Patience, Repetitions
 from sessionguard.errors import (
     IdentityMismatchError,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from sessionguard import InvalidArgumentError, PurgeReport, Session, SessionGuard, SweepReport
-from sessionguard.core.commands import Command, FindGarbage, RemoveWorkspace
+from sessionguard.core.commands import Command
 from sessionguard.core.events import CleanupFailed, Event
+from sessionguard.core.file_commands import FindGarbage, RemoveWorkspace
 from sessionguard.core.session import Removed
 from sessionguard.errors import WorkspaceUnavailableError
 from sessionguard.stores.sqlite import SQLiteStore

@@ -9,7 +9,8 @@ is asked again, as `sessionguard.core.repeating` decides.
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
-from sessionguard.core.commands import Command, FileCommand, Pause
+from sessionguard.core.commands import Command, Pause
+from sessionguard.core.file_commands import FileCommand
 from sessionguard.core.repeating import Patience, Repetitions
 from sessionguard.errors import IdentityMismatchError, SessionGuardError, StoreUnavailableError
 

@@ -11,6 +11,7 @@ from sessionguard.core import events as e
 from sessionguard.core.arguments import is_session_id, valid_external_id, valid_text
 from sessionguard.core.data import EMPTY, difference, encode_data, encode_fields, field_names, size_bytes
 from sessionguard.core.driving import Flow, perform
+from sessionguard.core.file_commands import OpenWorkspaces
 from sessionguard.core.leases import lost
 from sessionguard.core.lifecycle import LIMIT_REASON, REPLACED_REASON, Outcome
 from sessionguard.core.locking import HeldLock, fence_of
@@ -64,7 +65,7 @@ class SessionFlows:
     def open_workspaces(self) -> Flow[str]:
         """Open the workspaces of the deployment that the store is now, and give its id."""
         deployment_id = yield from self._identify()
-        yield from perform(c.OpenWorkspaces(deployment_id))
+        yield from perform(OpenWorkspaces(deployment_id))
         return deployment_id
 
     def _identify(self) -> Flow[str]:

@@ -8,6 +8,7 @@ from attrs import field, frozen
 from sessionguard.core import commands as c
 from sessionguard.core import events as e
 from sessionguard.core.driving import Flow, perform
+from sessionguard.core.file_commands import FindGarbage
 from sessionguard.core.inspecting import FindLeftovers, IdentifyPlace, IsWorkspaceYoung, MeasureWorkspace
 from sessionguard.core.instants import from_us
 from sessionguard.core.records import SessionRecord
@@ -73,7 +74,7 @@ class Garbage:
 
     def _removed(self, limit: int, deployment_id: str, tally: Tally, run: str) -> Flow[None]:
         try:
-            found = yield from perform(c.FindGarbage(limit, deployment_id))
+            found = yield from perform(FindGarbage(limit, deployment_id))
         except Exception as error:
             # What was ended stays ended and is reported; the next pass looks for garbage again.
             self._tell(error)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from sessionguard.core.commands import FileCommand
+from sessionguard.core.file_commands import FileCommand
 
 
 @frozen

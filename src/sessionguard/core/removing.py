@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from sessionguard.core import commands as c
 from sessionguard.core import events as e
 from sessionguard.core.driving import Flow, perform
+from sessionguard.core.file_commands import QuarantineWorkspace, RemoveWorkspace
 from sessionguard.core.hooks import CallHooks
 from sessionguard.core.leases import FindLease
 from sessionguard.core.records import SessionRecord
@@ -46,7 +46,7 @@ def _removed(setting: Setting, session_id: str, tally: Tally) -> Flow[Removed]:
             # Nobody begins to hold a session that is over: once this is the other way, it stays so.
             removed = _DEFERRED
         else:
-            removal = yield from perform(c.RemoveWorkspace(session_id))
+            removal = yield from perform(RemoveWorkspace(session_id))
             removed = Removed(removal.files, removal.bytes, removal.deferred)
     except Exception as error:
         setting.bus.publish(e.CleanupFailed(session_id, tally.note(error)))
@@ -68,7 +68,7 @@ def keep_apart(setting: Setting, session_id: str) -> Flow[bool]:
     if not setting.has_files:
         return False
     try:
-        return (yield from perform(c.QuarantineWorkspace(session_id)))
+        return (yield from perform(QuarantineWorkspace(session_id)))
     except Exception as error:
         setting.bus.publish(e.CleanupFailed(session_id, f"{type(error).__name__}: {error}"))
         return False
