@@ -296,6 +296,7 @@ class SessionGuard:
             with self._opened_files(session, fence) as files:
                 # Only as long as it is held were they there all the time; they may have been made anew since.
                 keeper.check()
+                self._run(self._parts.flows.require_still_meant(session))
                 yield files
             return
         if self._parts.setting.leases_in_store:

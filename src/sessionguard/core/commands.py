@@ -416,10 +416,15 @@ class _LockCommand(Command[LockReply]):
 
 @frozen
 class AcquireLock(_LockCommand):
-    """Take the lock for `lease_us` if it is free or lapsed; each taking gets a higher fence than all before."""
+    """Take the lock for `lease_us` if it is free or lapsed; each taking gets a higher fence than all before.
+
+    ENDED also for who holds it already, if he knows the session as a visitor's and it has received its owner since.
+    """
 
     verb: ClassVar[str] = "acquire_lock"
     lease_us: int
+    meant: SessionRecord | None = field(default=None, kw_only=True, repr=False)
+    """The session as the caller knows it (`sessionguard.core.visitors`)."""
 
 
 @frozen

@@ -23,7 +23,7 @@ from sessionguard.core.retrying import delays
 from sessionguard.core.session import Session, is_in_grace, private_copy, record_of, with_removed
 from sessionguard.core.setting import Setting, valid_session
 from sessionguard.core.tokens import Minted, is_anonymous, parse_token
-from sessionguard.core.visitors import ended_reason, is_taken
+from sessionguard.core.visitors import ended_reason, is_taken, visitor_of
 from sessionguard.errors import (
     InvalidArgumentError,
     LeaseLostError,
@@ -67,6 +67,18 @@ class SessionFlows:
         deployment_id = yield from self._identify()
         yield from perform(OpenWorkspaces(deployment_id))
         return deployment_id
+
+    def require_still_meant(self, session: Session) -> Flow[None]:
+        """Raise `SessionEndedError` if a visitor's session has received its owner since the caller knew it.
+
+        For who holds it: nothing else is asked before its files are opened. About a named owner's it asks nothing.
+        """
+        meant = record_of(session)
+        if visitor_of(meant) is None:
+            return
+        record = yield from perform(c.Get(session.id, self._setting.at()))
+        if record is not None and is_taken(record, meant):
+            raise self._over(session, "workspace", ended_reason(record, meant))
 
     def _identify(self) -> Flow[str]:
         self._deployment_id = found = yield from perform(c.Identify())
@@ -327,11 +339,13 @@ class SessionFlows:
         # Also what lost against a login, or was done before it and is asked again, must not show the owner's session.
         is_anothers = record is not None and record.owner != owner and is_taken(record, record_of(session))
         if record is None or is_anothers or reply.outcome is Outcome.ENDED:
-            reason = ended_reason(record, record_of(session))
-            if self._bus.subscribers:
-                self._bus.publish(e.ChangeRefused(session.id, session.scope, session.owner, verb, reason))
-            raise SessionEndedError(session.id, reason)
+            raise self._over(session, verb, ended_reason(record, record_of(session)))
         return record
+
+    def _over(self, session: Session, verb: str, reason: str | None) -> SessionEndedError:
+        if self._bus.subscribers:
+            self._bus.publish(e.ChangeRefused(session.id, session.scope, session.owner, verb, reason))
+        return SessionEndedError(session.id, reason)
 
 
 def _is_version(value: object) -> bool:

@@ -144,7 +144,8 @@ class HoldingFlows:
     def _ask(self, tenure: Tenure) -> Flow[LeaseReply]:
         # Before it is asked: however long the answer takes, the lease does not end sooner.
         asked = self.setting.monotonic()
-        reply = yield from perform(HoldLease(tenure.session.id, tenure.holder, self.setting.at(), _LEASE_US))
+        session, at = tenure.session, self.setting.at()
+        reply = yield from perform(HoldLease(session.id, tenure.holder, at, _LEASE_US, meant=record_of(session)))
         tenure.lapses_at = asked + LEASE_SECONDS
         return reply
 

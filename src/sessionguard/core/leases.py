@@ -7,10 +7,11 @@ its repetitions. A lease lapses unless it is renewed, so a holder that died keep
 from datetime import datetime
 from typing import ClassVar, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from sessionguard.core.commands import Command, Fence
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.core.records import SessionRecord
 from sessionguard.errors import LeaseLostError, LockLostError
 
 LEASE: Final = ""
@@ -33,7 +34,7 @@ class LeaseReply:
     floor: int = 0
     """The lowest number with which anybody holds it: lower ones have lapsed or were given back."""
     reason: str | None = None
-    """Why the session is over, if it is."""
+    """Why the session is over for this holder, if it is."""
 
 
 @frozen
@@ -49,11 +50,14 @@ class HoldLease(_LeaseCommand):
     """Hold the session for `lease_us` from now, and touch it if it is active.
 
     Who holds it already keeps its fence, also once the session is over: what belongs to the session stays until the
-    last has let go. Anyone else, and who let it lapse, needs an active session and gets a new fence.
+    last has let go. Anyone else, and who let it lapse, needs an active session and gets a new fence. A session that has
+    received its owner since is over for who knows it as a visitor's: that hold is kept, and does not touch it.
     """
 
     verb: ClassVar[str] = "hold_lease"
     lease_us: int
+    meant: SessionRecord | None = field(default=None, kw_only=True, repr=False)
+    """The session as the holder knows it (`sessionguard.core.visitors`)."""
 
 
 @frozen

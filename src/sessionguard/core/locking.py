@@ -6,7 +6,7 @@ is no longer alone; a resource that refuses lower fences can.
 """
 
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from attrs import evolve, frozen
 
@@ -16,8 +16,9 @@ from sessionguard.core.arguments import valid_lock_name
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.instants import with_unit
 from sessionguard.core.lifecycle import Outcome
-from sessionguard.core.session import Session
+from sessionguard.core.session import Session, record_of
 from sessionguard.core.setting import Setting, valid_session
+from sessionguard.core.visitors import LOGIN_REASON, ended_reason
 from sessionguard.errors import InvalidArgumentError, LockTimeoutError, SessionEndedError
 
 LEASE_SECONDS: Final = 15.0
@@ -34,10 +35,15 @@ _LONGEST_WAIT: Final = 0.025
 class Claim:
     """One attempt to hold one lock."""
 
-    session_id: str
+    session: Session
     name: str
     holder: str
     timeout_seconds: float
+
+    @property
+    def session_id(self) -> str:
+        """The session that it is a lock of."""
+        return self.session.id
 
 
 class HeldLock(Protocol):
@@ -84,8 +90,8 @@ class LockFlows:
         """Check the arguments of `lock` and name a new claim."""
         if not isinstance(timeout, timedelta) or timeout < timedelta(0):
             raise InvalidArgumentError("timeout", timeout, with_unit(timeout, "give a timedelta of zero or more"))
-        session_id = valid_session(session).id
-        return Claim(session_id, valid_lock_name(name), self.setting.mint.operation_id(), timeout.total_seconds())
+        operation = self.setting.mint.operation_id()
+        return Claim(valid_session(session), valid_lock_name(name), operation, timeout.total_seconds())
 
     def anew(self, claim: Claim) -> Claim:
         """Give the same claim under a new name: a late release of one attempt must not end what the next one took."""
@@ -93,16 +99,15 @@ class LockFlows:
 
     def acquire(self, claim: Claim, already_waited: float = 0.0) -> Flow[int]:
         """Give the fence with which the lock is held, waiting while others hold it."""
-        monotonic, ceiling = self.setting.monotonic, _FIRST_WAIT
+        monotonic, ceiling, meant = self.setting.monotonic, _FIRST_WAIT, record_of(claim.session)
         deadline = monotonic() + claim.timeout_seconds - already_waited
         while True:
-            command = c.AcquireLock(claim.session_id, claim.name, claim.holder, self.setting.at(), _LEASE_US)
-            reply = yield from perform(command)
+            at = self.setting.at()
+            reply = yield from perform(c.AcquireLock(meant.id, claim.name, claim.holder, at, _LEASE_US, meant=meant))
             if reply.outcome is Outcome.DONE:
                 return reply.fence
             if reply.outcome is Outcome.ENDED:
-                ended = yield from perform(c.Get(claim.session_id, self.setting.at()))
-                raise SessionEndedError(claim.session_id, None if ended is None else ended.reason)
+                yield from self._refused(claim)
             left = deadline - monotonic()
             if left <= 0:
                 raise LockTimeoutError(claim.session_id, claim.name, claim.timeout_seconds)
@@ -110,6 +115,14 @@ class LockFlows:
             fraction = int.from_bytes(self.setting.mint.random_bytes(2), "big") / 2**16
             yield from perform(c.Pause(min(ceiling * (0.5 + fraction / 2), left)))
             ceiling = min(ceiling * 2, _LONGEST_WAIT)
+
+    def _refused(self, claim: Claim) -> Flow[NoReturn]:
+        known = yield from perform(c.Get(claim.session_id, self.setting.at()))
+        reason = ended_reason(known, record_of(claim.session))
+        if reason == LOGIN_REASON:
+            # The session goes on, and must not wait for an attempt before the login whose reply was lost.
+            yield from self.abandon(claim)
+        raise SessionEndedError(claim.session_id, reason)
 
     def renew(self, claim: Claim, fence: int) -> Flow[bool]:
         """Keep the lock for another lease; False if it had lapsed."""

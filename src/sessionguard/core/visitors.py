@@ -26,8 +26,8 @@ def is_taken(record: SessionRecord, meant: SessionRecord | None) -> bool:
     return meant is not None and record.owner != meant.owner and is_anonymous(meant.owner)
 
 
-def ended_reason(record: SessionRecord | None, meant: SessionRecord) -> str | None:
-    """Give why the session is over for a caller who knows it as `meant`; None: nobody knows."""
+def ended_reason(record: SessionRecord | None, meant: SessionRecord | None) -> str | None:
+    """Give why the session is over for a caller who knows it as `meant`; None: it is not, or nobody knows."""
     if record is None or record.reason is not None:
         return None if record is None else record.reason
     return LOGIN_REASON if is_taken(record, meant) else None

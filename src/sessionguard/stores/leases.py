@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 from sessionguard.core.leases import HoldLease, LeaseReply
 from sessionguard.core.lifecycle import Outcome, settled
 from sessionguard.core.records import SessionRecord
+from sessionguard.core.visitors import ended_reason
 
 
 @frozen
@@ -70,7 +71,7 @@ def hold(leases: Leases, record: SessionRecord | None, was_released: bool, comma
     """Decide about `HoldLease`; the session is to be touched if it is done and has no reason."""
     if record is None:
         return LeaseReply(Outcome.ENDED), None
-    reason, leases = settled(record, now_us).reason, leases.living(now_us)
+    reason, leases = ended_reason(settled(record, now_us), command.meant), leases.living(now_us)
     if was_released:
         return LeaseReply(Outcome.CONFLICT, reason=reason), None
     mine = leases.held.get(command.holder)

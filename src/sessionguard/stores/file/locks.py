@@ -8,6 +8,7 @@ from attrs import asdict, define, field
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome, State, state_of
 from sessionguard.core.records import REMEMBERED_OPERATIONS
+from sessionguard.core.visitors import is_taken
 from sessionguard.errors import StoreDataError
 from sessionguard.stores.file.openings import instant_us
 from sessionguard.stores.file.sessions import is_id, lock_path, row_of
@@ -32,7 +33,7 @@ def acquire(desk: Desk, command: c.AcquireLock) -> c.LockReply:
     """Take the lock if it is free or lapsed and the session active."""
     now_us = instant_us(command.at)
     row = row_of(desk, command.session_id)
-    if row is None or state_of(row.record, now_us) is not State.ACTIVE:
+    if row is None or state_of(row.record, now_us) is not State.ACTIVE or is_taken(row.record, command.meant):
         return c.LockReply(Outcome.ENDED, 0)
     locks = _locks_of(desk, command.session_id)
     lock = locks.setdefault(command.name, _Lock())

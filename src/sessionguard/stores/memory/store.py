@@ -361,7 +361,7 @@ class MemoryStore:
         with self._mutex:
             now_us = _now_us(command.at)
             row = self._shelf.rows.get(command.session_id)
-            if row is None or state_of(row.record, now_us) is not State.ACTIVE:
+            if row is None or state_of(row.record, now_us) is not State.ACTIVE or is_taken(row.record, command.meant):
                 return c.LockReply(Outcome.ENDED, 0)
             return self._locks.acquire(command, now_us)
 

@@ -132,7 +132,7 @@ class AsyncPostgresStore:
     # Locks
 
     async def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
-        return await self._ask(questions.ACQUIRE_LOCK, command)
+        return await self._ask(questions.of_acquire_lock(command), command)
 
     async def renew_lock(self, command: c.RenewLock) -> c.LockReply:
         return await self._ask(questions.RENEW_LOCK, command)
@@ -143,7 +143,7 @@ class AsyncPostgresStore:
     # Leases
 
     async def hold_lease(self, command: le.HoldLease) -> le.LeaseReply:
-        return await self._ask(questions.HOLD_LEASE, command)
+        return await self._ask(questions.of_hold_lease(command), command)
 
     async def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply:
         return await self._ask(questions.RELEASE_LEASE, command)

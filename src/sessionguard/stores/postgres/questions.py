@@ -134,6 +134,10 @@ def _lease(command: c.AcquireLock | c.RenewLock) -> Parameters:
     return *named, command.holder, _storable(command.lease_us)
 
 
+def _hold(command: le.HoldLease) -> Parameters:
+    return _number(), _at(command.at), command.session_id, command.holder, _storable(command.lease_us)
+
+
 def of_create(command: c.Create) -> Question[c.Create, c.Opened]:
     """Give the question that a command asks: with a limit, another function answers it."""
     return CREATE if command.at_most is None else CREATE_LIMITED
@@ -167,6 +171,16 @@ def of_touch(command: c.Touch) -> Question[c.Touch, c.Changed]:
 def of_end(command: c.End) -> Question[c.End, c.Changed]:
     """Give the same for `end`."""
     return END if visitor_of(command.meant) is None else END_OF
+
+
+def of_acquire_lock(command: c.AcquireLock) -> Question[c.AcquireLock, c.LockReply]:
+    """Give the same for `acquire_lock`."""
+    return ACQUIRE_LOCK if visitor_of(command.meant) is None else ACQUIRE_LOCK_OF
+
+
+def of_hold_lease(command: le.HoldLease) -> Question[le.HoldLease, le.LeaseReply]:
+    """Give the same for `hold_lease`."""
+    return HOLD_LEASE if visitor_of(command.meant) is None else HOLD_LEASE_OF
 
 
 IDENTIFY: Final[Question[c.Identify, str]] = Question("identify", lambda _: (_number(),), rows.to_text)
@@ -219,19 +233,19 @@ GIVE_TURN: Final[Question[f.GiveTurn, Outcome]] = Question(
     "give_turn", lambda command: (_number(), _at(command.at), command.name, command.holder), rows.to_outcome
 )
 ACQUIRE_LOCK: Final[Question[c.AcquireLock, c.LockReply]] = Question("acquire_lock", _lease, rows.to_lock)
+ACQUIRE_LOCK_OF: Final[Question[c.AcquireLock, c.LockReply]] = Question(
+    "acquire_lock_of", lambda command: (*_lease(command), visitor_of(command.meant)), rows.to_lock
+)
 RENEW_LOCK: Final[Question[c.RenewLock, c.LockReply]] = Question("renew_lock", _lease, rows.to_lock)
 RELEASE_LOCK: Final[Question[c.ReleaseLock, c.LockReply]] = Question(
     "release_lock",
     lambda command: (_number(), command.session_id, command.name, command.holder),
     rows.to_lock,
 )
-HOLD_LEASE: Final[Question[le.HoldLease, le.LeaseReply]] = Question(
-    "hold_lease",
-    lambda command: (
-        _number(), _at(command.at), command.session_id, command.holder, _storable(command.lease_us)
-    ),
-    rows.to_lease,
-)  # fmt: skip
+HOLD_LEASE: Final[Question[le.HoldLease, le.LeaseReply]] = Question("hold_lease", _hold, rows.to_lease)
+HOLD_LEASE_OF: Final[Question[le.HoldLease, le.LeaseReply]] = Question(
+    "hold_lease_of", lambda command: (*_hold(command), visitor_of(command.meant)), rows.to_lease
+)
 RELEASE_LEASE: Final[Question[le.ReleaseLease, le.LeaseReply]] = Question(
     "release_lease",
     lambda command: (_number(), _at(command.at), command.session_id, command.holder),

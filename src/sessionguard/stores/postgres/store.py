@@ -131,7 +131,7 @@ class PostgresStore:
     # Locks
 
     def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
-        return self._ask(questions.ACQUIRE_LOCK, command)
+        return self._ask(questions.of_acquire_lock(command), command)
 
     def renew_lock(self, command: c.RenewLock) -> c.LockReply:
         return self._ask(questions.RENEW_LOCK, command)
@@ -142,7 +142,7 @@ class PostgresStore:
     # Leases
 
     def hold_lease(self, command: le.HoldLease) -> le.LeaseReply:
-        return self._ask(questions.HOLD_LEASE, command)
+        return self._ask(questions.of_hold_lease(command), command)
 
     def release_lease(self, command: le.ReleaseLease) -> le.LeaseReply:
         return self._ask(questions.RELEASE_LEASE, command)

@@ -40,9 +40,11 @@ ARITIES: Final[Mapping[str, int]] = MappingProxyType(
         "take_turn": 5,
         "give_turn": 4,
         "acquire_lock": 6,
+        "acquire_lock_of": 7,
         "renew_lock": 6,
         "release_lock": 4,
         "hold_lease": 5,
+        "hold_lease_of": 6,
         "release_lease": 4,
         "leased_until": 3,
     }

@@ -211,6 +211,7 @@ def end(home: Home, command: c.End) -> Call:
 def lock(home: Home, command: c.AcquireLock | c.RenewLock | c.ReleaseLock) -> Call:
     """Take, keep or give back a lock."""
     lease_us = "" if isinstance(command, c.ReleaseLock) else command.lease_us
+    visitor = (visitor_of(command.meant) or "") if isinstance(command, c.AcquireLock) else ""
     return home.call(
         command.verb,
         command.session_id[:2],
@@ -219,4 +220,5 @@ def lock(home: Home, command: c.AcquireLock | c.RenewLock | c.ReleaseLock) -> Ca
         command.name,
         command.holder,
         lease_us,
+        visitor,
     )

@@ -19,8 +19,8 @@ def hold(connection: sqlite3.Connection, command: HoldLease) -> LeaseReply:
     reply, kept = leases.hold(found, record, was_released, command, now_us)
     if kept is not None:
         _keep(connection, command.session_id, kept)
-        # Matches nothing once the session is over.
-        connection.execute(SQL["touch"], {"id": command.session_id, "now": now_us}).fetchall()
+        if reply.reason is None:
+            connection.execute(SQL["touch"], {"id": command.session_id, "now": now_us}).fetchall()
     return reply
 
 

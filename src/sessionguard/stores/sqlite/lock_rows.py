@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome, State, state_of
+from sessionguard.core.visitors import is_taken, visitor_of
 from sessionguard.stores.sqlite.queries import instant_us, select_one
 from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
 
@@ -12,11 +13,12 @@ from sessionguard.stores.sqlite.statements import STATEMENTS as SQL
 def acquire(connection: sqlite3.Connection, command: c.AcquireLock) -> c.LockReply:
     """Take the lock if it is free or lapsed and the session active."""
     now_us = instant_us(command.at)
-    held = _changed(connection, command, {"now": now_us, "lease": command.lease_us})
+    asked = {"now": now_us, "lease": command.lease_us, "visitor": visitor_of(command.meant)}
+    held = _changed(connection, command, asked)
     if held is not None:
         return held
     record = select_one(connection, "by_id", {"id": command.session_id})
-    if record is None or state_of(record, now_us) is not State.ACTIVE:
+    if record is None or state_of(record, now_us) is not State.ACTIVE or is_taken(record, command.meant):
         return c.LockReply(Outcome.ENDED, 0)
     return _not_ours(connection, command)
 
@@ -41,7 +43,7 @@ def fence_of(connection: sqlite3.Connection, session_id: str, name: str) -> int:
 def _changed(
     connection: sqlite3.Connection,
     command: c.AcquireLock | c.RenewLock | c.ReleaseLock,
-    asked: Mapping[str, int],
+    asked: Mapping[str, int | str | None],
 ) -> c.LockReply | None:
     parameters = {"id": command.session_id, "name": command.name, "holder": command.holder, **asked}
     held = connection.execute(SQL[command.verb], parameters).fetchall()

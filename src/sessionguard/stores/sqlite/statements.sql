@@ -183,7 +183,7 @@ SELECT @record FROM sg_session
 -- name: acquire_lock
 INSERT INTO sg_lock (session_id, name, holder, fence, until_us)
 SELECT :id, :name, :holder, 1, :now + :lease
-  FROM sg_session WHERE id = :id AND active = 1 AND expires_us > :now
+  FROM sg_session WHERE id = :id AND active = 1 AND expires_us > :now AND @still_visitors
 ON CONFLICT (session_id, name) DO UPDATE
    SET fence = fence + (holder IS NOT :holder OR until_us <= :now), holder = :holder, until_us = :now + :lease
  WHERE holder IS NULL OR until_us <= :now OR holder = :holder

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from sessionguard.core.commands import Fence
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.leases import LEASE, LeaseReply
@@ -183,6 +185,37 @@ def a_save_under_a_lapsed_lease_is_refused(s: Stage) -> Steps:
     yield from perform(s.let_go(opened, third, at=SECOND))
     for fence, outcome in ((second, Outcome.FENCED), (third_fence, Outcome.DONE)):
         assert (yield from perform(s.save(opened, {"n": 5}, fence=fence, at=SECOND))).outcome is outcome
+
+
+@case(needs="leases")
+def who_knew_a_visitor_holds_nothing_new_after_its_login(s: Stage) -> Steps:
+    """A session known as a visitor's is over for a new holder from its login on; who held it keeps it untouched."""
+    visitor = (yield from perform(s.create(s.mint.anonymous_owner()))).record
+    before, late, gone = s.operation(), s.operation(), s.operation()
+    held = yield from perform(evolve(s.hold(visitor, before, lease=IDLE), meant=visitor))
+    yield from perform(evolve(s.hold(visitor, late, lease=SECOND), meant=visitor))
+    yield from perform(evolve(s.hold(visitor, gone), meant=visitor))
+    yield from perform(s.let_go(visitor, gone))
+    rotated = (yield from perform(s.rotate(visitor, owner="ana"))).record
+    assert rotated is not None
+    for holder, outcome in ((s.operation(), Outcome.ENDED), (late, Outcome.ENDED), (gone, Outcome.CONFLICT)):
+        stale = evolve(s.hold(visitor, holder, at=SECOND), meant=visitor)
+        assert (yield from perform(stale)) == LeaseReply(outcome, reason="login")
+    kept = yield from perform(evolve(s.hold(visitor, before, lease=IDLE, at=SECOND), meant=visitor))
+    assert (kept.outcome, kept.fence, kept.reason) == (Outcome.DONE, held.fence, "login")
+    assert kept.until_us == s.us(SECOND + IDLE)
+    assert (yield from perform(s.get(rotated, at=SECOND))) == rotated
+    # Who has logged in goes on, with that hold and with a new one.
+    under = s.save(rotated, {"n": 1}, fence=Fence(LEASE, held.fence), at=SECOND)
+    assert (yield from perform(evolve(under, meant=rotated))).outcome is Outcome.DONE
+    owners = yield from perform(evolve(s.hold(rotated, s.operation(), at=SECOND), meant=rotated))
+    assert (owners.outcome, owners.fence > held.fence, owners.reason) == (Outcome.DONE, True, None)
+    assert (yield from perform(s.let_go(visitor, before, at=SECOND))).outcome is Outcome.DONE
+    yield from perform(s.end(rotated, at=SECOND))
+    stale = evolve(s.hold(visitor, s.operation(), at=SECOND), meant=visitor)
+    assert (yield from perform(stale)) == LeaseReply(Outcome.ENDED, reason="revoked")
+    other = (yield from perform(s.create(s.mint.anonymous_owner()))).record
+    assert (yield from perform(evolve(s.hold(other, s.operation()), meant=other))).reason is None
 
 
 @case

@@ -1,5 +1,8 @@
 """Locks: one holder, a lease that lapses, a fence that only grows."""
 
+from attrs import evolve
+
+from sessionguard.core.commands import LockReply
 from sessionguard.core.driving import perform
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import REMEMBERED_OPERATIONS
@@ -156,3 +159,24 @@ def locks_leave_the_session_as_it_is(s: Stage) -> Steps:
     for command in (s.acquire(opened, "one"), s.renew(opened, "one"), s.release(opened, "one")):
         assert (yield from perform(command)).outcome is Outcome.DONE
     assert (yield from perform(s.get(opened))) == opened
+
+
+@case(needs="locks")
+def who_knew_a_visitor_locks_nothing_after_its_login(s: Stage) -> Steps:
+    """Who knows a session as a visitor's takes no lock of it from its login on; one that he has he keeps."""
+    visitor = (yield from perform(s.create(s.mint.anonymous_owner()))).record
+    held = yield from perform(evolve(s.acquire(visitor, "one"), meant=visitor))
+    assert held.outcome is Outcome.DONE
+    rotated = (yield from perform(s.rotate(visitor, owner="ana"))).record
+    assert rotated is not None
+    for holder, name in (("one", "door"), ("two", "door"), ("two", "window")):
+        stale = evolve(s.acquire(visitor, holder, name), meant=visitor)
+        assert (yield from perform(stale)) == LockReply(Outcome.ENDED, 0)
+    # Who has logged in under it goes on, and nobody else comes until it is given back.
+    assert (yield from perform(s.renew(visitor, "one"))) == held
+    assert (yield from perform(evolve(s.acquire(rotated, "two"), meant=rotated))).outcome is Outcome.CONFLICT
+    assert (yield from perform(s.release(visitor, "one"))) == held
+    taken = yield from perform(evolve(s.acquire(rotated, "two"), meant=rotated))
+    assert (taken.outcome, taken.fence > held.fence) == (Outcome.DONE, True)
+    other = (yield from perform(s.create(s.mint.anonymous_owner()))).record
+    assert (yield from perform(evolve(s.acquire(other, "two"), meant=other))).outcome is Outcome.DONE

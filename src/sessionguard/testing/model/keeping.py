@@ -10,6 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from sessionguard.core.instants import to_us
 from sessionguard.core.records import Lifetime, NewSession, SessionRecord
+from sessionguard.core.visitors import is_taken
 from sessionguard.errors import MisuseError
 
 Slot = tuple[str, str, str | None]
@@ -92,6 +93,10 @@ class ModelBase:
         if entry is None or entry.record.reason is not None or self.is_over(entry.record, now_us):
             return None
         return entry
+
+    def is_taken(self, record: SessionRecord, command: Any) -> bool:
+        """Tell whether a visitor's session has received its owner since the caller knew it."""
+        return is_taken(record, command.meant)
 
     def has_done(self, entry: Entry, command: Any) -> bool:
         """Tell whether this very command was done to the session before."""

@@ -2,6 +2,7 @@
 
 from sessionguard.core import leases as le
 from sessionguard.core.lifecycle import Outcome, settled
+from sessionguard.core.visitors import LOGIN_REASON
 from sessionguard.testing.model.keeping import Entry, LeaseHeld, ModelBase, now
 
 
@@ -14,6 +15,8 @@ class ModelLeases(ModelBase):
             if entry is None:
                 return le.LeaseReply(Outcome.ENDED)
             reason = settled(entry.record, now(command)).reason
+            if reason is None and self.is_taken(entry.record, command):
+                reason = LOGIN_REASON
             if self.has_let_go(entry, command):
                 return le.LeaseReply(Outcome.CONFLICT, reason=reason)
             if not self.is_held_by(entry, command) and not self.may_begin(reason):

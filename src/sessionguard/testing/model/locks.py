@@ -12,7 +12,8 @@ class ModelLocks(ModelBase):
 
     def acquire_lock(self, command: c.AcquireLock) -> c.LockReply:
         with self.step():
-            if self.usable(command.session_id, now(command)) is None:
+            entry = self.usable(command.session_id, now(command))
+            if entry is None or self.is_taken(entry.record, command):
                 return c.LockReply(Outcome.ENDED, 0)
             holding = self.holdings.setdefault((command.session_id, command.name), Holding())
             if not self.is_free_for(holding, command):

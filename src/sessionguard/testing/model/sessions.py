@@ -10,7 +10,6 @@ from sessionguard.core.data import join_fields, merge, size_bytes
 from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import Outcome, Refusal, settled
 from sessionguard.core.records import NewSession, SessionRecord
-from sessionguard.core.visitors import is_taken
 from sessionguard.testing.model.keeping import Entry, now
 from sessionguard.testing.model.leases import ModelLeases
 
@@ -213,10 +212,6 @@ class ModelSessions(ModelLeases):
             if not command.changes and not command.remove:
                 return c.Changed(Outcome.DONE, entry.record)
             return self.write(entry, command)
-
-    def is_taken(self, record: SessionRecord, command: c.Save | c.Touch | c.End) -> bool:
-        """Tell whether a visitor's session has received its owner since the caller knew it."""
-        return is_taken(record, command.meant)
 
     def is_fenced(self, command: c.Save) -> bool:
         """Tell whether the lock under which the save was made has been given to another since."""

@@ -1,13 +1,16 @@
 """Planted bugs in leases, and in loads that are not to extend a session."""
 
+from typing import Any
+
 from attrs import evolve
 
 from sessionguard.core import commands as c
 from sessionguard.core import leases as le
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
+from sessionguard.core.visitors import LOGIN_REASON
 from sessionguard.testing.model import ModelStore
-from sessionguard.testing.model.keeping import Entry, LeaseHeld
+from sessionguard.testing.model.keeping import Entry, LeaseHeld, now
 from sessionguard.testing.mutants.planting import Gap, planted
 
 
@@ -127,3 +130,30 @@ class CountsHoldersInTwoSteps(Gap):
             self.gap()
             entry.lease_count = count
         return super().held(entry, command, reason)
+
+
+@planted("who_knew_a_visitor_holds_nothing_new_after_its_login")
+class HoldsForWhoeverKnewIt(ModelStore):
+    """`hold_lease` does not look whose the session is by now, so who planted its token keeps it and its files."""
+
+    def is_taken(self, record: SessionRecord, command: Any) -> bool:
+        return not isinstance(command, le.HoldLease) and super().is_taken(record, command)
+
+
+@planted("who_knew_a_visitor_holds_nothing_new_after_its_login")
+class ExtendsForWhoHeldIt(ModelStore):
+    """Who held a visitor's session goes on to extend it, once it is its owner's."""
+
+    def held(self, entry: Entry, command: le.HoldLease, reason: str | None) -> le.LeaseReply:
+        if reason == LOGIN_REASON:
+            self.see(entry, now(command))
+        return super().held(entry, command, reason)
+
+
+@planted("who_knew_a_visitor_holds_nothing_new_after_its_login")
+class LosesTheHoldAtTheLogin(ModelStore):
+    """Who logs in has lost the hold under which he works."""
+
+    def is_held_by(self, entry: Entry, command: le.HoldLease | le.ReleaseLease) -> bool:
+        renews = isinstance(command, le.HoldLease) and self.is_taken(entry.record, command)
+        return not renews and super().is_held_by(entry, command)

@@ -1,10 +1,14 @@
 """Planted bugs in loading and rotating: deadlines, scopes, grace, and replies for someone else."""
 
+from typing import Any
+
 from attrs import evolve
 
 from sessionguard.core import commands as c
+from sessionguard.core import leases as le
 from sessionguard.core.lifecycle import Refusal
 from sessionguard.core.records import SessionRecord
+from sessionguard.core.tokens import is_anonymous
 from sessionguard.testing.model import ModelStore
 from sessionguard.testing.model.keeping import Entry
 from sessionguard.testing.mutants.planting import Gap, planted
@@ -169,3 +173,30 @@ class EndsForWhoeverKnewIt(ModelStore):
 
     def is_taken(self, record: SessionRecord, command: c.Save | c.Touch | c.End) -> bool:
         return not isinstance(command, c.End) and super().is_taken(record, command)
+
+
+@planted("who_knew_a_visitor_locks_nothing_after_its_login")
+class LocksForWhoeverKnewIt(ModelStore):
+    """`acquire_lock` does not look whose the session is by now, so who planted its token keeps its owner waiting."""
+
+    def is_taken(self, record: SessionRecord, command: Any) -> bool:
+        return not isinstance(command, c.AcquireLock) and super().is_taken(record, command)
+
+
+@planted("who_knew_a_visitor_locks_nothing_after_its_login")
+class LocksForWhoHadTheLock(ModelStore):
+    """`acquire_lock` gives a lock to who held it before the login, whose session it is not."""
+
+    def is_taken(self, record: SessionRecord, command: Any) -> bool:
+        holding = self.holdings.get((record.id, getattr(command, "name", "")))
+        had_it = isinstance(command, c.AcquireLock) and holding is not None and self.holds(holding, command)
+        return not had_it and super().is_taken(record, command)
+
+
+@planted("who_knew_a_visitor_locks_nothing_after_its_login", "who_knew_a_visitor_holds_nothing_new_after_its_login")
+class RefusesWhoLoggedIn(ModelStore):
+    """After a login nobody locks or holds the session, not even its owner."""
+
+    def is_taken(self, record: SessionRecord, command: Any) -> bool:
+        claims = isinstance(command, c.AcquireLock | le.HoldLease) and command.meant is not None
+        return (claims and not is_anonymous(record.owner)) or super().is_taken(record, command)

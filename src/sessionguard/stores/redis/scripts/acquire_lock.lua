@@ -1,6 +1,6 @@
 -- Takes the lock if it is free or lapsed and the session active.
 local m = record(ID)
-if not m or not is_active(m) then
+if not m or not is_active(m) or is_taken(m, ARGV[7]) then
   fence = 0
   return told('ended')
 end

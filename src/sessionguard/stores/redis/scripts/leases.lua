@@ -1,4 +1,5 @@
--- Follows the prelude in the scripts about leases. ARGV: 3 id, 4 holder, 5 lease.
+-- Follows the prelude in the scripts about leases. ARGV: 3 id, 4 holder, 5 lease, 6 the visitor whose session
+-- it has to be still, or ''.
 -- They stand in the hash of the session's locks: 'c' the highest fence that was given out, 'l' the holders with fence
 -- and end of lease each, and 'f', as of a lock without a name, the lowest fence that a save under a lease may have.
 local ID, HOLDER = ARGV[3], ARGV[4]
@@ -43,7 +44,7 @@ local function store_leases()
 end
 
 local function reason_of(m)
-  return m[RS] or (not is_active(m) and 'expired')
+  return m[RS] or (not is_active(m) and 'expired') or (is_taken(m, ARGV[6]) and 'login')
 end
 
 local function told(outcome, fence, last, lowest, m)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from sessionguard.core import leases as le
 from sessionguard.core.lifecycle import EXPIRED_REASON, Outcome
-from sessionguard.testing.history.sessions.lives import Life
+from sessionguard.core.visitors import LOGIN_REASON
+from sessionguard.testing.history.sessions.lives import Life, is_taken
 from sessionguard.testing.history.sessions.slots import Book, LeaseState, SlotState, find, floor_of, with_life
 
 
@@ -13,18 +14,20 @@ def hold_lease(
 ) -> Iterator[SlotState]:
     """Who holds an active session keeps it; when it is over only who holds it already does."""
     life, mine = find(state, command.session_id), _lease(state, command)
+    taken = is_taken(life, command.meant)
     if reply is None:
-        if life is not None and not mine.is_released and (book.may_be_active(life, lo) or _may_live(mine, lo)):
+        may_begin = life is not None and not taken and book.may_be_active(life, lo)
+        if life is not None and not mine.is_released and (may_begin or _may_live(mine, lo)):
             fence = mine.fence if _may_live(mine, lo) else _highest(state, life.id) + 1
             yield _held(book, state, life, command, mine._replace(fence=fence), lo, hi)
     elif reply.outcome is Outcome.CONFLICT:
-        if mine.is_released and _may_say(book, life, reply.reason, lo, hi):
+        if mine.is_released and _may_say(book, life, reply.reason, lo, hi, taken):
             yield state
     elif reply.outcome is Outcome.ENDED:
-        is_over = life is None or life.may_be_gone or book.may_be_over(life, hi)
-        if is_over and not _must_live(mine, hi) and _may_say(book, life, reply.reason, lo, hi):
+        is_over = life is None or life.may_be_gone or taken or book.may_be_over(life, hi)
+        if is_over and not _must_live(mine, hi) and _may_say(book, life, reply.reason, lo, hi, taken):
             yield state
-    elif life is not None and not mine.is_released and _is_right(book, state, life, mine, reply, lo, hi):
+    elif life is not None and not mine.is_released and _is_right(book, state, life, mine, reply, lo, hi, taken):
         instant = reply.until_us - command.lease_us
         if lo <= instant <= hi:
             after = _held(book, state, life, command, mine._replace(fence=reply.fence), instant, instant)
@@ -33,17 +36,23 @@ def hold_lease(
 
 
 def _is_right(
-    book: Book, state: SlotState, life: Life, mine: LeaseState, reply: le.LeaseReply, lo: int, hi: int
+    book: Book, state: SlotState, life: Life, mine: LeaseState, reply: le.LeaseReply, lo: int, hi: int, taken: bool
 ) -> bool:
     kept = _may_live(mine, lo) and reply.fence == mine.fence
     begun = book.may_be_active(life, lo) and reply.fence > _highest(state, life.id) and not _must_live(mine, hi)
-    return (kept or (begun and reply.reason is None)) and _may_say(book, life, reply.reason, lo, hi)
+    return (kept or (begun and reply.reason is None)) and _may_say(book, life, reply.reason, lo, hi, taken)
 
 
-def _may_say(book: Book, life: Life | None, reason: str | None, lo: int, hi: int) -> bool:
-    """Tell whether the session may be over for this reason, or not over or not known if there is none."""
+def _may_say(book: Book, life: Life | None, reason: str | None, lo: int, hi: int, taken: bool = False) -> bool:
+    """Tell whether the session may be over for this reason, or not over or not known if there is none.
+
+    One that was `taken` since the caller knew it is over for him by its login, unless it is for everyone.
+    """
     if life is None or reason is None:
-        return reason is None and (life is None or life.may_be_gone or book.may_be_active(life, lo))
+        may_be_active = life is not None and not taken and book.may_be_active(life, lo)
+        return reason is None and (life is None or life.may_be_gone or may_be_active)
+    if taken and reason == LOGIN_REASON and book.may_be_active(life, lo):
+        return True
     return reason == (life.reason or EXPIRED_REASON) and book.may_be_over(life, hi)
 
 
@@ -88,7 +97,7 @@ def _held(
     book: Book, state: SlotState, life: Life, command: le.HoldLease, mine: LeaseState, lo: int, hi: int
 ) -> SlotState:
     state = _with(state, mine._replace(until=(lo + command.lease_us, hi + command.lease_us)), lo)
-    if not book.may_be_active(life, lo):
+    if is_taken(life, command.meant) or not book.may_be_active(life, lo):
         return state
     hi = min(hi, book.expires(life)[1] - 1)
     return with_life(state, life._replace(seen=(max(life.seen[0], lo), max(life.seen[1], hi))))

@@ -12,6 +12,7 @@ from attrs import evolve
 
 from sessionguard.core.lifecycle import EXPIRED_REASON
 from sessionguard.core.records import NewSession, SessionRecord
+from sessionguard.core.visitors import visitor_of
 from sessionguard.testing.history.showing import short
 
 FOREVER: Final = 2**62
@@ -45,6 +46,12 @@ def newborn(new: NewSession, created: Span, generation: Span, *, exclusive: bool
     """Give the session that `new` opens at some instant of `created`."""
     fields = fields_of(new.data)
     return Life(new.id, new.owner, exclusive, created, created, 1, fields, generation, new.token_hash)
+
+
+def is_taken(life: Life | None, meant: SessionRecord | None) -> bool:
+    """Tell whether a visitor's session has received its owner since the caller knew it as `meant`."""
+    visitor = visitor_of(meant)
+    return life is not None and visitor is not None and life.owner != visitor
 
 
 def expires(life: Life, new: NewSession) -> Span:

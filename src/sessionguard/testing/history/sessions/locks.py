@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome
+from sessionguard.testing.history.sessions.lives import is_taken
 from sessionguard.testing.history.sessions.slots import Book, LockState, SlotState, find
 
 _Command = c.AcquireLock | c.RenewLock | c.ReleaseLock
@@ -14,11 +15,12 @@ def acquire_lock(
 ) -> Iterator[SlotState]:
     """A lock that is free or lapsed is taken with a higher fence than all before."""
     life = find(state, command.session_id)
+    is_over_for_caller = is_taken(life, command.meant)
     if reply is not None and reply.outcome is Outcome.ENDED:
-        if life is None or book.may_be_over(life, hi):
+        if life is None or is_over_for_caller or book.may_be_over(life, hi):
             yield state
         return
-    if life is None or not book.may_be_active(life, lo):
+    if life is None or is_over_for_caller or not book.may_be_active(life, lo):
         return
     lock = _lock(state, command)
     until = (lo + command.lease_us, hi + command.lease_us)

@@ -6,8 +6,7 @@ from sessionguard.core import commands as c
 from sessionguard.core.leases import LEASE
 from sessionguard.core.lifecycle import EXPIRED_REASON, Outcome
 from sessionguard.core.records import SessionRecord
-from sessionguard.core.visitors import visitor_of
-from sessionguard.testing.history.sessions.lives import Fields, Life, finished, size_of, value_of
+from sessionguard.testing.history.sessions.lives import Fields, Life, finished, is_taken, size_of, value_of
 from sessionguard.testing.history.sessions.slots import (
     Book,
     Done,
@@ -68,7 +67,7 @@ def save(
     if life is None or done_before(state, command.operation_id) is not None:
         yield from _known_or_unknown(book, state, life, reply, lo, hi)
         return
-    if _is_taken(life, command):
+    if is_taken(life, command.meant):
         yield from _over_for_the_caller(book, state, life, reply, lo, hi)
         return
     if (reply is None or reply.outcome is not Outcome.ENDED) and book.may_be_active(life, lo):
@@ -132,7 +131,7 @@ def touch(
     life = find(state, command.session_id)
     if life is None:
         yield from _known_or_unknown(book, state, life, reply, lo, hi)
-    elif _is_taken(life, command):
+    elif is_taken(life, command.meant):
         yield from _over_for_the_caller(book, state, life, reply, lo, hi)
     elif reply is None:
         hi = min(hi, book.expires(life)[1] - 1)
@@ -183,7 +182,7 @@ def end(book: Book, state: SlotState, command: c.End, reply: c.Changed | None, l
     if life is None or done_before(state, command.operation_id) is not None:
         yield from _known_or_unknown(book, state, life, reply, lo, hi)
         return
-    if _is_taken(life, command):
+    if is_taken(life, command.meant):
         yield from _over_for_the_caller(book, state, life, reply, lo, hi)
         return
     if reply is not None and reply.outcome is Outcome.ENDED:
@@ -292,12 +291,6 @@ def _refused(book: Book, state: SlotState, life: Life, reply: c.Changed, lo: int
     told = book.read(life, reply.record, lo, hi)
     if told is not None and reply.record.reason is not None:
         yield with_life(state, told)
-
-
-def _is_taken(life: Life, command: c.Save | c.Touch | c.End) -> bool:
-    """Tell whether a visitor's session has received its owner since the caller knew it."""
-    visitor = visitor_of(command.meant)
-    return visitor is not None and life.owner != visitor
 
 
 def _over_for_the_caller(

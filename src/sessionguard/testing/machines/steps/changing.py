@@ -126,7 +126,8 @@ class Rotates(SessionStep):
 
     def about(self, hand: Hand) -> Any:
         session = super().about(hand)
-        return session, hand.rules(session.scope).grace_us
+        # From a login on the token before it is nobody's.
+        return session, hand.rules(session.scope).grace_us if self.owner in (None, session.owner) else 0
 
     def ask(self, hand: Hand, about: Any) -> Any:
         return hand.guard(self.via).rotate(about[0], owner=self.owner)

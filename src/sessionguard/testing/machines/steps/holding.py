@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from sessionguard.core import commands as c
 from sessionguard.core.lifecycle import Outcome
-from sessionguard.core.session import Session
+from sessionguard.core.session import Session, record_of
 from sessionguard.errors import LockLostError, LockTimeoutError
 from sessionguard.testing.machines.hand import Hand, Loan, Told
 from sessionguard.testing.machines.steps.files import judge_content
@@ -25,7 +25,7 @@ class Borrows(SessionStep):
         return hand.lend(hand.leases, Loan(block, about.id, self.via, workspace))
 
     def judge(self, world: World, told: Told) -> World:
-        entry = usable_or_refused(world, told, told.about.id)
+        entry = usable_or_refused(world, told, told.about.id, record_of(told.about))
         if entry is None:
             return world
         require(told.error is None, f"borrowing must not fail: {told.error}")
@@ -109,7 +109,7 @@ class Locks(SessionStep):
         if queued:
             refused(told, LockTimeoutError, session_id=session.id)
             return world
-        entry = usable_or_refused(world, told, session.id)
+        entry = usable_or_refused(world, told, session.id, record_of(session))
         if entry is None:
             return world
         lock = world.lock(session.id, self.lock)
