@@ -20,6 +20,7 @@ from sessionguard import (
     SessionGuard,
 )
 from sessionguard.core import holding
+from sessionguard.core.driving import run
 from sessionguard.core.events import ChangeRefused, Event, LeaseLost, WorkspaceRemoved
 from sessionguard.core.leases import FindLease
 from sessionguard.errors import LeaseLostError, StoreUnavailableError
@@ -109,6 +110,48 @@ def test_who_holds_a_session_opens_its_files_after_its_end(
         with pytest.raises(SessionEndedError), guard.workspace(session, lock=hold):
             pass
         assert guard.sweep().skipped_in_use == 0
+
+
+def test_who_knew_a_visitor_holds_and_opens_nothing_after_its_login(
+    filing: SessionGuard, open_guard: OpenGuard, store: WatchedStore
+) -> None:
+    """Not even by the hold that he has, on a place of any kind; who has logged in under it goes on."""
+    for guard in (filing, open_guard(workspaces=shared_place())):
+        visitor = guard.create()
+        hold = guard.hold(visitor).acquire()
+        with guard.workspace(visitor, lock=hold) as files:
+            files.write("plan", b"first")
+        member = guard.rotate(visitor, owner="ana")
+        for opened in (guard.hold(visitor), guard.workspace(visitor), guard.workspace(visitor, lock=hold)):
+            with pytest.raises(SessionEndedError) as caught, opened:
+                pass
+            assert caught.value.reason == "login"
+        guard.save(member, {"n": 1}, lock=hold)
+        store.forget()
+        with guard.workspace(member, lock=hold) as files:
+            assert files.read("plan") == b"first"
+        # Of a session with an owner nothing more is asked than before.
+        assert store.verbs() == []
+        hold.release()
+        with guard.hold(member), guard.workspace(member) as files:
+            assert files.read("plan") == b"first"
+
+
+def test_a_hold_from_before_a_login_extends_nothing(open_guard: OpenGuard, clock: Clock, store: WatchedStore) -> None:
+    """It is kept, so that who logs in under it has not lost it, and is told why it does not extend the session."""
+    guard = open_guard()
+    visitor = guard.create()
+    tenure = guard._parts.holding.tenure(visitor, 5.0)
+    run(guard._parts.holding.begin(tenure), store.inner)
+    member = guard.rotate(visitor, owner="ana")
+    clock.advance(seconds=5)
+    run(guard._parts.holding.keep(tenure), store.inner)
+    assert (tenure.ended_reason, tenure.lost_reason) == ("login", None)
+    found = guard.get(member.id)
+    assert found is not None
+    assert found.last_seen_at == member.last_seen_at
+    run(guard._parts.holding.finish(tenure), store.inner)
+    assert tenure.lost_reason is None
 
 
 def test_a_hold_that_lapses_as_its_files_are_opened_is_lost(

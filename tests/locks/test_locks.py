@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from sessionguard import InvalidArgumentError, LockTimeoutError, MisuseError, SessionEndedError, SessionGuard
+from sessionguard import InvalidArgumentError, LockTimeoutError, MisuseError, Session, SessionEndedError, SessionGuard
 from sessionguard.core.commands import AcquireLock, Command, ReleaseLock
 from sessionguard.core.events import Event, LockLost
+from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.locking import LEASE_SECONDS
 from sessionguard.errors import LockLostError, StoreUnavailableError
 from tests.guard.clock import Clock
@@ -147,6 +148,43 @@ def test_ended_session_has_no_locks(guard: SessionGuard, clock: Clock) -> None:
     for session in (ended, expired):
         with pytest.raises(SessionEndedError):
             guard.lock(session, "a").__enter__()
+
+
+def test_who_knew_a_visitor_locks_nothing_after_its_login(guard: SessionGuard) -> None:
+    """Who logs in under the lock goes on and gives it back; for whoever knew the session before, it is over."""
+    visitor = guard.create()
+    with guard.lock(visitor, "a") as lock:
+        member = guard.rotate(visitor, owner="ada")
+        guard.save(member, {"n": 1}, lock=lock)
+    for name in "ab":
+        with pytest.raises(SessionEndedError) as caught:
+            guard.lock(visitor, name).__enter__()
+        assert caught.value.reason == "login"
+    with guard.lock(member, "a", timeout=AT_ONCE):
+        pass
+
+
+def test_a_lock_that_was_asked_for_before_a_login_keeps_nobody_waiting(
+    guard: SessionGuard, store: WatchedStore, clock: Clock
+) -> None:
+    """The reply was lost, and when it is asked again the session is its owner's."""
+    visitor = guard.create()
+    member: list[Session] = []
+
+    def around(command: Command[Any], ask: Callable[[], Any]) -> Any:
+        reply = ask()
+        if isinstance(command, AcquireLock) and not member:
+            assert reply.outcome is Outcome.DONE
+            with SessionGuard(store.inner, clock=clock, sweep_interval=None) as other:
+                member.append(other.rotate(visitor, owner="ada"))
+            raise StoreUnavailableError("memory", "acquire_lock", "the reply was lost", transient=True)
+        return reply
+
+    store.around = around
+    with pytest.raises(SessionEndedError, match="login"):
+        guard.lock(visitor, "a").__enter__()
+    with guard.lock(member[0], "a", timeout=AT_ONCE):
+        pass
 
 
 @pytest.mark.parametrize("timeout", [timedelta(seconds=-1), 5, None, "1s"])

@@ -1,16 +1,19 @@
 """A request goes on with the session of one visitor: logins, saves and other sessions, over a real store."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from sessionguard import Session, SessionGuard, SessionLimitError, SessionPolicy
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.http import CookieSettings
-from sessionguard.adapters.modes import Concurrency
-from sessionguard.adapters.visits import Visit, VisitRules
+from sessionguard.adapters.modes import Concurrency, Mode
+from sessionguard.adapters.visits import REQUEST_LOCK, Visit, VisitRules
 from sessionguard.adapters.visits.calls import Call
 from sessionguard.errors import SessionEndedError
+from sessionguard.stores.memory import MemoryStore
 
 
 @pytest.fixture
@@ -50,6 +53,50 @@ def test_request_from_before_a_login_does_not_go_on_inside_the_owners_session(gu
     assert late.session() is None
     assert late.own_sessions() == ()
     assert late.logout_everywhere() == 0
+
+
+def test_request_from_before_a_login_opens_none_of_the_owners_files(tmp_path: Path) -> None:
+    """It is told so, and goes on with no session, as after a save."""
+    with SessionGuard.open("memory://", tmp_path / "work", sweep_interval=None) as guard:
+        planted = guard.create()
+        late, victim = _visit(guard, planted), _visit(guard, planted)
+        assert late.session() is not None
+        victim.login("victim")
+        with victim.workspace() as files:
+            files.write("own", b"1")
+        # Also if it gives the session as it was; who has logged in himself keeps the one that he has.
+        for visit, session in ((late, None), (victim, planted)):
+            with pytest.raises(SessionEndedError) as caught, visit.workspace(session):
+                pass
+            assert caught.value.reason == "login"
+        assert late.session() is None
+        with victim.workspace() as files:
+            assert files.read("own") == b"1"
+
+
+def test_request_that_logs_in_keeps_its_turn_from_requests_before_the_login() -> None:
+    """Who comes for a turn with the visitor's session goes on with none; who logged in saves and gives his back."""
+    store = MemoryStore()
+    # Two, as in two processes: within one a turn is waited for before the store is asked.
+    guard, elsewhere = SessionGuard(store, sweep_interval=None), SessionGuard(store, sweep_interval=None)
+    planted = guard.create()
+    late, victim = _visit(elsewhere, planted), _visit(guard, planted, "serial")
+    assert late.session() is not None
+    victim.login("victim")
+    assert victim.flows.has_turn
+    late.enter_mode(Mode("serial"))
+    assert (late.session(), late.flows.has_turn) == (None, False)
+    assert victim.fields is not None
+    victim.fields["n"] = 1
+    victim.save()
+    victim.seal()
+    member = guard.get(planted.id)
+    assert member is not None
+    assert (member.owner, dict(member.data)) == ("victim", {"n": 1})
+    with elsewhere.lock(member, REQUEST_LOCK, timeout=timedelta(0)):
+        pass
+    guard.close()
+    elsewhere.close()
 
 
 @pytest.mark.parametrize("mode", ["merge", "strict"])

@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from sessionguard.core import commands as c
+from sessionguard.core.leases import LeaseReply
 from sessionguard.core.lifecycle import Outcome
 from sessionguard.core.records import SessionRecord
 from sessionguard.testing import Profile
@@ -130,6 +131,39 @@ def test_a_change_by_who_knew_a_visitor_is_illegal_after_its_login(stage: Stage,
     }
     script.ask(evolve(command, operation_id="f" * 16), lambda _: c.Changed(Outcome.DONE, done[verb]))
     assert f"told by {verb}" in refuted(script.verdict())
+
+
+@pytest.mark.parametrize("verb", ["acquire_lock", "hold_lease"])
+def test_a_claim_by_who_knew_a_visitor_is_illegal_after_its_login(stage: Stage, script: Script, verb: str) -> None:
+    """A new one is refused, and who held it keeps it and is told why; an answer that gives a new one is not legal."""
+    visitor = script.ask(stage.create(stage.mint.anonymous_owner())).record
+    before, new = stage.operation(), stage.operation()
+    held = script.ask(evolve(stage.hold(visitor, before, lease=IDLE), meant=visitor))
+    script.ask(stage.rotate(visitor, owner="ana"))
+    kept = script.ask(evolve(stage.hold(visitor, before, lease=IDLE, at=SECOND), meant=visitor))
+    assert (kept.fence, kept.reason) == (held.fence, "login")
+    lock, hold = stage.acquire(visitor, new, at=SECOND), stage.hold(visitor, new, at=SECOND)
+    command: Any = evolve(lock, meant=visitor) if verb == "acquire_lock" else evolve(hold, meant=visitor)
+    assert script.ask(command).outcome is Outcome.ENDED
+    script.ask(stage.get(visitor, at=SECOND))
+    assert isinstance(script.verdict(), Legal)
+    done = {
+        "acquire_lock": c.LockReply(Outcome.DONE, 1),
+        "hold_lease": LeaseReply(Outcome.DONE, held.fence + 1, stage.us(2 * SECOND), held.fence),
+    }
+    script.ask(command, lambda _: done[verb])
+    assert f"told by {verb}" in refuted(script.verdict())
+
+
+def test_a_hold_that_extends_the_session_of_another_is_illegal(stage: Stage, script: Script) -> None:
+    """Who held a visitor's session is told that it is over for him, once it is its owner's."""
+    visitor = script.ask(stage.create(stage.mint.anonymous_owner())).record
+    before = stage.operation()
+    script.ask(evolve(stage.hold(visitor, before, lease=IDLE), meant=visitor))
+    script.ask(stage.rotate(visitor, owner="ana"))
+    again = evolve(stage.hold(visitor, before, lease=IDLE, at=SECOND), meant=visitor)
+    script.ask(again, lambda reply: evolve(reply, reason=None))
+    assert "told by hold_lease" in refuted(script.verdict())
 
 
 def test_an_expected_version_decides(stage: Stage, script: Script) -> None:

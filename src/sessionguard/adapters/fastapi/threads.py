@@ -1,12 +1,10 @@
 """What views that run in threads, and await nothing, do with the session of their request."""
 
 import asyncio
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sessionguard.adapters.visits import AsyncVisit, Visit, blocking_guard
 from sessionguard.adapters.visits.calls import Flow
-from sessionguard.core.session import Session
 from sessionguard.errors import MisuseError
 from sessionguard.guard import SessionGuard
 
@@ -37,11 +35,3 @@ class ThreadVisit(Visit):
     def guard(self) -> SessionGuard:
         """The guard of the application, if it blocks."""
         return blocking_guard(self.flows.rules)
-
-    def workspace(self, session: Session | None = None) -> AbstractContextManager[Any]:
-        """Lend the workspace of `session`, or of the visitor's own, which is opened if there is none.
-
-        Raises:
-            ConfigurationError: the guard must be awaited, and so must its workspaces.
-        """
-        return self.guard.workspace(self.opened() if session is None else session)

@@ -14,7 +14,7 @@ from sessionguard.adapters.visits.flows import VisitFlows
 from sessionguard.adapters.visits.rules import VisitRules
 from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.core.session import Session
-from sessionguard.errors import ConfigurationError
+from sessionguard.errors import ConfigurationError, SessionEndedError
 from sessionguard.guard import SessionGuard
 
 R = TypeVar("R")
@@ -145,8 +145,12 @@ class AsyncVisit:
             raise ConfigurationError(
                 "guard", "SessionGuard", "give an AsyncSessionGuard, or take visit.guard.workspace in a thread"
             )
-        async with guard.workspace(await self.opened() if session is None else session) as lent:
-            yield lent
+        try:
+            async with guard.workspace(await self.opened() if session is None else session) as lent:
+                yield lent
+        except SessionEndedError as error:
+            self.flows.let_go_after(error)
+            raise
 
     # What adapters do as a request goes by
 

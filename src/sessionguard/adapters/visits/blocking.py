@@ -14,7 +14,7 @@ from sessionguard.adapters.visits.flows import VisitFlows
 from sessionguard.adapters.visits.rules import NEEDS_BLOCKING, VisitRules
 from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.core.session import Session
-from sessionguard.errors import ConfigurationError
+from sessionguard.errors import ConfigurationError, SessionEndedError
 from sessionguard.guard import SessionGuard
 
 R = TypeVar("R")
@@ -132,7 +132,16 @@ class Visit:
 
     def workspace(self, session: Session | None = None) -> AbstractContextManager[Any]:
         """Lend the workspace of `session`, or of the visitor's own, which is opened if there is none."""
-        return self._guard.workspace(self.opened() if session is None else session)
+        return self._lent(self.guard.workspace(self.opened() if session is None else session))
+
+    @contextmanager
+    def _lent(self, workspace: AbstractContextManager[Any]) -> Iterator[Any]:
+        try:
+            with workspace as lent:
+                yield lent
+        except SessionEndedError as error:
+            self.flows.let_go_after(error)
+            raise
 
     # What adapters do as a request goes by
 

@@ -221,10 +221,17 @@ class VisitFlows:
         try:
             session: Session = yield call
         except SessionEndedError as error:
-            if error.reason == LOGIN_REASON:
-                self._session = None
+            self.let_go_after(error)
             raise
         return session
+
+    def let_go_after(self, error: SessionEndedError) -> None:
+        """Go on with no session if `error` says that the visitor's is its owner's by now."""
+        session = self._session
+        is_of_login = error.reason == LOGIN_REASON and session is not None and error.session_id == session.id
+        # Who has logged in himself may be told the same of the session as he knew it, and keeps his.
+        if is_of_login and session is not None and is_anonymous(session.owner):
+            self._session = None
 
     def _stored_under(self, session: Session, version: int | None) -> dict[str, Any]:
         """Give the conditions under which what this request wrote into `session` may be stored."""
