@@ -442,11 +442,6 @@ class SessionGuard:
         self._pid = pid
 
 
-def beneath(guard: SessionGuard) -> "tuple[Store, Workspaces | None]":
-    """Give the store of `guard` and its place for files: for commands that examine them, not to be closed."""
-    return guard._store, guard._parts.files
-
-
 def _opened(workspaces: "str | os.PathLike[str] | Workspaces | None") -> "Workspaces | None":
     if workspaces is None:
         return None

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -392,6 +393,22 @@ def test_commands_of_applications_are_the_same(cli: CommandLine, content: Conten
 
 def _options(text: str) -> set[str]:
     return set(re.findall(r"--[a-z-]+", text.partition("options:")[2])) | set(re.findall(r"\[(--[a-z-]+)", text))
+
+
+def test_commands_of_applications_begin_no_sweep(cli: CommandLine, content: Content) -> None:
+    """Whoever lists sessions ends none in the background; the application's next use of its guard begins as ever."""
+
+    def sweepers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "sessionguard-sweeper"]
+
+    before = len(sweepers())
+    with SessionGuard.open(cli.url) as guard:
+        assert cli.of_application(guard, "list").status == 0
+        assert len(sweepers()) == before
+        assert guard.get(content.ada.id) is not None
+        assert len(sweepers()) == before + 1
+        assert cli.of_application(guard, "list").status == 0
+        assert len(sweepers()) == before + 1
 
 
 def test_an_application_without_a_store_is_told_how_to_make_one(cli: CommandLine, tmp_path: Path) -> None:

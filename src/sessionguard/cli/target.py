@@ -11,11 +11,11 @@ from attrs import frozen
 
 from sessionguard import SessionGuard
 from sessionguard.cli.failure import CommandError
+from sessionguard.cli.lent import beneath
 from sessionguard.cli.output import visible
 from sessionguard.core.commands import Identify
 from sessionguard.core.findings import Finding
 from sessionguard.errors import ConfigurationError, StoreError
-from sessionguard.guard import beneath
 from sessionguard.stores.contract import ExaminedStore, Store
 from sessionguard.stores.opening import open_store
 from sessionguard.stores.sqlite import SQLiteStore
