@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sessionguard import Session, SessionGuard, SessionPolicy, current_session, open_store
+from sessionguard.adapters.visits import REQUEST_LOCK
 from sessionguard.errors import MisuseError, SessionEndedError, SessionSealedError
 from sessionguard.testing.profile import Profile
 from tests.adapters.every.conftest import Build
@@ -279,6 +280,45 @@ def test_t24_busiest_visitor_ends_at_the_absolute_timeout(build: Build) -> None:
             assert house.send("/put", f"{COOKIE}={token}", "POST").status == 200
         house.clock.advance(timedelta(minutes=1))
     assert seen == ["ana"] * 10 + ["nobody"] * 2
+
+
+def test_t22_request_under_way_at_a_login_gets_none_of_the_owners_files(house: House) -> None:
+    """It found the visitor's session, perhaps by a token that its sender had planted, and another logs in with it."""
+    owned: list[Session] = []
+
+    @house.view
+    async def late(at: At) -> str:
+        known = current_session()
+        assert known is not None
+        owned.append(house.guard.rotate(known, owner="ana"))
+        with house.guard.workspace(owned[0]) as workspace:
+            workspace.write("own.txt", b"1")
+        with pytest.raises(SessionEndedError, match="login"):
+            async with at.guard.workspace(known):
+                pass
+        return "refused"
+
+    assert house.visitor().get("/late").text == "refused"
+    with house.guard.workspace(owned[0]) as workspace:
+        assert workspace.read("own.txt") == b"1"
+
+
+def test_t22_turn_that_comes_after_a_login_is_not_taken(build: Build) -> None:
+    """A request that waits for its turn with the visitor's session goes on as nobody, and holds up no one."""
+    house = furnished(build(SESSIONGUARD_CONCURRENCY="serial"))
+    planted = house.guard.create()
+    owned: list[Session] = []
+
+    def login(verb: str) -> None:
+        if verb == "acquire_lock" and not owned:
+            owned.append(house.guard.rotate(planted, owner="ana"))
+
+    house.store.before = login
+    assert house.browser(planted.token).get("/me").text == "nobody"
+    # With its turn it would have looked for the session again.
+    assert house.store.asked()[:3] == ["load", "acquire_lock", "get"]
+    with house.guard.lock(owned[0], REQUEST_LOCK, timeout=timedelta(0)):
+        pass
 
 
 def test_t25_logins_that_race_with_the_end_of_their_owner(house: House, sg_profile: Profile) -> None:
