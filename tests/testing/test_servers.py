@@ -2,9 +2,11 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -31,11 +33,12 @@ from sessionguard.testing.servers import (
     installations,
     postgres_installations,
     redis_installations,
+    running,
 )
 from sessionguard.testing.servers.postgres_wire import PostgresReplyError
 from sessionguard.testing.servers.redis_wire import RedisReplyError
 from sessionguard.testing.servers.running import Server
-from sessionguard.testing.servers.trees import children_of, is_gone
+from sessionguard.testing.servers.trees import children_of, is_gone, is_halted
 from tests.conftest import installed
 
 pytestmark = pytest.mark.processes
@@ -216,6 +219,31 @@ def test_a_frozen_postgresql_answers_no_open_connection(postgres_server: Postgre
         finally:
             postgres_server.thaw()
         assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_a_server_has_no_child_after_its_children_were_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the signal that stops it takes: a child that lives on holds the data of the server's next start."""
+    counted: list[bool] = []
+
+    def send(pid: int, number: signal.Signals) -> None:
+        late = threading.Timer(0.05 if number is signal.SIGSTOP else 0, os.kill, (pid, number))
+        late.start()
+        signals.append(late)
+
+    def count(pid: int) -> list[int]:
+        counted.append(is_halted(pid))
+        return children_of(pid)
+
+    signals: list[threading.Timer] = []
+    with installed(RedisServer) as server:
+        monkeypatch.setattr(running, "_send", send)
+        monkeypatch.setattr(running, "children_of", count)
+        server.freeze()
+        server.thaw()
+        for sent in signals:
+            sent.join()
+        monkeypatch.undo()
+        assert counted == [True, True]
 
 
 @pytest.mark.parametrize("make", [RedisServer, PostgresServer])

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -17,7 +18,7 @@ from sessionguard.testing.servers import faked_time
 from sessionguard.testing.servers.errors import ServerStartError
 from sessionguard.testing.servers.guarding import Watcher
 from sessionguard.testing.servers.installations import Installation
-from sessionguard.testing.servers.trees import children_of, is_gone
+from sessionguard.testing.servers.trees import children_of, is_gone, is_halted
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -129,9 +130,7 @@ class Server(ABC):
         for pid in pids:
             _send(pid, signal.SIGKILL)
         process.wait()
-        deadline = time.monotonic() + STOP_SECONDS
-        while not all(is_gone(pid) for pid in pids) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+        _wait_until(lambda: all(is_gone(pid) for pid in pids))
         self._forget()
 
     def freeze(self) -> None:
@@ -227,6 +226,8 @@ class Server(ABC):
         if not self.is_running:
             return []
         _send(self.pid, signal.SIGSTOP)
+        # A signal takes a moment: a child that it starts meanwhile would outlive it, and hold the data of the next one.
+        _wait_until(lambda: is_halted(self.pid))
         children = children_of(self.pid)
         for pid in children:
             _send(pid, signal.SIGSTOP)
@@ -254,6 +255,13 @@ class Server(ABC):
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder = None
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until `condition` holds, for as long as a server may take to stop."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
 
 
 def _send(pid: int, number: signal.Signals) -> None:

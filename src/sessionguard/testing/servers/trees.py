@@ -18,6 +18,11 @@ def is_gone(pid: int) -> bool:
     return not any(found == pid and state != "Z" for found, _, state in _processes([pid]))
 
 
+def is_halted(pid: int) -> bool:
+    """Whether the process stands still, or has ended: it starts no child before it is let go on."""
+    return not any(found == pid and state not in "TtZ" for found, _, state in _processes([pid]))
+
+
 def _processes(pids: list[int] | None = None) -> Iterator[tuple[int, int, str]]:
     """Yield process id, parent and state of the given processes, or of all."""
     if not (_PROC / "self" / "stat").exists():
