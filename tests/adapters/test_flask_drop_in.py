@@ -221,6 +221,31 @@ def test_t11_body_of_a_cut_stream_is_closed(build: BuildSite) -> None:
     assert closed == [True]
 
 
+class Cursor:
+    """A body that is closed, and not the iterator that it gives."""
+
+    is_closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"1", b"2"])
+
+    def close(self) -> None:
+        """Note it."""
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("interval", [5, None])
+def test_body_of_a_stream_is_closed_whether_it_is_looked_after_or_not(build: BuildSite, interval: int | None) -> None:
+    """What it holds open is let go, as without us."""
+    site = build(SESSIONGUARD_CHECK_INTERVAL=interval)
+    body = Cursor()
+    site.app.add_url_rule("/cursor", view_func=lambda: Response(body))
+    response = site.sender().get("/cursor")
+    assert response.data == b"12"
+    response.close()
+    assert body.is_closed
+
+
 # Applications
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -18,6 +18,9 @@ KNOWN: Final = settings.KNOWN | {"CHECK_INTERVAL"}
 """The settings of blocking frameworks, without their prefix."""
 
 _DEFAULT_INTERVAL: Final = timedelta(seconds=5)
+
+Cut = Callable[[str, str | None], BaseException]
+"""Makes what comes instead of the next piece of a stream, from the id of its session and why that has ended."""
 
 _log = logging.getLogger("sessionguard.adapters")
 
@@ -35,21 +38,22 @@ def interval_of(found: Mapping[str, Any]) -> timedelta | None:
     return interval
 
 
-def looked_after(body: Iterable[P], visit: Visit, interval: timedelta | None) -> Iterator[P]:
+def looked_after(body: Iterable[P], visit: Visit, interval: timedelta, cut: Cut = SessionEndedError) -> Iterator[P]:
     """Give the pieces of `body`, and ask between two of them, once in `interval`, whether the session still goes on.
 
-    Once it has ended, or is another owner's, `SessionEndedError` comes instead of the next piece, and the connection
+    Once it has ended, or is another owner's, what `cut` makes comes instead of the next piece, and the connection
     breaks off: the client sees that this is not the whole. An outage of the store is no end.
     """
-    return iter(body) if interval is None else _Watched(body, visit, interval.total_seconds())
+    return _Watched(body, visit, interval.total_seconds(), cut)
 
 
 class _Watched(Iterator[P]):
-    def __init__(self, body: Iterable[P], visit: Visit, interval_seconds: float) -> None:
+    def __init__(self, body: Iterable[P], visit: Visit, interval_seconds: float, cut: Cut) -> None:
         self._body = body
         self._pieces = iter(body)
         self._visit = visit
         self._interval_seconds = interval_seconds
+        self._cut = cut
         self._looked_at = time.monotonic()
 
     def __next__(self) -> P:
@@ -80,5 +84,5 @@ class _Watched(Iterator[P]):
         except SessionGuardError as error:
             _log.warning("a stream could not be looked after: %s", error)
             return
-        if found is None or found.status != "active" or found.owner != session.owner:
-            raise SessionEndedError(session.id, None if found is None else found.reason)
+        if not flows.goes_on(session, found):
+            raise self._cut(session.id, None if found is None else found.reason)

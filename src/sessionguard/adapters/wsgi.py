@@ -125,7 +125,7 @@ class _Response:
                 self._take_turn(mode_for)
                 self._body = app(self._environ, self.start)
                 if not self._is_made() or (self._head is None and not self._is_begun):
-                    self._pieces = streaming.looked_after(self._body, self._visit, self._interval)
+                    self._pieces = self._sent()
                     return self
                 if not self._is_begun:
                     self._is_whole = True
@@ -161,6 +161,10 @@ class _Response:
         return self._write(data)
 
     # The body
+
+    def _sent(self) -> Iterator[bytes]:
+        interval = self._interval
+        return iter(self._body) if interval is None else streaming.looked_after(self._body, self._visit, interval)
 
     def __iter__(self) -> Iterator[bytes]:
         return self

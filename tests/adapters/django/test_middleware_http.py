@@ -1,19 +1,17 @@
 """What the middleware sets and reads: the cookie, the headers, streamed responses."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth import logout
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
-from django.test import AsyncClient, override_settings
+from django.test import override_settings
 
 from sessionguard import current_session
 from sessionguard.core.events import CookieRefused
-from sessionguard.errors import SessionEndedError, SessionSealedError
+from sessionguard.errors import SessionSealedError
 from tests.adapters.django.browser import COOKIE, Browser
 from tests.adapters.django.project import Project
 
@@ -225,185 +223,6 @@ def test_t38_only_one_cookie_of_exactly_our_name_counts(
     assert project.session_count() == 1
     is_told = any(isinstance(event, CookieRefused) for event in project.events)
     assert is_told or is_found or header.startswith(("__host", '__Host-sg="'))
-
-
-def test_t11_a_blocking_stream_is_cut_off_when_its_session_ends(project: Project) -> None:
-    """Nothing that was made afterwards is sent; an outage of the store meanwhile is no end."""
-    project.use(SESSIONGUARD_CHECK_INTERVAL=0.000_001)
-    sent: list[bytes] = []
-
-    def body() -> Iterator[bytes]:
-        yield b"before"
-        project.store.failing = {"get"}
-        yield b"outage"
-        project.store.failing = set()
-        [session] = project.guard.sessions()
-        project.guard.end(session)
-        yield b"after"
-
-    @project.view
-    def stream(request: HttpRequest) -> Any:
-        request.session["a"] = 1
-        return StreamingHttpResponse(body())
-
-    answer = Browser("sync").post("/stream")
-    with pytest.raises(SessionEndedError):
-        sent.extend(answer)
-    assert sent == [b"before", b"outage"]
-
-
-def test_t11_an_async_stream_is_cut_off_when_its_session_ends(project: Project) -> None:
-    """Also while it waits for what never comes; its own clean-up runs."""
-    project.use(SESSIONGUARD_CHECK_INTERVAL=0.01)
-    seen: list[Any] = []
-
-    async def body() -> AsyncIterator[bytes]:
-        try:
-            yield b"before"
-            [session] = project.guard.sessions()
-            project.guard.end(session)
-            await asyncio.Event().wait()
-            yield b"never"
-        finally:
-            seen.append("closed")
-
-    @project.view
-    async def stream(request: HttpRequest) -> Any:
-        await request.session.aset("a", 1)
-        return StreamingHttpResponse(body())
-
-    async def scene() -> None:
-        answer: Any = await AsyncClient().post("/async/stream")
-        async for part in answer.streaming_content:
-            seen.append(part)
-
-    with pytest.raises(SessionEndedError):
-        asyncio.run(scene())
-    assert seen == [b"before", "closed"]
-
-
-@pytest.mark.parametrize("interval", [0.01, None])
-def test_an_async_stream_goes_on_in_one_task(project: Project, interval: float | None) -> None:
-    """A time limit over several parts, a task group and a context variable hold as they do without us."""
-    project.use(SESSIONGUARD_CHECK_INTERVAL=interval)
-    number: ContextVar[int] = ContextVar("number", default=0)
-
-    async def body() -> AsyncIterator[bytes]:
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            for _ in range(2):
-                number.set(number.get() + 1)
-                yield str(number.get()).encode()
-                await group.create_task(asyncio.sleep(0.02))
-        try:
-            async with asyncio.timeout(0):
-                yield b"limited"
-                await asyncio.Event().wait()
-        except TimeoutError:
-            yield b"over"
-
-    @project.view
-    async def stream(request: HttpRequest) -> Any:
-        await request.session.aset("a", 1)
-        return StreamingHttpResponse(body())
-
-    async def scene() -> list[bytes]:
-        answer: Any = await AsyncClient().post("/async/stream")
-        # Or it would wait for ever where the limit within ends another task.
-        async with asyncio.timeout(5):
-            return [part async for part in answer.streaming_content]
-
-    assert asyncio.run(scene()) == [b"1", b"2", b"limited", b"over"]
-
-
-@pytest.mark.parametrize("how", ["swallowed", "cancelled", "failing"])
-def test_t11_an_async_stream_that_is_cut_off_leaves_its_task_as_it_was(project: Project, how: str) -> None:
-    """A body that goes on in spite of it sends nothing; who else cancelled sees that, and its own errors come out."""
-    project.use(SESSIONGUARD_CHECK_INTERVAL=0.01)
-    seen: list[Any] = []
-
-    async def body() -> AsyncIterator[bytes]:
-        yield b"before"
-        [session] = project.guard.sessions()
-        project.guard.end(session)
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            if how == "cancelled":
-                task.cancel()
-            if how == "failing":
-                raise ZeroDivisionError from None
-            if how == "swallowed":
-                yield b"after"
-            raise
-
-    @project.view
-    async def stream(request: HttpRequest) -> Any:
-        await request.session.aset("a", 1)
-        return StreamingHttpResponse(body())
-
-    async def scene() -> None:
-        answer: Any = await AsyncClient().post("/async/stream")
-        task = asyncio.current_task()
-        assert task is not None
-        try:
-            async for part in answer.streaming_content:
-                seen.append(part)
-        finally:
-            seen.append(task.cancelling())
-
-    expected = {"swallowed": SessionEndedError, "cancelled": asyncio.CancelledError, "failing": ZeroDivisionError}
-    with pytest.raises(expected[how]):
-        asyncio.run(scene())
-    assert seen == [b"before", 1 if how == "cancelled" else 0]
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_t11_a_stream_that_first_looks_at_the_session_in_its_body_is_cut_off(project: Project, is_async: bool) -> None:
-    """It depends on the session from then on, as one whose view had looked at it."""
-    project.use(SESSIONGUARD_CHECK_INTERVAL=0.01 if is_async else 0.000_001)
-    sent: list[bytes] = []
-
-    def end() -> None:
-        [session] = project.guard.sessions()
-        project.guard.end(session)
-
-    def body(request: HttpRequest) -> Iterator[bytes]:
-        yield str(request.session["a"]).encode()
-        end()
-        yield b"after"
-
-    async def awaited_body(request: HttpRequest) -> AsyncIterator[bytes]:
-        yield str(await request.session.aget("a")).encode()
-        end()
-        await asyncio.Event().wait()
-
-    @project.view
-    def fill(request: HttpRequest) -> Any:
-        request.session["a"] = 1
-
-    @project.view
-    def stream(request: HttpRequest) -> Any:
-        return StreamingHttpResponse(awaited_body(request) if is_async else body(request))
-
-    async def collect_awaited(client: AsyncClient) -> None:
-        answer: Any = await client.get("/stream")
-        async with asyncio.timeout(10):
-            async for part in answer.streaming_content:
-                sent.append(part)
-
-    def collect() -> None:
-        if is_async:
-            asyncio.run(collect_awaited(browser._client))
-        else:
-            sent.extend(browser.get("/stream"))
-
-    browser = Browser("async" if is_async else "sync")
-    browser.post("/fill")
-    with pytest.raises(SessionEndedError):
-        collect()
-    assert sent == [b"1"]
 
 
 def test_t42_logout_ends_on_the_server_first(browser: Browser, project: Project) -> None:

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import ExitStack
-from contextvars import ContextVar
 from typing import Any, ClassVar, TypeVar
 
 from django.core.handlers.asgi import ASGIHandler
@@ -77,34 +76,12 @@ class DjangoApp(BlockingApp):
         shutil.rmtree(project.FOLDER, ignore_errors=True)
 
 
-_bodies: ContextVar[list[Any]] = ContextVar("bodies")
-
-
-class ClosingHandler(ASGIHandler):
-    """Closes the body of a request, which Django leaves open where the response breaks off."""
-
-    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one request."""
-        _bodies.set([])
-        try:
-            await super().handle(scope, receive, send)
-        finally:
-            for body in _bodies.get():
-                body.close()
-
-    async def read_body(self, receive: Any) -> Any:
-        """Note what is read."""
-        body = await super().read_body(receive)
-        _bodies.get().append(body)
-        return body
-
-
 class DjangoAsgiApp(DjangoApp):
     """Under Django as it is served by ASGI, with a view that awaits."""
 
     def load(self) -> None:
         self.loop = ServerLoop()
-        self.asgi = ClosingHandler()
+        self.asgi = ASGIHandler()
 
     @property
     def urlpatterns(self) -> list[Any]:

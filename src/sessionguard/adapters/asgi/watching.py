@@ -83,7 +83,7 @@ class Watch:
 
     async def _goes_on(self) -> bool:
         session: Session | None = await self._visit.run(ask("get", self._session.id))
-        if session is None or session.status != "active" or session.owner != self._session.owner:
+        if session is None or not self._visit.flows.goes_on(self._session, session):
             return False
         if self.is_busy and self._pace.now() - self._extended_at >= _patience(session):
             self.is_busy, self._extended_at = False, self._pace.now()

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.exception import response_for_exception
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
@@ -210,7 +211,7 @@ def _dressed(request: HttpRequest, session: VisitedSession, response: HttpRespon
             flows.is_used = not flows.is_barred
         interval = guards.place().check_interval
         if interval is not None and not flows.is_barred:
-            cut_off(response, session, interval)
+            cut_off(response, session, interval, is_asgi=isinstance(request, ASGIRequest))
     if not flows.is_used:
         return response
     headers = flows.private(list(response.items()), _cookie_expires(request, session))

@@ -30,6 +30,10 @@ class ExpiringFlows(VisitFlows):
         session = yield from super()._found()
         return None if session is None or is_over(session) else session
 
+    def goes_on(self, session: Session, found: Session | None) -> bool:
+        """Whether `found` is still what a stream may depend on; not once it is over by what Django was told."""
+        return found is not None and super().goes_on(session, found) and not is_over(found)
+
 
 class VisitedFields(Fields):
     """The fields of the session as Django's serializer gives them."""

@@ -8,21 +8,31 @@ from typing import Any
 
 from sessionguard.adapters.asgi.watching import LoopPace, Watch
 from sessionguard.adapters.django.session import VisitedSession
-from sessionguard.adapters.streaming import looked_after
+from sessionguard.adapters.streaming import Cut, looked_after
 from sessionguard.core.session import Session
 from sessionguard.errors import SessionEndedError
 
 
-def cut_off(response: Any, session: VisitedSession, interval: timedelta) -> None:
+def cut_off(response: Any, session: VisitedSession, interval: timedelta, *, is_asgi: bool) -> None:
     """Have the body of `response` end with the session, at which is looked every `interval`.
 
     The body may be the first to look at the session: it depends on it from then on. A client sees the connection
     break, not a whole response: what it has is not all that there would have been.
     """
+    cut: Cut = _as_if_gone if is_asgi else SessionEndedError
     if response.is_async:
-        response.streaming_content = _awaited(response.streaming_content, session, interval)
+        response.streaming_content = _awaited(response.streaming_content, session, interval, cut)
     else:
-        response.streaming_content = looked_after(response.streaming_content, session.visit, interval)
+        response.streaming_content = looked_after(response.streaming_content, session.visit, interval, cut)
+
+
+def _as_if_gone(session_id: str, reason: str | None) -> BaseException:
+    """Give what Django's handler for ASGI takes for a client that has gone.
+
+    Then it closes the response and the body of the request, and tells by `request_finished`, which closes connections
+    to databases. After any other error that a body raises it does none of that.
+    """
+    return asyncio.CancelledError(str(SessionEndedError(session_id, reason)))
 
 
 async def _until_ended(session: VisitedSession, interval: timedelta) -> Session:
@@ -41,9 +51,9 @@ async def _until_ended(session: VisitedSession, interval: timedelta) -> Session:
 
 
 async def _awaited(
-    body: AsyncGenerator[bytes, None], session: VisitedSession, interval: timedelta
+    body: AsyncGenerator[bytes, None], session: VisitedSession, interval: timedelta, cut: Cut
 ) -> AsyncIterator[bytes]:
-    wait = _Wait(asyncio.create_task(_until_ended(session, interval)))
+    wait = _Wait(asyncio.create_task(_until_ended(session, interval)), cut)
     try:
         while True:
             try:
@@ -65,8 +75,9 @@ class _Wait:
     parts belongs to the task in which it was begun.
     """
 
-    def __init__(self, ended: "asyncio.Task[Session]") -> None:
+    def __init__(self, ended: "asyncio.Task[Session]", cut: Cut) -> None:
         self._ended = ended
+        self._cut = cut
         self._ended.add_done_callback(lambda _: self._break_off())
         self._waiting: asyncio.Task[Any] | None = None
         self._is_broken_off = False
@@ -75,7 +86,7 @@ class _Wait:
         """Give the next part.
 
         Raises:
-            SessionEndedError: the session has ended.
+            BaseException: what `cut` makes, for the session has ended.
             StopAsyncIteration: there is none.
         """
         self._check()
@@ -114,4 +125,4 @@ class _Wait:
 
     def _check(self) -> None:
         if self._ended.done():
-            raise SessionEndedError(self._ended.result().id, None)
+            raise self._cut(self._ended.result().id, None)

@@ -102,7 +102,7 @@ class GuardedSessionInterface(SessionInterface):
                 # The body is still to be made, by code that may look at the session when the headers are gone.
                 flows.is_barred = response.cache_control.public is True
                 flows.is_used = not flows.is_barred
-            if flows.is_used:
+            if flows.is_used and self._check_interval is not None:
                 pieces = cast(Iterable[bytes], response.response)
                 response.response = streaming.looked_after(pieces, session.visit, self._check_interval)
         if flows.is_used:

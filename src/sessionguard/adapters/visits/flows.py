@@ -131,6 +131,10 @@ class VisitFlows:
             return session
         return (yield from self._alone(session, presented.token))
 
+    def goes_on(self, session: Session, found: Session | None) -> bool:
+        """Whether `found`, which the store has of `session` by now, is still what a stream may depend on."""
+        return found is not None and found.status == "active" and found.owner == session.owner
+
     @property
     def token(self) -> str | None:
         """By what the client knows the session of this request: what it came with, or what it is about to get."""
