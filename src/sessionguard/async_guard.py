@@ -292,6 +292,8 @@ class AsyncSessionGuard:
             return
         if self._parts.setting.leases_in_store:
             async with self.hold(session), await self._opened_files(session, fence) as files:
+                # The hold is older than the files are open: a login may lie between.
+                await self._run(self._parts.flows.require_still_meant(session))
                 yield files
             return
         lease = await self._leased(session, fence)

@@ -301,6 +301,8 @@ class SessionGuard:
             return
         if self._parts.setting.leases_in_store:
             with self.hold(session), self._opened_files(session, fence) as files:
+                # The hold is older than the files are open: a login may lie between.
+                self._run(self._parts.flows.require_still_meant(session))
                 yield files
             return
         lease = self._leased(session, fence)

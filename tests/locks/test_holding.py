@@ -5,7 +5,7 @@ import contextlib
 import gc
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,75 @@ def test_a_hold_from_before_a_login_extends_nothing(open_guard: OpenGuard, clock
     assert found.last_seen_at == member.last_seen_at
     run(guard._parts.holding.finish(tenure), store.inner)
     assert tenure.lost_reason is None
+
+
+@pytest.mark.parametrize("what", ["hold", "workspace"])
+@pytest.mark.parametrize("reason", ["login", "revoked"])
+def test_a_hold_whose_reply_was_lost_is_not_given_after_a_login_or_an_end(
+    open_guard: OpenGuard, store: WatchedStore, clock: Clock, what: str, reason: str
+) -> None:
+    """Asked again, the store says that it is held, and why the session is over: it is given back, and nothing stays."""
+    place: Any = shared_place()
+    guard, other = (
+        open_guard(workspaces=place),
+        SessionGuard(store.inner, place, POLICY, clock=clock, sweep_interval=None),
+    )
+    visitor = guard.create()
+    with guard.workspace(visitor) as files:
+        files.write("plan", b"first")
+    lose_reply(
+        store,
+        "hold_lease",
+        lambda: other.rotate(visitor, owner="ana") if reason == "login" else other.end(visitor),
+    )
+    with pytest.raises(SessionEndedError) as caught, getattr(guard, what)(visitor):
+        pytest.fail("it was given")
+    assert caught.value.reason == reason
+    assert leased(store, visitor, clock) is None
+    # What the end had to leave to the holder.
+    assert (visitor.id in place.kept) == (reason == "login")
+    other.close()
+
+
+def test_files_of_a_shared_place_are_not_opened_by_who_held_before_a_login(
+    open_guard: OpenGuard, store: WatchedStore, clock: Clock
+) -> None:
+    """The login comes after the hold and before the files are open: they are its owner's by then."""
+    place: Any = shared_place()
+    guard, other = (
+        open_guard(workspaces=place),
+        SessionGuard(store.inner, place, POLICY, clock=clock, sweep_interval=None),
+    )
+    visitor = guard.create()
+
+    def then_login(command: Any, ask: Any) -> Any:
+        reply = ask()
+        if command.verb == "hold_lease":
+            store.around = None
+            with other.workspace(other.rotate(visitor, owner="ana")) as files:
+                files.write("plan", b"of ana")
+        return reply
+
+    store.around = then_login
+    with pytest.raises(SessionEndedError) as caught, guard.workspace(visitor):
+        pytest.fail("the files of another were given")
+    assert caught.value.reason == "login"
+    assert leased(store, visitor, clock) is None
+    other.close()
+
+
+def lose_reply(store: WatchedStore, verb: str, change: Callable[[], object]) -> None:
+    """Do what is asked once, then `change`, and lose the reply."""
+
+    def around(command: Any, ask: Any) -> Any:
+        reply = ask()
+        if command.verb != verb:
+            return reply
+        store.around = None
+        change()
+        raise StoreUnavailableError("memory", verb, "the reply was lost", transient=True)
+
+    store.around = around
 
 
 def test_a_hold_that_lapses_as_its_files_are_opened_is_lost(

@@ -71,7 +71,7 @@ class SessionFlows:
     def require_still_meant(self, session: Session) -> Flow[None]:
         """Raise `SessionEndedError` if a visitor's session has received its owner since the caller knew it.
 
-        For who holds it: nothing else is asked before its files are opened. About a named owner's it asks nothing.
+        For who holds it: nothing else is asked with its files open. About a named owner's it asks nothing.
         """
         meant = record_of(session)
         if visitor_of(meant) is None:

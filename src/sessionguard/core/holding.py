@@ -94,7 +94,11 @@ class HoldingFlows:
                 about = (session.id, session.scope, session.owner)
                 self.setting.bus.publish(e.ChangeRefused(*about, "hold", reply.reason))
             raise SessionEndedError(session.id, reply.reason)
-        tenure.fence, tenure.floor, tenure.ended_reason = reply.fence, reply.floor, reply.reason
+        if reply.reason is not None:
+            # Taken by an attempt whose reply was lost, and over since: nobody was told that he holds it.
+            yield from self._let_go(tenure)
+            raise SessionEndedError(session.id, reply.reason)
+        tenure.fence, tenure.floor = reply.fence, reply.floor
 
     def keep(self, tenure: Tenure) -> Flow[None]:
         """Hold it for another lease, also once it has ended, or learn that the lease is lost.
@@ -116,14 +120,17 @@ class HoldingFlows:
         """Hold it no more. The last to let go of a session that is over removes files that only the store watched."""
         if not self.setting.can_lease:
             return
-        reply = yield from perform(ReleaseLease(tenure.session.id, tenure.holder, self.setting.at()))
-        if reply.outcome is not Outcome.DONE:
+        if (yield from self._let_go(tenure)) is not Outcome.DONE:
             self._lose(tenure, "it had lapsed when it was given back")
+
+    def _let_go(self, tenure: Tenure) -> Flow[Outcome]:
+        reply = yield from perform(ReleaseLease(tenure.session.id, tenure.holder, self.setting.at()))
         if self.setting.leases_in_store and reply.reason is not None and reply.until_us == 0:
             # As it is stored: by a clock that is ahead it may only seem over, and a sweep ends it first.
             record = yield from perform(c.Get(tenure.session.id, from_us(0)))
             if record is not None and record.reason is not None:
                 yield from remove_workspace(self.setting, tenure.session.id, Tally())
+        return reply.outcome
 
     def abandon(self, tenure: Tenure) -> Flow[None]:
         """Let go if an interrupted `begin` took it."""
