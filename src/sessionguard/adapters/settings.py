@@ -1,6 +1,6 @@
 """Settings from the configuration of any framework, all of them under SESSIONGUARD_."""
 
-import json
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -23,6 +23,8 @@ OF_GUARD: Final = frozenset({
     "URL", "WORKSPACES", "KEYS", "POLICY", "IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT", "MAX_ACTIVE", "ON_LIMIT",
     "SWEEP_INTERVAL", "SWEEP_BRAKE", "ORPHAN_AGE",
 })  # fmt: skip
+_OF_OPENING: Final = OF_GUARD - {"URL", "WORKSPACES", "KEYS"}
+"""Those that limit or clean up. Beside a guard they would be missed; of what the others name it was surely opened."""
 TIMEOUTS: Final = frozenset({"IDLE_TIMEOUT", "ABSOLUTE_TIMEOUT"})
 _LIMITS: Final = frozenset({"MAX_ACTIVE", "ON_LIMIT"})
 _COOKIE: Final = frozenset({
@@ -36,11 +38,19 @@ _POLICIES: Final = {"strict": Strict, "select": Select, "claim": Claim}
 _TRANSPORT: Final = frozenset({"TRANSPORT", "HEADER_NAME"})
 KNOWN: Final = OF_GUARD | _COOKIE | _TRANSPORT | _VISIT | {_EXTERNAL}
 """The settings of every framework, without their prefix."""
+_SWITCHES: Final = frozenset({"COOKIE_SECURE", "COOKIE_PARTITIONED"})
+_OPTIONAL: Final = frozenset({
+    "WORKSPACES", "MAX_ACTIVE", "SWEEP_INTERVAL", "SWEEP_BRAKE", "CHECK_INTERVAL", "COOKIE_DOMAIN", "COOKIE_MAX_AGE",
+    "EXTERNAL_IDS",
+})  # fmt: skip
+"""The settings that may be None."""
 _ARGUMENTS: Final = {
     "store URL": "URL", "workspaces": "WORKSPACES", "keys": "KEYS", "policy": "POLICY", "orphan_age": "ORPHAN_AGE",
     "sweep_interval": "SWEEP_INTERVAL",
 }  # fmt: skip
 """What the library calls the values that these settings give."""
+
+_log = logging.getLogger("sessionguard.adapters")
 
 
 def read(config: Mapping[str, Any], known: frozenset[str] = KNOWN) -> dict[str, Any]:
@@ -53,37 +63,63 @@ def read(config: Mapping[str, Any], known: frozenset[str] = KNOWN) -> dict[str, 
     for key, value in settings.items():
         if key not in known:
             raise _misspelt(key, value, known)
-    return settings
+    return {key: _meant(key, value) for key, value in settings.items()}
 
 
-def of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Give our settings as the environment holds them: text, or what the text says as JSON, such as a number."""
-    found: dict[str, Any] = {}
-    for key, text in environment.items():
-        if key.startswith(PREFIX):
-            try:
-                found[key] = json.loads(text)
-            except ValueError:
-                found[key] = text
-    return found
+def _meant(key: str, value: object) -> object:
+    """Give what `value` says if it is one of Python's words as text, as the environment and its copies hold them."""
+    if not isinstance(value, str):
+        return value
+    if key in _SWITCHES:
+        return {"true": True, "false": False}.get(value.lower(), value)
+    return None if key in _OPTIONAL and value == "None" else value
 
 
 def _misspelt(key: str, value: object, known: frozenset[str]) -> ConfigurationError:
+    if key in KNOWN:
+        return ConfigurationError(PREFIX + key, value, "there is no such setting here, for this adapter cannot do that")
     meant = get_close_matches(key, known, 1, 0.8)
     # What stands under a misspelt KEYS is a secret, and what is like no setting may be one.
     shown = without_secrets(value) if meant and meant != ["KEYS"] and isinstance(value, str) else "(not shown)"
-    remedy = f"there is no such setting{f'; is {PREFIX}{meant[0]} meant?' if meant else ''}; there are: "
-    return ConfigurationError(PREFIX + key, shown, remedy + ", ".join(PREFIX + name for name in sorted(known)))
+    remedy = f"there is no such setting; {f'is {PREFIX}{meant[0]} meant?' if meant else 'there are: '}"
+    names = [] if meant else sorted(known)
+    return ConfigurationError(PREFIX + key, shown, remedy + ", ".join(PREFIX + name for name in names))
 
 
 def rules_of(settings: Mapping[str, Any], guard: SessionGuard | AsyncSessionGuard, **defaults: Any) -> VisitRules:
     """Give what `settings` say about the requests of an application; `defaults` hold where they say nothing."""
-    return VisitRules(guard=guard, **{**defaults, **options_of(settings)})
+    return VisitRules(guard=guard, **{"transport": CookieSettings(), **defaults, **options_of(settings)})
 
 
 def options_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Give those arguments of `VisitRules` that `settings` say."""
-    return {"transport": transport_of(settings), **_visit_of(settings)}
+    transport = {"transport": transport_of(settings)} if settings.keys() & (_COOKIE | _TRANSPORT) else {}
+    return {**transport, **_visit_of(settings)}
+
+
+def check_beside(settings: Mapping[str, Any], **arguments: Any) -> None:
+    """Tell what of `settings` and the `arguments` of the same call does not go together.
+
+    Raises:
+        ConfigurationError: both say how tokens travel. Half of each would be a cookie that nobody meant.
+    """
+    if arguments.get("transport") is not None:
+        _refuse(
+            settings, _COOKIE | _TRANSPORT, "the argument `transport` says how tokens travel; leave one of both out"
+        )
+
+
+def check_unused(settings: Mapping[str, Any]) -> None:
+    """Tell the log of `settings` that have no effect, because a guard was passed that was opened without them.
+
+    Raises:
+        ConfigurationError: one of them is impossible.
+    """
+    _policy_of(settings)
+    _cleaning_of(settings)
+    unused = ", ".join(PREFIX + key for key in sorted(_OF_OPENING & settings.keys()))
+    if unused:
+        _log.warning("%s: without effect, for a guard was passed; say it where that is opened", unused)
 
 
 def blocking(guard: object) -> SessionGuard:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from sessionguard import context
-from sessionguard.adapters import http, settings, streaming
+from sessionguard.adapters import environment, http, settings, streaming
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.modes import Concurrency, Mode
 from sessionguard.adapters.visits import Visit
@@ -40,7 +40,8 @@ class SessionGuardMiddleware:
     asked at the first look at either. What was written is stored before the response begins; nothing can be
     written afterwards.
 
-    Without `guard`, the settings `SESSIONGUARD_*` in `config` say which one to open. `concurrency` is "merge",
+    The settings `SESSIONGUARD_*` are those of `config`, or without it those of the environment; without `guard` they
+    also say which one to open. `concurrency` is "merge",
     "strict" or "serial"; the setting `SESSIONGUARD_CONCURRENCY` goes before it. `mode_for` gives the mode of a single
     request from its environment, or None for that of the application.
 
@@ -60,8 +61,12 @@ class SessionGuardMiddleware:
         if not callable(app):
             remedy = "the WSGI application comes first: SessionGuardMiddleware(app, guard)"
             raise ConfigurationError("app", type(app).__name__, remedy)
-        read = settings.read({} if config is None else config, _KNOWN)
-        guard = settings.guard_of(read, SessionGuard) if guard is None else settings.blocking(guard)
+        read = environment.read(config, _KNOWN, has_guard=guard is not None)
+        if guard is not None:
+            guard = settings.blocking(guard)
+            settings.check_unused(read)
+        else:
+            guard = settings.guard_of(read, SessionGuard)
         self.app = app
         self.guard = guard
         self.mode_for = mode_for

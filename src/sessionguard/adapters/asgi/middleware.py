@@ -1,13 +1,12 @@
 """The middleware: resolves the session of each request before the application runs."""
 
-import os
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Final, Self
 
 from sessionguard import context
-from sessionguard.adapters import settings
+from sessionguard.adapters import environment, settings
 from sessionguard.adapters.asgi.exchange import HttpExchange, Respond
 from sessionguard.adapters.asgi.lifeline import Lifeline
 from sessionguard.adapters.asgi.lifespan import serve_lifespan
@@ -79,19 +78,32 @@ class SessionGuardMiddleware:
         self._header = self.rules.transport.request_header.lower().encode("latin-1")
 
     @classmethod
-    def from_settings(cls, app: App, config: Mapping[str, Any] | None = None, **options: Any) -> Self:
+    def from_settings(
+        cls,
+        app: App,
+        config: Mapping[str, Any] | None = None,
+        *,
+        guard: AsyncSessionGuard | SessionGuard | None = None,
+        **options: Any,
+    ) -> Self:
         """Give the middleware as the settings SESSIONGUARD_* of `config`, or else of the environment, describe it.
 
-        A setting goes before the argument of its name in `options`. The guard that is opened for it is closed with the
-        application, where the server says when that is.
+        A setting goes before the argument of its name in `options`. A `guard` that is passed goes before the settings
+        that say which one to open; without it one is opened, and closed with the application, where the server says
+        when that is.
 
         Raises:
             ConfigurationError: a setting is wrong; the message names it.
         """
-        found = settings.read(settings.of_environment(os.environ) if config is None else config, _KNOWN)
-        guard = settings.guard_of(found, AsyncSessionGuard)
-        made = cls(app, guard, **{**options, **settings.options_of(found), **_long_connections(found)})
-        made._owned = guard
+        found = environment.read(config, _KNOWN, has_guard=guard is not None)
+        settings.check_beside(found, transport=options.get("transport"))
+        said = {**options, **settings.options_of(found), **_long_connections(found)}
+        if guard is not None:
+            settings.check_unused(found)
+            return cls(app, guard, **said)
+        owned = settings.guard_of(found, AsyncSessionGuard)
+        made = cls(app, owned, **said)
+        made._owned = owned
         return made
 
     @property

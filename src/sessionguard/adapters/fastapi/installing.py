@@ -29,9 +29,10 @@ def install(
 ) -> AnyApp:
     """Bind `guard` to `app`, once, and give `app`. No store is asked yet.
 
-    Without a guard, the settings SESSIONGUARD_* of `config`, or else of the environment, say which one to open; it is
-    closed with the application. The `options` are those of `SessionGuardMiddleware`. As everywhere in Starlette,
-    middleware that is added later is around this one: what needs the session is added before, CORS after.
+    The settings SESSIONGUARD_* of `config`, or else of the environment, hold with and without a guard; without one they
+    also say which to open, and it is closed with the application. The `options` are those of `SessionGuardMiddleware`.
+    As everywhere in Starlette, middleware that is added later is around this one: what needs the session is added
+    before, CORS after.
 
     Raises:
         ConfigurationError: a setting is wrong; the message names it.
@@ -45,10 +46,7 @@ def install(
     if any(each.cls is bound for each in app.user_middleware):
         raise MisuseError("sessionguard is already bound to this application; call install once")
     options = {"respond": answers.response_to, **options}
-    if guard is None:
-        made = SessionGuardMiddleware.from_settings(app, config, **options)
-    else:
-        made = SessionGuardMiddleware(app, guard, **options)
+    made = SessionGuardMiddleware.from_settings(app, config, guard=guard, **options)
     # Made already, so that what is wrong with a setting is told here and not at the first request.
     app.add_middleware(_around, made)
     answers.register(app)

@@ -61,6 +61,8 @@ class SessionGuardExtension:
         if _EXTENSION in app.extensions:
             raise MisuseError("sessionguard is already bound to this application; call init_app once")
         config = settings.read(app.config, streaming.KNOWN)
+        if self._guard is not None:
+            settings.check_unused(config)
         guard = self._guard or settings.guard_of(config, SessionGuard)
         rules = settings.rules_of(config, guard, concurrency=self._concurrency, external=self._external)
         app.extensions[_EXTENSION] = rules

@@ -30,5 +30,6 @@ def warn_of_lost_cookie() -> None:
     """Tell the log that cookies may be lost."""
     _log.warning(
         "a Secure session cookie was set over plain HTTP, where many clients do not keep it, so that every request "
-        "may be a new visitor; for local trials set SESSIONGUARD_COOKIE_SECURE=False, elsewhere serve over HTTPS"
+        "may be a new visitor; for local trials set SESSIONGUARD_COOKIE_SECURE=False, or where the "
+        "middleware reads no settings give transport=CookieSettings(secure=False); elsewhere serve over HTTPS"
     )
