@@ -21,6 +21,8 @@ class Fields(MutableMapping[str, Any]):
 
     renewing: ClassVar[frozenset[str]] = frozenset()
     """The fields whose change has the client get a new token, because they say how long it is to keep it."""
+    exempt: ClassVar[frozenset[str]] = frozenset()
+    """The fields that the framework itself may write in a view marked `read_only`."""
 
     def __init__(self, source: Callable[[], Session | None]) -> None:
         """`source` gives the session of the request when it is needed first."""

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model, login, logout
 from django.contrib.auth.models import User
 from django.core.exceptions import SynchronousOnlyOperation
@@ -11,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 
 from sessionguard import SessionPolicy, current_session
+from sessionguard.adapters import read_only
 from sessionguard.errors import SessionLimitError
 from tests.adapters.django.browser import COOKIE, Browser
 from tests.adapters.django.conftest import BuildProject
@@ -57,6 +59,50 @@ def test_login_gives_the_owner_and_a_new_token(browser: Browser, project: Projec
     browser.post("/leave")
     assert list(project.guard.sessions()) == []
     assert browser.get("/who").content == b"None None"
+
+
+@pytest.fixture
+def entered(browser: Browser, project: Project, tables: None) -> User:
+    """Give who is logged in with the browser; views that only look tell who it is."""
+    ada = User.objects.create_user("ada", password="secret")
+
+    @project.view
+    def enter(request: HttpRequest) -> Any:
+        login(request, ada)
+
+    @project.view
+    @read_only
+    def look(request: HttpRequest) -> Any:
+        return request.user.pk
+
+    browser.post("/enter")
+    return ada
+
+
+def test_t42_who_changed_his_password_elsewhere_is_nobody_in_a_view_that_only_reads(
+    browser: Browser, project: Project, entered: User
+) -> None:
+    """Django ends the session when somebody looks for the user, whatever the mark of the view."""
+    entered.set_password("another")
+    entered.save()
+    answer = browser.get("/look")
+    assert (answer.status_code, answer.content) == (200, b"None")
+    assert list(project.guard.sessions()) == []
+    assert browser.token is None
+
+
+def test_t42_a_view_that_only_reads_renews_the_login_of_a_former_secret(
+    browser: Browser, project: Project, entered: User
+) -> None:
+    """With a new token, and once: the key of before is not asked for any more."""
+    before = browser.token
+    project.use(SECRET_KEY="another key", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY])
+    assert browser.get("/look").content == str(entered.pk).encode()
+    renewed = browser.token
+    assert renewed not in (before, None)
+    project.use(SECRET_KEY_FALLBACKS=[])
+    assert browser.get("/look").content == str(entered.pk).encode()
+    assert browser.token == renewed
 
 
 @pytest.mark.usefixtures("tables")

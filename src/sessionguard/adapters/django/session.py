@@ -1,9 +1,10 @@
 """`request.session` of the middleware: Django's session interface over the visit of the request."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.utils.asyncio import async_unsafe
 
@@ -14,6 +15,7 @@ from sessionguard.adapters.django.keeping import KeptSession
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.visits import AsyncVisit, Visit, VisitFlows
 from sessionguard.adapters.visits.calls import Flow
+from sessionguard.adapters.visits.rules import VisitRules
 from sessionguard.core.data import differing
 from sessionguard.core.session import Session
 from sessionguard.errors import SessionEndedError, SessionGuardError
@@ -22,9 +24,18 @@ R = TypeVar("R")
 
 
 class ExpiringFlows(VisitFlows):
-    """A visit to whom a session is over when Django was told that it should be (`set_expiry`)."""
+    """A visit to whom a session is over when Django was told that it should be (`set_expiry`).
 
-    __slots__ = ()
+    Whoever looks at `request.user`, be it in a view marked `read_only`, may have Django end the session, for the user's
+    password was changed elsewhere, or renew it, for `SECRET_KEY` was. So a mark forbids neither.
+    """
+
+    __slots__ = ("_is_lifted",)
+
+    def __init__(self, rules: VisitRules, presented: Iterable[bytes]) -> None:
+        """See `VisitFlows`."""
+        super().__init__(rules, presented)
+        self._is_lifted = False
 
     def _found(self) -> Flow[Session | None]:
         session = yield from super()._found()
@@ -34,16 +45,54 @@ class ExpiringFlows(VisitFlows):
         """Whether `found` is still what a stream may depend on; not once it is over by what Django was told."""
         return found is not None and super().goes_on(session, found) and not is_over(found)
 
+    def logout(self) -> Flow[Session | None]:
+        """End the visitor's session, be it in a view that only reads."""
+        return (yield from self._lifted(super().logout()))
+
+    def rotate(self) -> Flow[None]:
+        """Give the session a new token, be it in a view that only reads."""
+        yield from self._lifted(super().rotate())
+
+    def _lifted(self, flow: Flow[R]) -> Flow[R]:
+        self._is_lifted = True
+        try:
+            return (yield from flow)
+        finally:
+            self._is_lifted = False
+
+    def _check_open(self) -> None:
+        if self.is_sealed or not self._is_lifted:
+            super()._check_open()
+
 
 class VisitedFields(Fields):
     """The fields of the session as Django's serializer gives them."""
 
     # How long the browser is to keep the cookie follows from it.
     renewing: ClassVar[frozenset[str]] = frozenset({EXPIRY})
+    exempt: ClassVar[frozenset[str]] = frozenset({HASH_SESSION_KEY, UNTIL})
 
     def __init__(self, session: "VisitedSession") -> None:
         super().__init__(session.visit.session)
         self._session = session
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        flows = self._session.visit.flows
+        if name not in self.exempt or flows.is_sealed:
+            super().__setitem__(name, value)
+            return
+        # With its key of today Django proves again who is logged in, whatever the mark of the view.
+        barrier, self.barrier = self.barrier, None
+        try:
+            super().__setitem__(name, value)
+        finally:
+            self.barrier = barrier
+
+    def mark_written(self) -> None:
+        """Say that fields were written."""
+        # Django says so after each write, that of an exempt field as well, and once is enough.
+        if not self.is_written or self._session.visit.flows.is_sealed:
+            super().mark_written()
 
     def decoded(self, stored: Any) -> Any:
         """Give the value that the stored list or object describes, sharing nothing with it."""

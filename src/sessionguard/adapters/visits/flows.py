@@ -205,7 +205,7 @@ class VisitFlows:
         changes, removed = fields.changes()
         if not changes and not removed:
             return
-        if self._mode.is_read_only:
+        if self._mode.is_read_only and not fields.exempt.issuperset((*changes, *removed)):
             # Changed in place, which no barrier notices.
             raise _read_only()
         session = self.known() if self.is_resolved else (yield from self.session())
