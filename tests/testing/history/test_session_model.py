@@ -166,6 +166,23 @@ def test_a_hold_that_extends_the_session_of_another_is_illegal(stage: Stage, scr
     assert "told by hold_lease" in refuted(script.verdict())
 
 
+@pytest.mark.parametrize("asks_between", [True, False])
+def test_a_hold_is_forgotten_with_its_session(stage: Stage, script: Script, asks_between: bool) -> None:
+    """Who asks by a clock that is behind finds no hold on it, nor on the session that is opened by its id again."""
+    opening = stage.get_or_create("ana")
+    opened = script.ask(opening).record
+    script.ask(stage.hold(opened, stage.operation()))
+    script.ask(stage.end(opened))
+    assert script.ask(stage.leased(opened)) is not None
+    script.ask(stage.purge(timedelta(0), at=IDLE))
+    if asks_between:
+        assert script.ask(stage.leased(opened)) is None
+    assert script.ask(opening).record.id == opened.id
+    assert script.ask(stage.leased(opened)) is None
+    verdict = script.verdict()
+    assert isinstance(verdict, Legal), verdict.render()
+
+
 def test_an_expected_version_decides(stage: Stage, script: Script) -> None:
     """A save with an expected version is done if that is stored, and only then."""
     opened = script.ask(stage.get_or_create("ana")).record

@@ -81,8 +81,10 @@ def release_lease(
 def leased_until(
     book: Book, state: SlotState, command: le.FindLease, reply: int | None, lo: int, hi: int
 ) -> Iterator[SlotState]:
-    """A session is held as long as one of its leases has not lapsed."""
-    if _is_last_lapse(state, command.session_id, reply or 0, lo, hi):
+    """A session is held as long as one of its leases has not lapsed, unless it was forgotten, and they with it."""
+    life = find(state, command.session_id)
+    is_gone = reply is None and life is not None and life.may_be_gone
+    if is_gone or _is_last_lapse(state, command.session_id, reply or 0, lo, hi):
         yield state
 
 

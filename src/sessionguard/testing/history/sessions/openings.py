@@ -7,7 +7,16 @@ from sessionguard.core.lifecycle import EXPIRED_REASON, REPLACED_REASON
 from sessionguard.core.records import SessionRecord
 from sessionguard.testing.history.sessions.lives import FOREVER, Life, Span, finished, newborn
 from sessionguard.testing.history.sessions.singles import is_first_answer, seen_anew, touched_when_due
-from sessionguard.testing.history.sessions.slots import Book, Done, SlotState, done_before, find, holder_of, with_life
+from sessionguard.testing.history.sessions.slots import (
+    Book,
+    Done,
+    SlotState,
+    done_before,
+    find,
+    holder_of,
+    with_life,
+    without,
+)
 
 _InSlot = c.GetOrCreate | c.Replace
 _Opening = c.Create | _InSlot
@@ -64,7 +73,7 @@ def _remembered(state: SlotState, command: _Opening) -> Iterator[tuple[SlotState
     known = find(state, command.new.id)
     yield state, known
     if known is not None and known.may_be_gone:
-        yield state._replace(past=tuple(life for life in state.past if life.id != known.id)), None
+        yield without(state, known.id), None
 
 
 def _found(book: Book, state: SlotState, holder: Life | None, reply: c.Opened, lo: int, hi: int) -> Iterator[SlotState]:

@@ -92,6 +92,14 @@ def with_life(state: SlotState, life: Life) -> SlotState:
     return state._replace(past=tuple(life if other.id == life.id else other for other in state.past))
 
 
+def without(state: SlotState, session_id: str) -> SlotState:
+    """Give the state that has forgotten an ended session, and with it who held it."""
+    return state._replace(
+        past=tuple(life for life in state.past if life.id != session_id),
+        leases=tuple(lease for lease in state.leases if lease.session_id != session_id),
+    )
+
+
 @frozen
 class Book:
     """What the whole history tells: who opened which session, and which commands were asked more than once."""
