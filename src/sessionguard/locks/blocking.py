@@ -66,27 +66,42 @@ class SessionLock:
             raise MisuseError("the lock is not held yet; use it inside its with block")
         return self._fence
 
+    @property
+    def timeout_seconds(self) -> float:
+        """How long entering waits at most."""
+        return self._claim.timeout_seconds
+
     def check(self) -> None:
         """Raise `LockLostError` if the lock is known to have lapsed."""
         if self._is_lost:
             raise LockLostError(self._claim.session_id, self._claim.name, self.fence)
 
     def __enter__(self) -> Self:
+        return self._entered(0.0)
+
+    def attempt(self) -> Self:
+        """Enter without waiting; for adapters, which wait in their own way.
+
+        Raises `LockTimeoutError` if others hold it; it may then be attempted again.
+        """
+        return self._entered(self._claim.timeout_seconds)
+
+    def _entered(self, already_waited: float) -> Self:
         if not self._entering.acquire(blocking=False):
             raise MisuseError("a lock is entered once; call guard.lock again for another holding")
         try:
-            self._enter()
+            self._enter(already_waited)
         except BaseException:
             self._entering.release()
             raise
         self._pid = os.getpid()
         return self
 
-    def _enter(self) -> None:
+    def _enter(self, already_waited: float) -> None:
         self._claim = self._flows.anew(self._claim)
         timeout = self._claim.timeout_seconds
-        started = time.monotonic()
-        if not self._gates.enter(self._key, timeout):
+        started = time.monotonic() - already_waited
+        if not self._gates.enter(self._key, timeout - already_waited):
             raise LockTimeoutError(self._claim.session_id, self._claim.name, timeout)
         try:
             self._fence = self._acquire(time.monotonic() - started)

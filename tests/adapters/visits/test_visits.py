@@ -25,6 +25,7 @@ from tests.adapters.visits.conftest import Stage
 from tests.architecture.guard_parity import differences
 
 _SOON = timedelta(milliseconds=50)
+_LONGER = timedelta(seconds=1)
 
 
 def test_both_faces_are_one_interface() -> None:
@@ -281,6 +282,36 @@ def test_request_cancelled_while_it_waits_for_its_turn_holds_nothing() -> None:
     asyncio.run(cancelled())
     with other.lock(ana, REQUEST_LOCK, timeout=_SOON):
         pass
+    guard.close()
+    other.close()
+
+
+def test_queue_of_one_visitor_holds_up_no_other() -> None:
+    """However many requests of a session wait over a blocking guard, another's turn is free, and all waits end."""
+    store = MemoryStore()
+    guard, other = (SessionGuard(store, sweep_interval=None) for _ in range(2))
+    rules = VisitRules(guard=guard, transport=CookieSettings(), concurrency="serial", lock_timeout=_LONGER)
+    ana, bob = guard.create("ana"), guard.create("bob")
+
+    def request(token: str | None) -> AsyncVisit:
+        return AsyncVisit(rules, (f"__Host-sg={token}".encode(),))
+
+    async def crowded() -> None:
+        loop = asyncio.get_running_loop()
+        with other.lock(ana, REQUEST_LOCK):
+            began = loop.time()
+            crowd = [asyncio.create_task(request(ana.token).session()) for _ in range(100)]
+            await asyncio.sleep(0)
+            visit = request(bob.token)
+            await visit.session()
+            assert not any(waiting.done() for waiting in crowd)
+            await visit.seal()
+            ends = await asyncio.gather(*crowd, return_exceptions=True)
+            assert {type(end) for end in ends} == {LockTimeoutError}
+            # The time of those in front counts: one after the other, they would take a hundred times as long.
+            assert loop.time() - began < 10 * _LONGER.total_seconds()
+
+    asyncio.run(crowded())
     guard.close()
     other.close()
 

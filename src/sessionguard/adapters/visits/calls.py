@@ -4,14 +4,13 @@ A flow is a generator that yields calls and is sent what they give; what goes wr
 it where it waits.
 """
 
-import os
 from collections.abc import Awaitable, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from attrs import define, field
 
+from sessionguard.adapters.visits.queueing import enter
 from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.guard import SessionGuard
 from sessionguard.offloading import in_thread
@@ -148,23 +147,6 @@ async def _awaited(guard: AsyncSessionGuard, step: Step) -> Any:
 
 
 async def _in_thread(guard: SessionGuard, step: Step) -> Any:
-    if not isinstance(step, Enter):
-        return await in_thread(partial(step.take, guard))
-    # Not among the threads of the event loop, which are few: those who wait for a lock would keep them from him who
-    # holds it, and needs one to give it back. Cancelled after it was taken, it would be held by nobody until it lapses.
-    return await in_thread(
-        partial(step.take, guard), executor=_waiting_room(), undo=lambda _: Leave(step.lock).take(guard)
-    )
-
-
-_PLACES_TO_WAIT: Final = 64
-_waiting_rooms: Final[dict[int, ThreadPoolExecutor]] = {}
-
-
-def _waiting_room() -> ThreadPoolExecutor:
-    """Give the threads of this process that wait for locks; a forked child has none of its parent's."""
-    pid = os.getpid()
-    room = _waiting_rooms.get(pid)
-    if room is None:
-        room = _waiting_rooms.setdefault(pid, ThreadPoolExecutor(_PLACES_TO_WAIT, "sessionguard-waiting"))
-    return room
+    if isinstance(step, Enter):
+        return await enter(guard, step.lock)
+    return await in_thread(partial(step.take, guard))
