@@ -23,7 +23,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from sessionguard import Session
 from sessionguard.adapters.visits import Visit
-from sessionguard.errors import PathEscapeError, SessionGuardError
+from sessionguard.errors import PathEscapeError
 
 PAGE = """
 <!doctype html>
@@ -52,7 +52,8 @@ class Request(HttpRequest):
 @csrf_protect
 def home(request: Request) -> HttpResponse:
     """List the visitor's uploads."""
-    context = {"uploads": request.session.get("uploads", []), "csrf_token": get_token(request)}
+    uploads = [found.id for found in request.sessionguard.own_sessions("upload")]
+    context = {"uploads": uploads, "csrf_token": get_token(request)}
     return HttpResponse(Template(PAGE).render(Context(context)))
 
 
@@ -70,13 +71,12 @@ def upload(request: Request) -> HttpResponseBase:
             for file in files:
                 # The name comes from the client. One that could lead out of the workspace is refused.
                 workspace.write(file.name or "", file)
-    except SessionGuardError as error:
+    except BaseException as error:
         # All or nothing: no session stays behind that nobody was told of.
         visit.guard.end(fresh)
         if isinstance(error, PathEscapeError):
             return HttpResponseBadRequest(f"the file name {error.name} cannot be used: {error.problem}")
         raise
-    request.session["uploads"] = [*request.session.get("uploads", []), fresh.id]
     return redirect("show", fresh.id)
 
 

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, UploadFile
+from fastapi import Depends, FastAPI, HTTPException, UploadFile
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from sessionguard import Session
@@ -52,13 +52,14 @@ async def own_upload(upload_id: str, visit: CurrentVisit) -> Session:
 OwnUpload = Annotated[Session, Depends(own_upload)]
 
 
-async def home(request: Request) -> HTMLResponse:
+async def home(visit: CurrentVisit) -> HTMLResponse:
     """List the visitor's uploads."""
-    links = (f'<li><a href="/uploads/{escape(id)}">{escape(id)}</a></li>' for id in request.session.get("uploads", []))
+    uploads = await visit.own_sessions("upload")
+    links = (f'<li><a href="/uploads/{escape(found.id)}">{escape(found.id)}</a></li>' for found in uploads)
     return HTMLResponse(PAGE.format(items="".join(links)))
 
 
-async def upload(files: list[UploadFile], request: Request, visit: CurrentVisit) -> Response:
+async def upload(files: list[UploadFile], visit: CurrentVisit) -> Response:
     """Store the files of one form in a session of their own; 400 says what is wrong with a name, or that none came."""
     # What a browser sends when no file was chosen is a file without a name.
     if not all(file.filename for file in files):
@@ -75,7 +76,6 @@ async def upload(files: list[UploadFile], request: Request, visit: CurrentVisit)
         if isinstance(error, PathEscapeError):
             raise HTTPException(400, f"the file name {error.name} cannot be used: {error.problem}") from error
         raise
-    request.session["uploads"] = [*request.session.get("uploads", []), fresh.id]
     return RedirectResponse(f"/uploads/{fresh.id}", 303)
 
 

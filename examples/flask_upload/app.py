@@ -8,12 +8,12 @@ Open http://localhost:5000 in several tabs and upload at once: no tab ever sees 
 
 from pathlib import Path
 
-from flask import Flask, abort, redirect, render_template_string, request, session, url_for
+from flask import Flask, abort, redirect, render_template_string, request, url_for
 from werkzeug.wrappers import Response
 
 from sessionguard import Session
 from sessionguard.adapters.flask import SessionGuardExtension
-from sessionguard.errors import PathEscapeError, SessionGuardError
+from sessionguard.errors import PathEscapeError
 
 PAGE = """
 <!doctype html>
@@ -48,7 +48,7 @@ def create_app(**settings: object) -> Flask:
 
 def home() -> str:
     """List the visitor's uploads."""
-    return render_template_string(PAGE, uploads=session.get("uploads", []))
+    return render_template_string(PAGE, uploads=[found.id for found in extension.visit.own_sessions("upload")])
 
 
 def upload() -> Response:
@@ -63,13 +63,12 @@ def upload() -> Response:
             for file in files:
                 # The name comes from the client. One that could lead out of the workspace is refused.
                 workspace.write(file.filename or "", file.stream)
-    except SessionGuardError as error:
+    except BaseException as error:
         # All or nothing: no session stays behind that nobody was told of.
         extension.guard.end(fresh)
         if isinstance(error, PathEscapeError):
             abort(400, f"the file name {error.name} cannot be used: {error.problem}")
         raise
-    session["uploads"] = [*session.get("uploads", []), fresh.id]
     return redirect(url_for("show", upload_id=fresh.id), 303)
 
 

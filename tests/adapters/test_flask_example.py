@@ -9,6 +9,8 @@ import pytest
 from flask import Flask
 
 from sessionguard import Session, SessionGuard
+from sessionguard.core.events import Event, SessionCreated
+from sessionguard.workspaces.calls import WorkspaceCalls
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flask_upload" / "app.py"
 
@@ -45,6 +47,34 @@ def test_tabs_and_visitors_stay_apart(app: Flask) -> None:
     assert places[0] not in other.get("/").text
 
 
+def test_tabs_that_upload_at_once_are_all_listed(app: Flask) -> None:
+    """What a tab stores while another one is at it is in the list, as is the other's."""
+    tabs = [app.test_client() for _ in range(2)]
+    tabs[0].post("/uploads", data={"file": (BytesIO(b"0"), "a.txt")})
+    cookie = tabs[0].get_cookie("__Host-sg", "localhost")
+    assert cookie is not None
+    tabs[1].set_cookie("__Host-sg", cookie.value, secure=True)
+    places: list[str] = []
+
+    def meanwhile(event: Event) -> None:
+        if isinstance(event, SessionCreated) and event.scope == "upload" and not places:
+            places.append("/uploads/")
+            places.append(tabs[1].post("/uploads", data={"file": (BytesIO(b"1"), "b.txt")}).headers["Location"])
+
+    app.extensions["sessionguard"].guard.subscribe(meanwhile)
+    places.append(tabs[0].post("/uploads", data={"file": (BytesIO(b"2"), "c.txt")}).headers["Location"])
+    listed = tabs[0].get("/").text
+    assert listed.count("<li>") == 3
+    assert all(place in listed for place in places)
+
+
+def test_upload_that_fails_leaves_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the error is, no session stays behind that nobody was told of."""
+    monkeypatch.setattr(WorkspaceCalls, "write", broken)
+    assert app.test_client().post("/uploads", data={"file": (BytesIO(b"x"), "a.txt")}).status_code == 500
+    assert uploads_of(app) == []
+
+
 def test_name_that_leads_out_is_refused(app: Flask) -> None:
     """The name that a browser sends cannot choose where the file goes; it is told so, and no session stays behind."""
     good = (BytesIO(b"x"), "good.txt")
@@ -68,6 +98,11 @@ def test_missing_file_is_not_found(app: Flask) -> None:
     visitor = app.test_client()
     place = visitor.post("/uploads", data={"file": (BytesIO(b"x"), "a.txt")}).headers["Location"]
     assert visitor.get(f"{place}/b.txt").status_code == 404
+
+
+def broken(*_: Any, **__: Any) -> None:
+    """Fail as no part of this library does."""
+    raise ZeroDivisionError
 
 
 def uploads_of(app: Flask) -> list[Session]:

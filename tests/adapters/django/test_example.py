@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from django.test import Client, override_settings
 
+from sessionguard.core.events import Event, SessionCreated
+from sessionguard.workspaces.calls import WorkspaceCalls
 from tests.adapters.django.project import Project
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "django_upload" / "app.py"
@@ -51,6 +53,39 @@ def test_tabs_and_visitors_stay_apart(visitors: list[Client]) -> None:
     assert visitor.get(f"{places[0]}/other.csv").status_code == 404
     assert all(place in visitor.get("/").content.decode() for place in places)
     assert places[0] not in other.get("/").content.decode()
+
+
+def test_tabs_that_upload_at_once_are_all_listed(visitors: list[Client], project: Project) -> None:
+    """What a tab stores while another one is at it is in the list, as is the other's."""
+    tabs = visitors
+    tabs[0].post("/uploads", {"file": named(b"0", "a.txt")})
+    tabs[1].cookies = tabs[0].cookies
+    places: list[str] = []
+
+    def meanwhile(event: Event) -> None:
+        if isinstance(event, SessionCreated) and event.scope == "upload" and not places:
+            places.append("/uploads/")
+            places.append(tabs[1].post("/uploads", {"file": named(b"1", "b.txt")})["Location"])
+
+    project.guard.subscribe(meanwhile)
+    places.append(tabs[0].post("/uploads", {"file": named(b"2", "c.txt")})["Location"])
+    listed = tabs[0].get("/").content.decode()
+    assert listed.count("<li>") == 3
+    assert all(place in listed for place in places)
+
+
+def test_upload_that_fails_leaves_nothing(
+    visitors: list[Client], project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the error is, no session stays behind that nobody was told of."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(WorkspaceCalls, "write", broken)
+    with pytest.raises(ZeroDivisionError):
+        visitors[0].post("/uploads", {"file": named(b"x", "a.txt")})
+    assert list(project.guard.sessions(scope="upload")) == []
 
 
 def test_what_cannot_be_stored_leaves_nothing(visitors: list[Client], project: Project) -> None:

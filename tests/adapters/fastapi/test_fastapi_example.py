@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,19 @@ def test_tabs_and_visitors_stay_apart(app: FastAPI, visitor: TestClient) -> None
     assert places[0] not in other.get("/").text
     visitor.portal, other.portal = other.portal, None
     assert all(place in visitor.get("/").text for place in places)
+
+
+def test_tabs_that_upload_at_once_are_all_listed(visitor: TestClient) -> None:
+    """What a tab stores while others are at it is in the list, as are the others'."""
+
+    def upload(content: bytes) -> int:
+        reply = visitor.post("/uploads", files=files(("a.txt", content)), follow_redirects=False)
+        return int(reply.status_code)
+
+    assert upload(b"first") == 303
+    with ThreadPoolExecutor(4) as tabs:
+        assert list(tabs.map(upload, [b"1", b"2", b"3", b"4"])) == [303] * 4
+    assert visitor.get("/").text.count("<li>") == 5
 
 
 def test_name_that_leads_out_is_refused(visitor: TestClient) -> None:

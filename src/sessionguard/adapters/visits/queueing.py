@@ -7,24 +7,46 @@ sends many requests at once would keep all others from the threads.
 import asyncio
 import random
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from sessionguard.errors import LockTimeoutError
 from sessionguard.guard import SessionGuard
-from sessionguard.locks import SessionLock
 from sessionguard.offloading import in_thread
 
 # As a thread that waits asks: soon at first, then at most every 25 ms.
 _FIRST_WAIT: Final = 0.001
 _LONGEST_WAIT: Final = 0.025
 
+
+class BlockingLock(Protocol):
+    """What a blocking guard gives as a lock."""
+
+    @property
+    def session_id(self) -> str:
+        """The session that it is a lock of."""
+
+    @property
+    def name(self) -> str:
+        """Its name within the session."""
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long entering waits at most."""
+
+    def attempt(self) -> object:
+        """Enter without waiting, or raise `LockTimeoutError`."""
+
+    def __exit__(self, kind: None, error: None, traceback: None, /) -> None:
+        """Give it back."""
+
+
 _Queue = tuple[asyncio.AbstractEventLoop, SessionGuard, str, str]
 _heads: Final[WeakValueDictionary[_Queue, asyncio.Lock]] = WeakValueDictionary()
 """Held by the first in the queue of each lock; kept alive by those who stand in it."""
 
 
-async def enter(guard: SessionGuard, lock: SessionLock) -> None:
+async def enter(guard: SessionGuard, lock: BlockingLock) -> None:
     """Enter `lock` of `guard` within its timeout, which runs from now on.
 
     Those of this event loop who wait for the same lock stand in a queue, in the order in which they came. Only the
@@ -47,7 +69,7 @@ async def enter(guard: SessionGuard, lock: SessionLock) -> None:
         head.release()
 
 
-async def _enter_as_first(lock: SessionLock, deadline: float) -> None:
+async def _enter_as_first(lock: BlockingLock, deadline: float) -> None:
     # Cancelled after it was entered, it would be held by nobody until it lapses.
     leave = partial(lock.__exit__, None, None, None)
     ceiling = _FIRST_WAIT
