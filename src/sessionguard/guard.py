@@ -231,12 +231,13 @@ class SessionGuard:
         """
         return self._run(self._parts.flows.modify(session, function, lock))
 
-    def touch(self, session: Session) -> Session:
+    def touch(self, session: Session, *, when_due: bool = False) -> Session:
         """Give the session with its idle time begun anew, up to its absolute timeout.
 
-        Raises `SessionEndedError` if it is over.
+        With `when_due` only if it was not seen for the touch interval of its policy, as `load` does it; else the
+        session is given as it is, and no store is asked. Raises `SessionEndedError` if it is over.
         """
-        return self._run(self._parts.flows.touch(session))
+        return self._run(self._parts.flows.touch(session, when_due))
 
     def rotate(self, session: Session, *, owner: str | None = None) -> Session:
         """Give the session with a new `token`; the former one works on for the grace of its policy.

@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from sessionguard.core.braking import Alarm, SweepBrake, valid_brake
@@ -85,6 +85,7 @@ class GuardParts(Generic[Files]):
             leases_in_store=can_lease and getattr(files, "leases_in_store", False),
             has_fleet=has_ability(store, "census"),
             orphan_age=valid_age("orphan_age", orphan_age),
+            wall=lambda: datetime.now(UTC),
             hooks=hooks(_report_failed_hook),
         )
         if getattr(files, "leases_in_store", False) and not can_lease:

@@ -216,6 +216,16 @@ def test_owner_never_changes(guard: SessionGuard, store: WatchedStore) -> None:
     assert guard.rotate(session, owner="ada").token is not None
 
 
+def test_owner_of_a_visitor_is_not_given(guard: SessionGuard, store: WatchedStore) -> None:
+    """Whoever may choose his name would get the sessions of that visitor; his own he keeps."""
+    visitor, other = guard.create(), guard.create()
+    store.forget()
+    with pytest.raises(InvalidArgumentError, match="owner"):
+        guard.rotate(visitor, owner=other.owner)
+    assert store.asked == []
+    assert guard.rotate(visitor, owner=visitor.owner).token is not None
+
+
 @pytest.mark.parametrize("owner", ["", " ", "None", "null", "undefined", 0, True])
 def test_t07_missing_owner_is_not_given(guard: SessionGuard, store: WatchedStore, owner: object) -> None:
     """A login without a name is an error, and no store is asked."""

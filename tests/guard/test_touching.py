@@ -7,6 +7,7 @@ import pytest
 from sessionguard import SessionEndedError, SessionGuard, SessionPolicy
 from tests.guard.clock import START, Clock
 from tests.guard.conftest import POLICY, OpenGuard
+from tests.guard.watching import WatchedStore
 
 IDLE, ABSOLUTE = POLICY.idle_timeout, POLICY.absolute_timeout
 TICK = timedelta(microseconds=1)
@@ -43,6 +44,38 @@ def test_touch_of_an_ended_session_is_refused(guard: SessionGuard) -> None:
     with pytest.raises(SessionEndedError) as caught:
         guard.touch(session)
     assert caught.value.reason == "escalated"
+
+
+def test_touch_when_due_is_a_load_by_who_has_no_token(guard: SessionGuard, clock: Clock, store: WatchedStore) -> None:
+    """Until then nothing is asked; from then on one question, which writes down that it was seen."""
+    session = guard.create("ada")
+    store.forget()
+    clock.advance(timedelta(minutes=1) - TICK)
+    assert guard.touch(session, when_due=True) is session
+    assert store.asked == []
+    clock.advance(TICK)
+    touched = guard.touch(session, when_due=True)
+    assert (touched.last_seen_at, [asked.verb for asked in store.asked]) == (clock.now, ["load"])
+    # Known as it was before, and rotated twice since: found by its id.
+    guard.rotate(guard.rotate(session))
+    clock.advance(minutes=5)
+    assert guard.touch(session, when_due=True).last_seen_at == clock.now
+    guard.end(session)
+    with pytest.raises(SessionEndedError) as caught:
+        guard.touch(session, when_due=True)
+    assert caught.value.reason == "revoked"
+    with pytest.raises(ValueError, match="True or False"):
+        guard.touch(session, when_due="yes")  # type: ignore[arg-type]
+
+
+def test_touch_when_due_gives_no_session_of_an_owner_to_who_knew_the_visitor(guard: SessionGuard, clock: Clock) -> None:
+    """To him it is over."""
+    visitor = guard.create()
+    guard.rotate(visitor, owner="ada")
+    clock.advance(minutes=5)
+    with pytest.raises(SessionEndedError) as caught:
+        guard.touch(visitor, when_due=True)
+    assert caught.value.reason == "login"
 
 
 @pytest.mark.parametrize("by_load", [True, False])

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import Final
 
-from sessionguard.core.tokens import parse_token
+from sessionguard.core.tokens import is_anonymous, parse_token
 from sessionguard.errors import InvalidArgumentError
 
 MAX_TEXT_BYTES: Final = 512
@@ -39,6 +39,19 @@ def valid_text(argument: str, value: object) -> str:
     if value.startswith("sg"):
         _refuse_token(argument, value)
     return value
+
+
+def valid_name(argument: str, value: object) -> str:
+    """Give `value` if it can name an owner who is not a visitor without a name, else raise `InvalidArgumentError`.
+
+    What visitors are called stands in logs, events and lists: whoever may choose his own name would get their sessions.
+    """
+    name = valid_text(argument, value)
+    if is_anonymous(name):
+        raise InvalidArgumentError(
+            argument, name, "this library calls visitors without a name so; put something in front, such as user-"
+        )
+    return name
 
 
 def _refuse_token(argument: str, value: str) -> None:

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from sessionguard.core import commands as c
 from sessionguard.core import events as e
-from sessionguard.core.arguments import is_session_id, valid_external_id, valid_text
+from sessionguard.core.arguments import is_session_id, valid_external_id, valid_name, valid_text
 from sessionguard.core.data import EMPTY, difference, encode_data, encode_fields, field_names, size_bytes
 from sessionguard.core.driving import Flow, perform
 from sessionguard.core.file_commands import OpenWorkspaces
+from sessionguard.core.instants import to_us
 from sessionguard.core.leases import lost
-from sessionguard.core.lifecycle import LIMIT_REASON, REPLACED_REASON, Outcome
+from sessionguard.core.lifecycle import LIMIT_REASON, REPLACED_REASON, Outcome, touch_is_due
 from sessionguard.core.locking import HeldLock, fence_of
 from sessionguard.core.losing import Mark, Marks, Slot, lost_session
 from sessionguard.core.records import NewSession, SessionRecord
@@ -277,9 +278,31 @@ class SessionFlows:
             yield from perform(c.Pause(delay))
         raise SessionConflictError(session.id, current.version, record.version)
 
-    def touch(self, session: Session) -> Flow[Session]:
-        """Extend the session."""
+    def touch(self, session: Session, when_due: bool = False) -> Flow[Session]:
+        """Extend the session; with `when_due` only if that is worth a write."""
         valid_session(session)
+        if not isinstance(when_due, bool):
+            raise InvalidArgumentError("when_due", when_due, "give True or False")
+        seen = (yield from self._seen(session)) if when_due else None
+        return seen or (yield from self._touched(session))
+
+    def _seen(self, session: Session) -> Flow[Session | None]:
+        """Give the session as seen; None if its token leads to it no more, of which its id may still tell."""
+        record = record_of(session)
+        now = self._setting.guessed_at()
+        # A clock that is behind the engine's would have nothing written down until it has caught up.
+        if now is not None and record.last_seen_us <= to_us(now) and not touch_is_due(record, to_us(now)):
+            return session
+        # As a load of its own token would: the engine judges by its clock, and a full disk keeps nobody out.
+        loaded: c.Loaded = yield c.Load(record.token_hash, record.scope, self._setting.at(), "", True)
+        found = loaded.record
+        if found is None or is_taken(found, record):
+            return None
+        if loaded.touched:
+            self._bus.publish(e.SessionTouched(found.id, found.scope, found.owner))
+        return _seen_anew(session, found)
+
+    def _touched(self, session: Session) -> Flow[Session]:
         operation = self._mint.operation_id()
         reply = yield from perform(c.Touch(session.id, self._setting.at(), operation, meant=record_of(session)))
         record = self._changed(session, "touch", reply)
@@ -324,7 +347,10 @@ class SessionFlows:
         if owner is None:
             return
         valid_text("owner", owner)
-        if owner != session.owner and not is_anonymous(session.owner):
+        if owner == session.owner:
+            return
+        valid_name("owner", owner)
+        if not is_anonymous(session.owner):
             raise MisuseError(
                 f"session {session.id} already has an owner and never changes to another; end it and create a new one"
             )

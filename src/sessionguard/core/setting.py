@@ -41,6 +41,8 @@ class Setting:
     """Whether the store can count what is due and give turns."""
     orphan_age: timedelta = DEFAULT_ORPHAN_AGE
     """Files of which the store knows no session are left alone until they are as old as this."""
+    wall: Clock | None = None
+    """The clock of this machine, only to guess if a question is worth asking; what it is about, the engine decides."""
     hooks: Hooks = field(factory=lambda: Hooks(lambda function, error: None))
     """What the application wants done when a session has ended."""
 
@@ -52,6 +54,10 @@ class Setting:
         if not isinstance(at, datetime) or at.tzinfo is None:
             raise ConfigurationError("clock", at, "it must give an aware datetime, such as datetime.now(timezone.utc)")
         return at
+
+    def guessed_at(self) -> datetime | None:
+        """Give about the instant it is; None: nobody here can tell."""
+        return self.at() or (None if self.wall is None else self.wall())
 
 
 def valid_session(session: object) -> Session:

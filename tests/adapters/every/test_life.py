@@ -96,6 +96,48 @@ def test_t07_what_is_missing_is_nobody_and_nothing(house: House) -> None:
     assert house.store.asked().count("get") == MADE_UP.count(WELL_FORMED)
 
 
+def test_owner_of_a_visitor_can_not_be_taken_by_login(house: House) -> None:
+    """Logs and lists show what visitors are called: whoever registers under that name would get their sessions."""
+    owner = house.guard.create().owner
+
+    @house.view
+    async def steal(at: At) -> None:
+        await at.visit.login(owner)
+
+    house.store.asked()
+    assert house.send("/steal", method="POST").status == 400
+    assert house.store.asked() == []
+    assert house.visitor().send("POST", "/steal").status == 400
+    assert len(list(house.guard.sessions(owner=owner))) == 1
+
+
+def test_own_session_that_is_used_lives_on(house: House) -> None:
+    """As long as the visitor comes back before its idle timeout; between two touches nothing is written."""
+    begun: list[str] = []
+
+    @house.view
+    async def begin(at: At) -> None:
+        begun.append((await at.visit.new_session()).id)
+
+    @house.view
+    async def find(at: At) -> Any:
+        return await at.visit.own_session(begun[0])
+
+    visitor = house.visitor("ana")
+    visitor.post("/begin")
+    house.store.asked()
+    assert visitor.get("/find").text != "None"
+    assert house.store.asked() == ["load", "get"]
+    idle = house.policy.idle_timeout
+    for _ in range(4):
+        house.clock.advance(idle / 2)
+        assert visitor.get("/find").text != "None"
+        assert house.store.asked() == ["load", "get", "load"]
+    house.clock.advance(idle)
+    visitor.cookies.update(house.visitor("ana").cookies)
+    assert visitor.get("/find").text == "None"
+
+
 def test_t08_session_is_sealed_after_the_response(house: House) -> None:
     """Whoever keeps the session of a request can read it, and not write, from another request or thread."""
     kept: list[At] = []

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sessionguard.adapters.external import Claim, Select, Strict
+from sessionguard import SessionPolicy
+from sessionguard.adapters.external import Bearer, Claim, Select, Strict
 from sessionguard.core.events import ExternalIdRejected, TokenMisplaced
 from sessionguard.errors import SessionEndedError
 from sessionguard.testing.profile import Profile
@@ -142,6 +143,51 @@ def test_sessions_stay_across_requests_until_they_expire(stage: BuildStage) -> N
     caller.login("app-1")
     expired = caller.get("/work", f"_sid={sid}")
     assert (expired.status, expired.text) == (unknown.status, unknown.text) == (404, unknown.text)
+
+
+def test_caller_is_no_visitor_of_ours(stage: BuildStage) -> None:
+    """Whoever may choose the name that the program makes of a key would get what belongs to the visitor."""
+    made = stage(Select(), caller=lambda header: "anonymous-" + "0" * 32)
+    assert made.browser().post("/new-session", "_sid=42").status == 500
+    assert made.back.active() == []
+
+
+BEARER = Bearer(unsafe_bearer_external_ids="I accept CWE-488/CWE-598", lifetime=timedelta(hours=1))
+EVERY_SPELLING: list[Any] = [
+    pytest.param(Strict(), "", ["get", "load"], id="strict"),
+    pytest.param(Select(), "", ["get", "load"], id="select-by-the-servers-id"),
+    pytest.param(Select(), "_sid=42", ["get_or_create"], id="select-by-name"),
+    pytest.param(Select(creates_on_use=False), "_sid=42", ["page", "load"], id="select-what-is-there"),
+    pytest.param(Claim(), f"_sid={A}", ["load"], id="claim"),
+    pytest.param(Claim(), "", ["load"], id="claim-by-the-servers-id"),
+    pytest.param(BEARER, f"_sid={A}", ["page", "load"], id="bearer"),
+    pytest.param(BEARER, "", ["get", "load"], id="bearer-by-the-servers-id"),
+]
+"""A policy, what a session is opened with, and what a use asks the store besides the visitor when a touch is due."""
+
+
+@pytest.mark.parametrize("policy, opened_by, asks", EVERY_SPELLING)
+def test_session_that_is_used_lives_on(stage: BuildStage, policy: Any, opened_by: str, asks: list[str]) -> None:
+    """However it is named; to look at it, and to list it, keeps nothing alive."""
+    rules = SessionPolicy(idle_timeout=timedelta(minutes=20), touch_interval=timedelta(minutes=1))
+    visitors = SessionPolicy(idle_timeout=timedelta(days=1))
+    made = stage(policy, guard_policy={"default": visitors, "*": rules}, may_debug=lambda request: True)
+    caller, store = made.browser().login("app-1"), made.back.store
+    given, clock = caller.opened(opened_by), made.back.clock
+    sid = opened_by.removeprefix("_sid=") or given
+    store.asked()
+    assert caller.get("/work", f"_sid={sid}").status == 200
+    unused = asks if len(asks) == 1 else asks[:-1]
+    assert sorted(store.asked()) == sorted(["load", *unused])
+    for _ in range(3):
+        clock.advance(timedelta(minutes=12))
+        store.asked()
+        assert caller.get("/work", f"_sid={sid}").status == 200
+        assert sorted(store.asked()) == sorted(["load", *asks])
+    clock.advance(timedelta(minutes=12))
+    assert caller.get("/debug-sessions", f"_sid={sid}").json["total"] == 1
+    clock.advance(timedelta(minutes=8))
+    assert made.back.active() == []
 
 
 def test_debug_page_shows_the_caller_what_is_his(stage: BuildStage) -> None:

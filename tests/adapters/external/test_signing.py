@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionguard.adapters.external import sign_external_id
+from sessionguard.adapters.external import sign_external_id, signing
 from sessionguard.adapters.external.signing import Vouched, vouched_by
+from sessionguard.core.arguments import valid_text
 from sessionguard.core.tokens import KeyRing
 from sessionguard.errors import ConfigurationError, InvalidArgumentError
 
@@ -22,6 +23,9 @@ K1, K2, K3 = (
 )
 KEYS = KeyRing({"a": K1}, current="a")
 ABOUT: dict[str, Any] = {"keys": KEYS, "audience": "app.example.org", "scope": "external"}
+
+
+VISITOR = "anonymous-" + "0" * 32
 
 
 def signature_of(external_id: str = "42", owner: str = "ana", **changes: Any) -> str:
@@ -161,6 +165,7 @@ def test_t49_signature_is_good_until_it_expires() -> None:
         {"owner": ""},
         {"owner": None},
         {"owner": "undefined"},
+        {"owner": VISITOR},
         {"audience": ""},
         {"scope": ""},
         {"external_id": ""},
@@ -175,6 +180,12 @@ def test_what_cannot_be_signed_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         signature_of(**arguments)
     assert "ttttt" not in str(caught.value)
+
+
+def test_signature_for_a_visitor_of_ours_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever made it: an integrator's user of that name would get what belongs to the visitor."""
+    monkeypatch.setattr(signing, "valid_name", valid_text)
+    assert judged(signature_of(owner=VISITOR)) == "owner of a visitor"
 
 
 def test_signature_is_in_no_representation() -> None:

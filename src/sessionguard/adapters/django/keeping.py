@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sessionguard.adapters.django.expiry import UNTIL, is_due, is_over, until_of
 from sessionguard.adapters.visits.calls import Flow, ask
+from sessionguard.core.arguments import valid_name
 from sessionguard.core.data import difference, differing
 from sessionguard.core.session import Session, is_in_grace
 from sessionguard.core.tokens import is_anonymous
@@ -113,7 +114,7 @@ class KeptSession:
 
         A session of another owner is ended, and the new one holds only what the request wrote.
         """
-        self.owner = owner
+        self.owner = valid_name("owner", owner)
         session = self.session
         if session is None or session.owner == owner:
             return self.key

@@ -35,10 +35,10 @@ class ByBinding(ABC):
         self._situation = situation
         self._bindings = Bindings.beside(situation.visit.rules.transport)
 
-    def locate(self, selected: str) -> Flow[Session | None]:
+    def locate(self, selected: str, *, extend: bool = False) -> Flow[Session | None]:
         """Give the session to which the browser is bound under this name."""
         token = self._bindings.read(selected, self._cookies).token
-        session = None if token is None else (yield from self._situation.load(token))
+        session = None if token is None else (yield from self._situation.load(token, extend=extend))
         if session is None:
             return None
         if selected != (session.external_id or session.id):
@@ -130,7 +130,7 @@ class BySignature(ByBinding):
     def find(self, selected: str) -> Flow[Session]:
         situation = self._situation
         self._keep_to_this_site()
-        session = yield from self.locate(selected)
+        session = yield from self.locate(selected, extend=True)
         if session is not None:
             return situation.accepted(session)
         if situation.asked().signature is None or situation.request.is_prefetch:
@@ -206,17 +206,17 @@ class ByClaim(ByBinding):
     __slots__ = ()
 
     def find(self, selected: str) -> Flow[Session]:
-        session = yield from self.locate(selected)
+        session = yield from self.locate(selected, extend=True)
         if session is None:
             raise self._situation.unknown(selected)
         return self._situation.accepted(session)
 
-    def locate(self, selected: str) -> Flow[Session | None]:
+    def locate(self, selected: str, *, extend: bool = False) -> Flow[Session | None]:
         situation = self._situation
         if is_server_id(selected):
-            return (yield from super().locate(selected))
+            return (yield from super().locate(selected, extend=extend))
         required_unguessable(situation.ids.parameter, selected)
-        session = yield from super().locate(selected)
+        session = yield from super().locate(selected, extend=extend)
         if session is None:
             others = yield from situation.listed_of_slot(owner_of(_CLAIMED, selected), selected)
             if others is not None:

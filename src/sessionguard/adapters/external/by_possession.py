@@ -22,7 +22,7 @@ class ByPossession:
         situation.reply_with(("Referrer-Policy", "no-referrer"))
 
     def find(self, selected: str) -> Flow[Session]:
-        session = yield from self.locate(selected)
+        session = yield from self._situation.used((yield from self.locate(selected)))
         if session is None:
             raise self._situation.unknown(selected)
         return self._situation.accepted(session)

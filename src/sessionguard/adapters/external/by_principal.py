@@ -25,7 +25,7 @@ class ByPrincipal:
         elif self._may_open(principal, selected):
             session = yield from self._opened_on_use(principal, selected)
         else:
-            session = yield from self._located(principal, selected)
+            session = yield from self._situation.used((yield from self._located(principal, selected)))
         if session is None:
             raise self._situation.unknown(selected)
         return self._situation.accepted(session)

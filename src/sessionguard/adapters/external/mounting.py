@@ -8,7 +8,7 @@ from sessionguard.adapters.external.rules import ExternalIds
 from sessionguard.adapters.external.situation import NamingRequest
 from sessionguard.adapters.visits.flows import VisitFlows
 from sessionguard.adapters.visits.rules import VisitRules
-from sessionguard.core.arguments import valid_text
+from sessionguard.core.arguments import valid_name
 from sessionguard.errors import ConfigurationError, InvalidArgumentError, MisuseError
 
 NEW_SESSION: Final = "/new-session"
@@ -33,7 +33,7 @@ def valid_caller(owner: object) -> str | None:
     if owner is None:
         return None
     try:
-        return valid_text("caller", owner)
+        return valid_name("caller", owner)
     except InvalidArgumentError as error:
         raise ConfigurationError("ExternalIds.caller", "(what it gave)", error.remedy) from None
 

@@ -18,9 +18,9 @@ from urllib.parse import urlencode
 from attrs import field, frozen
 
 from sessionguard.adapters.external.identifiers import is_server_id, selected_by
-from sessionguard.core.arguments import valid_text
+from sessionguard.core.arguments import valid_name, valid_text
 from sessionguard.core.instants import from_us, to_us, with_unit
-from sessionguard.core.tokens import KeyRing
+from sessionguard.core.tokens import KeyRing, is_anonymous
 from sessionguard.errors import ConfigurationError, InvalidArgumentError
 
 LONGEST: Final = timedelta(minutes=5)
@@ -86,7 +86,8 @@ def sign_external_id(
         raise InvalidArgumentError("valid_for", valid_for, remedy)
     if not isinstance(keys, KeyRing):
         raise InvalidArgumentError("keys", type(keys).__name__, "give a KeyRing")
-    for argument, value in (("owner", owner), ("audience", audience), ("scope", scope)):
+    valid_name("owner", owner)
+    for argument, value in (("audience", audience), ("scope", scope)):
         valid_text(argument, value)
     expiry = to_us((now or datetime.now(UTC)) + valid_for) // 1_000_000
     nonce = _encoded(random_bytes(16))
@@ -118,6 +119,9 @@ def vouched_by(
         return "expired"
     if expires_at > now + LONGEST + CLOCK_SKEW:
         return "valid for too long"
+    if is_anonymous(owner):
+        # Refused where we sign; other programs may sign as well.
+        return "owner of a visitor"
     return Vouched(owner, nonce, key_id, expires_at)
 
 

@@ -10,7 +10,7 @@ from sessionguard.adapters.external.reading import Asked, Carried, asked_by
 from sessionguard.adapters.external.rules import ExternalIds
 from sessionguard.adapters.http import Header
 from sessionguard.adapters.http.origins import foreign_origin
-from sessionguard.adapters.visits.calls import Flow, ask, collect
+from sessionguard.adapters.visits.calls import Flow, ask, collect, seen
 from sessionguard.adapters.visits.flows import VisitFlows
 from sessionguard.core.events import ExternalIdAccepted, ExternalIdRejected, TokenMisplaced
 from sessionguard.core.session import Session
@@ -133,9 +133,9 @@ class Situation:
 
     # What is asked of the guard
 
-    def load(self, token: str) -> Flow[Session | None]:
-        """Give the active session of `token`."""
-        session: Session | None = yield from ask("load", token, scope=self.ids.scope)
+    def load(self, token: str, *, extend: bool = False) -> Flow[Session | None]:
+        """Give the active session of `token`; with `extend` it is in use, not only looked at."""
+        session: Session | None = yield from ask("load", token, scope=self.ids.scope, extend=extend)
         return session
 
     def get(self, session_id: str) -> Flow[Session | None]:
@@ -154,6 +154,10 @@ class Situation:
         """Give the active session of the slot without opening one."""
         sessions = yield from self.listed(owner)
         return next((session for session in sessions if session.external_id == external_id), None)
+
+    def used(self, session: Session | None) -> Flow[Session | None]:
+        """Give `session` as one that is in use, if it still can be; what was only looked at lives no longer for it."""
+        return None if session is None else (yield from seen(session))
 
     def open(
         self,

@@ -12,6 +12,8 @@ from attrs import define, field
 
 from sessionguard.adapters.visits.queueing import enter
 from sessionguard.async_guard import AsyncSessionGuard
+from sessionguard.core.session import Session
+from sessionguard.errors import SessionEndedError
 from sessionguard.guard import SessionGuard
 from sessionguard.offloading import in_thread
 
@@ -81,6 +83,18 @@ def ask(verb: str, *arguments: Any, **options: Any) -> Flow[Any]:
 def collect(verb: str, *arguments: Any, **options: Any) -> Flow[tuple[Any, ...]]:
     """Call the guard's method `verb` and give all that it iterates over."""
     found: tuple[Any, ...] = yield Collect(verb, arguments, options)
+    return found
+
+
+def seen(session: Session) -> Flow[Session | None]:
+    """Give `session`, which is in use, with that written down when due; None if it is over by now.
+
+    For sessions that were not found by their token, of which `load` would have done it.
+    """
+    try:
+        found: Session = yield Call("touch", (session,), {"when_due": True})
+    except SessionEndedError:
+        return None
     return found
 
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 from sessionguard.adapters import http
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.modes import Mode
-from sessionguard.adapters.visits.calls import Call, Enter, Flow, Leave, Make, ask, collect
+from sessionguard.adapters.visits.calls import Call, Enter, Flow, Leave, Make, ask, collect, seen
 from sessionguard.adapters.visits.resolved import ResolvedSessions
 from sessionguard.adapters.visits.rules import VisitRules
-from sessionguard.core.arguments import valid_text
+from sessionguard.core.arguments import valid_name, valid_text
 from sessionguard.core.events import CookieRefused
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import is_anonymous
@@ -256,7 +256,7 @@ class VisitFlows:
         opened with what this request wrote; a session of another owner is ended first, and what was written goes
         with it, because it may hold what was read there.
         """
-        valid_text("owner", owner)
+        valid_name("owner", owner)
         self._check_open()
         session = yield from self.session()
         if session is not None and session.owner != owner and not is_anonymous(session.owner):
@@ -321,7 +321,7 @@ class VisitFlows:
         session: Session | None = None if visitor is None else (yield from ask("get", session_id))
         if session is None or visitor is None or session.owner != visitor.owner or session.status != "active":
             return None
-        return session if scope is None or session.scope == scope else None
+        return (yield from seen(session)) if scope is None or session.scope == scope else None
 
     def own_sessions(self, scope: str | None = None) -> Flow[tuple[Session, ...]]:
         """Give the visitor's active sessions, newest first: his devices, or with `scope` those of another kind."""
