@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import connections
@@ -187,6 +188,10 @@ def ids(**changed: Any) -> list[str]:
         return sorted(str(found.id) for found in run_checks() if str(found.id).startswith("sessionguard"))
 
 
+class OurSessions(SessionMiddleware):
+    """A session middleware of the project."""
+
+
 GOOD: dict[str, Any] = {"DEBUG": True}
 SESSIONS, AUTH = (
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -220,6 +225,8 @@ CSRF, CACHE = "django.middleware.csrf.CsrfViewMiddleware", "django.middleware.ca
         ({"MIDDLEWARE": [AUTH, SESSIONS]}, ["sessionguard.E005"]),
         ({"MIDDLEWARE": [CSRF, SESSIONS], "CSRF_USE_SESSIONS": True}, ["sessionguard.E005"]),
         ({"MIDDLEWARE": [CSRF, SESSIONS]}, []),
+        ({"MIDDLEWARE": [AUTH]}, ["sessionguard.W016"]),
+        ({"MIDDLEWARE": ["tests.adapters.django.test_settings.OurSessions", AUTH]}, []),
         ({"MIDDLEWARE": [SESSIONS, CACHE]}, ["sessionguard.E006"]),
         ({"MIDDLEWARE": [CACHE, SESSIONS]}, []),
         ({"SESSION_COOKIE_HTTPONLY": False}, ["sessionguard.W007"]),
@@ -232,6 +239,18 @@ CSRF, CACHE = "django.middleware.csrf.CsrfViewMiddleware", "django.middleware.ca
         ({"MIDDLEWARE": [OURS], **NAMED}, []),
         ({"MIDDLEWARE": [OURS], "SESSION_COOKIE_NAME": "shop", "SESSIONGUARD_COOKIE_NAME": "shop"}, []),
         ({"MIDDLEWARE": [OURS], "SESSIONGUARD_COOKIE_DOMAIN": "example.org"}, ["sessionguard.E001"]),
+        ({"MIDDLEWARE": [OURS], "SESSION_COOKIE_NAME": "sg", "SESSIONGUARD_COOKIE_SECURE": False}, []),
+        (
+            {
+                "MIDDLEWARE": [OURS],
+                "SESSION_COOKIE_NAME": "sg",
+                "SESSIONGUARD_COOKIE_SECURE": False,
+                "SESSION_COOKIE_SECURE": True,
+                "DEBUG": False,
+            },
+            ["sessionguard.W004", "sessionguard.W015"],
+        ),
+        ({"MIDDLEWARE": [OURS], "DEBUG": False, **NAMED}, ["sessionguard.W004"]),
         ({"MIDDLEWARE": [OURS, SESSIONS], **NAMED}, ["sessionguard.E011"]),
         ({"MIDDLEWARE": [AUTH, OURS], **NAMED}, ["sessionguard.E005"]),
         ({"MIDDLEWARE": [OURS, CACHE], **NAMED}, ["sessionguard.E006"]),
@@ -283,6 +302,8 @@ def test_t36_checks_show_no_secret() -> None:
     assert "SESSIONGUARD_URL" in found.msg
     assert "word" not in found.msg
     assert found.hint
+    # Once: Django shows both.
+    assert str(found.hint) not in found.msg
 
 
 # Commands
@@ -328,6 +349,16 @@ def test_the_command_goes_on_with_a_guard_that_was_lent(project: Project) -> Non
     shown, session = io.StringIO(), project.guard.create("ada")
     call_command("sessionguard", "list", stdout=shown)
     assert session.id in shown.getvalue()
+
+
+@pytest.mark.parametrize("middleware, is_told", [([OURS], True), ([SESSIONS], False)])
+def test_doctor_tells_of_a_risky_cookie(build: BuildProject, middleware: list[str], is_told: bool) -> None:
+    """Of ours, where our middleware sets it; Django's is for `manage.py check`."""
+    shown = io.StringIO()
+    with override_settings(SESSIONGUARD_COOKIE_SECURE=False, SESSION_COOKIE_NAME="sg", MIDDLEWARE=middleware):
+        build().guard.create("ada")
+        call_command("sessionguard", "doctor", stdout=shown)
+    assert ("SESSIONGUARD_COOKIE_SECURE" in shown.getvalue()) is is_told
 
 
 def test_the_command_says_why_it_cannot() -> None:

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error, Info, Warning
 from django.urls import URLPattern, get_resolver
 from django.utils.module_loading import import_string
 
 from sessionguard.adapters.django import guards, values
-from sessionguard.adapters.settings import OF_GUARD, PREFIX
+from sessionguard.adapters.settings import OF_GUARD, PREFIX, transport_of
 from sessionguard.errors import ConfigurationError
 
 ENGINE: Final = "sessionguard.adapters.django.engine"
@@ -25,6 +26,12 @@ _OF_MIDDLEWARE: Final = frozenset(PREFIX + name for name in guards.KNOWN - OF_GU
 _EXTERNAL: Final = "sessionguard.adapters.django.external"
 _CACHE: Final = "django.middleware.cache.UpdateCacheMiddleware"
 
+_WITHOUT_SESSIONS: Final = Warning(
+    "SESSION_ENGINE is ours, and no middleware gives requests a session",
+    hint=f"put {OUR_MIDDLEWARE} into MIDDLEWARE, above those that use sessions",
+    id="sessionguard.W016",
+)
+
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Check what the guard is opened with, and where Django is to find it."""
@@ -32,12 +39,12 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     try:
         place = guards.opened(guards.read())
     except ConfigurationError as error:
-        return [Error(str(error), hint=error.remedy, id="sessionguard.E001")]
+        return [_error_of(error, "sessionguard.E001")]
     place.guard.close()
     if not uses_engine():
         hint = f'set SESSION_ENGINE = "{ENGINE}"'
         message = "SESSION_ENGINE is another one: clearsessions, and logins in tests, do not reach our sessions"
-        if OUR_MIDDLEWARE not in settings.MIDDLEWARE:
+        if not uses_middleware():
             message = "the app is installed, but no session is kept in it"
         found.append(Warning(message, hint=hint, id="sessionguard.W002"))
     found += _check_serializer()
@@ -48,9 +55,14 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     return found
 
 
+def _error_of(error: ConfigurationError, found_id: str) -> CheckMessage:
+    # The remedy once: Django shows the hint below the message.
+    return Error(f"{error.setting} = {error.value}", hint=error.remedy, id=found_id)
+
+
 def check_effect(**_: Any) -> list[CheckMessage]:
     """Check that no setting is there in vain: under the engine alone, Django's own settings say what those would."""
-    if not uses_engine() or OUR_MIDDLEWARE in settings.MIDDLEWARE:
+    if not uses_engine() or uses_middleware():
         return []
     vain = sorted(name for name in dir(settings) if name in _OF_MIDDLEWARE)
     if not vain:
@@ -67,7 +79,7 @@ def _check_serializer() -> list[CheckMessage]:
         values.stored({"a": 1}, import_string(settings.SESSION_SERIALIZER))
     except ConfigurationError as error:
         # A pickle runs whatever code is in it; and no other program could read it.
-        return [Error(str(error), hint=error.remedy, id="sessionguard.E003")]
+        return [_error_of(error, "sessionguard.E003")]
     return []
 
 
@@ -76,7 +88,7 @@ def check_external_ids(**_: Any) -> list[CheckMessage]:
     if not getattr(settings, "ROOT_URLCONF", None) or not _has_external_routes(get_resolver().url_patterns):
         return []
     found: list[CheckMessage] = []
-    if OUR_MIDDLEWARE not in settings.MIDDLEWARE:
+    if not uses_middleware():
         message = "the routes of external ids need our middleware"
         found.append(Error(message, hint=f"put {OUR_MIDDLEWARE} into MIDDLEWARE", id="sessionguard.E014"))
     if getattr(settings, f"{PREFIX}EXTERNAL_IDS", None) is None:
@@ -100,7 +112,7 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
     names = list(settings.MIDDLEWARE)
     sessions = [name for name in names if name == OUR_MIDDLEWARE or (name == DJANGO_MIDDLEWARE and uses_engine())]
     if not sessions:
-        return []
+        return [] if not uses_engine() or any(map(_gives_sessions, names)) else [_WITHOUT_SESSIONS]
     position = names.index(sessions[0])
     found: list[CheckMessage] = []
     if {OUR_MIDDLEWARE, DJANGO_MIDDLEWARE} <= set(names):
@@ -116,14 +128,24 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
     return found
 
 
+def _gives_sessions(name: str) -> bool:
+    """Tell whether this middleware gives requests a session, be it one of the project."""
+    try:
+        middleware = import_string(name)
+    except ImportError:
+        # Django tells of it when it is to serve.
+        return False
+    return isinstance(middleware, type) and issubclass(middleware, SessionMiddleware)
+
+
 def _users_of_sessions() -> Sequence[str]:
     return (*_USERS_OF_SESSIONS, _CSRF) if settings.CSRF_USE_SESSIONS else _USERS_OF_SESSIONS
 
 
 def check_cookie(**_: Any) -> list[CheckMessage]:
     """Check the cookie: its flags where Django sets it, its name where we do."""
-    if OUR_MIDDLEWARE in settings.MIDDLEWARE:
-        return _check_name_in_tests()
+    if uses_middleware():
+        return _check_our_cookie()
     if not uses_engine() or DJANGO_MIDDLEWARE not in settings.MIDDLEWARE:
         return []
     found: list[CheckMessage] = []
@@ -144,21 +166,32 @@ def check_cookie(**_: Any) -> list[CheckMessage]:
     return found
 
 
-def _check_name_in_tests() -> list[CheckMessage]:
+def _check_our_cookie() -> list[CheckMessage]:
     try:
-        ours = getattr(guards.place().rules.transport, "name", None)
+        transport = transport_of(guards.read())
     except ConfigurationError:
         # Told by the check of the settings.
         return []
-    if ours == settings.SESSION_COOKIE_NAME:
-        return []
-    message = f"tests that call client.force_login set the cookie {settings.SESSION_COOKIE_NAME}, which is not ours"
-    return [Info(message, hint=f"set SESSION_COOKIE_NAME = {ours!r}", id="sessionguard.I012")]
+    found: list[CheckMessage] = []
+    ours = getattr(transport, "name", None)
+    if ours != settings.SESSION_COOKIE_NAME:
+        message = f"tests that call client.force_login set the cookie {settings.SESSION_COOKIE_NAME}, which is not ours"
+        found.append(Info(message, hint=f"set SESSION_COOKIE_NAME = {ours!r}", id="sessionguard.I012"))
+    if not getattr(transport, "secure", True) and not settings.DEBUG:
+        message = f"{PREFIX}COOKIE_SECURE = False: anyone on the way can read the token"
+        hint = "take it out, and serve over HTTPS; SESSION_COOKIE_SECURE says nothing about this cookie"
+        found.append(Warning(message, hint=hint, id="sessionguard.W015"))
+    return found
 
 
 def _is_fit_for_host_prefix() -> bool:
     is_bare = settings.SESSION_COOKIE_DOMAIN is None and settings.SESSION_COOKIE_PATH == "/"
     return is_bare and bool(settings.SESSION_COOKIE_SECURE)
+
+
+def uses_middleware() -> bool:
+    """Tell whether requests have their sessions from our middleware."""
+    return OUR_MIDDLEWARE in settings.MIDDLEWARE
 
 
 def uses_engine() -> bool:

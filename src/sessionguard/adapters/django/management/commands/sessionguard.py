@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sessionguard.adapters.django import guards
+from sessionguard.adapters.django import checks, guards
+from sessionguard.adapters.findings import findings_of
 from sessionguard.errors import ConfigurationError
 
 
@@ -37,6 +38,8 @@ class Command(BaseCommand):
             raise CommandError("sessions in memory are seen by their own process only; use clearsessions or the guard")
         out, err = options.get("stdout") or sys.stdout, options.get("stderr") or sys.stderr
         with redirect_stdout(out), redirect_stderr(err):
-            status = application.run(place.guard, "manage.py sessionguard", options["arguments"])
+            # Without our middleware the cookie is Django's, of which `manage.py check` tells.
+            findings = tuple(findings_of(place.rules)) if checks.uses_middleware() else ()
+            status = application.run(place.guard, "manage.py sessionguard", options["arguments"], findings)
         if status:
             sys.exit(status)
