@@ -14,7 +14,7 @@ from django.test import override_settings
 from sessionguard import SessionPolicy
 from sessionguard.adapters.django.engine import SessionStore
 from sessionguard.core.events import SessionExpired
-from sessionguard.errors import ConfigurationError, StoreUnavailableError
+from sessionguard.errors import ConfigurationError, SessionLimitError, StoreUnavailableError
 from tests.adapters.django.conftest import BuildProject
 from tests.adapters.django.project import Project
 
@@ -302,6 +302,31 @@ def test_a_session_of_another_owner_is_not_taken_over(project: Project) -> None:
     assert dict(mine.items()) == again(mine).load() == {"user": 8}
     assert again(session).load() == {}
     assert [found.owner for found in project.guard.sessions()] == ["8"]
+
+
+@pytest.mark.parametrize("refusal", ["limit", "outage"])
+def test_a_refused_login_over_another_owner_leaves_the_visitor_as_he_was(build: BuildProject, refusal: str) -> None:
+    """In one order with the middleware: the former session ends last, and if it cannot, the new one does."""
+    project = build(policy=SessionPolicy(max_active=1))
+    session = stored(cart=["tea"])
+    session.receive("7")
+    if refusal == "limit":
+        stored().receive("8")
+    mine = again(session)
+    assert mine["cart"] == ["tea"]
+    failing = ["end"] if refusal == "outage" else []
+
+    def once(verb: str) -> None:
+        if verb in failing:
+            failing.remove(verb)
+            raise StoreUnavailableError("memory", verb, "planted outage")
+
+    project.store.before = once
+    before = {found.id for found in project.guard.sessions()}
+    with pytest.raises((StoreUnavailableError, SessionLimitError)):
+        mine.receive("8")
+    assert (mine.session_key, again(mine).load()) == (session.session_key, {"cart": ["tea"]})
+    assert {found.id for found in project.guard.sessions()} == before
 
 
 # Time

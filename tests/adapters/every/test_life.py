@@ -345,6 +345,34 @@ def test_t22_request_under_way_at_a_login_gets_none_of_the_owners_files(house: H
         assert workspace.read("own.txt") == b"1"
 
 
+def test_t22_request_from_before_a_login_takes_no_cookie_from_it(house: House) -> None:
+    """It wrote and is refused: neither its answer nor what it writes then sets a cookie over that of the login."""
+
+    @house.view
+    async def caught(at: At) -> str:
+        known = current_session()
+        assert known is not None
+        at.fields["step"] = 1
+        house.guard.rotate(known, owner="ana")
+        with pytest.raises(SessionEndedError, match="login"):
+            await at.visit.new_session()
+        at.fields["step"] = 2
+        return "done"
+
+    @house.view
+    async def uncaught(at: At) -> None:
+        known = current_session()
+        assert known is not None
+        at.fields["step"] = 1
+        house.guard.rotate(known, owner="bob")
+        await at.visit.rotate()
+
+    for view in (caught, uncaught):
+        answer = house.visitor().get(f"/{view.__name__}")
+        assert (answer.status, answer.all("Set-Cookie")) == (409, [])
+    assert {session.owner: dict(session.data) for session in house.sessions()} == {"ana": {}, "bob": {}}
+
+
 def test_t22_turn_that_comes_after_a_login_is_not_taken(build: Build) -> None:
     """A request that waits for its turn with the visitor's session goes on as nobody, and holds up no one."""
     house = furnished(build(SESSIONGUARD_CONCURRENCY="serial"))

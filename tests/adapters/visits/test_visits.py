@@ -128,6 +128,18 @@ def test_slot_that_changes_hands_within_a_request_is_noticed(stage: Stage) -> No
     assert stage.events_of(ContextLost) == [ContextLost(first.id, second.id, "ana")]
 
 
+def test_lost_context_is_told_of_once(stage: Stage) -> None:
+    """However many applications there are over one guard, and however often they are set up anew."""
+    applications = [stage.rules() for _ in range(3)]
+    visit = stage.visit(rules=applications[0])
+    visit.session()
+    with visit.entered():
+        first = visit.get_or_create("ana")
+        second = stage.guard.replace("ana")
+        stage.asked.get_or_create("ana")
+    assert stage.events_of(ContextLost) == [ContextLost(first.id, second.id, "ana")]
+
+
 # Own devices
 
 
@@ -174,6 +186,7 @@ def test_read_only_request_changes_nothing(stage: Stage) -> None:
         visit.rotate,
         visit.logout,
         visit.logout_others,
+        lambda: visit.get_or_create("bob"),
         visit.logout_everywhere,
         visit.new_session,
         lambda: visit.fields.update(n=2),

@@ -1,17 +1,16 @@
 """What the session engine does with the session of one key, decided once for its blocking and its async face."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from sessionguard.adapters.django.expiry import UNTIL, is_due, is_over, until_of
 from sessionguard.adapters.visits.calls import Flow, ask
+from sessionguard.adapters.visits.switching import opened_over
 from sessionguard.core.arguments import valid_name
 from sessionguard.core.data import difference, differing
 from sessionguard.core.session import Session, is_in_grace
 from sessionguard.core.tokens import is_anonymous
 from sessionguard.errors import SessionEndedError
-
-_OTHER_OWNER: Final = "other-owner"
 
 
 class SupersededError(Exception):
@@ -64,7 +63,13 @@ class KeptSession:
 
     def create(self, fields: Mapping[str, Any], until_ms: int) -> Flow[str]:
         """Open a session that holds `fields`, and give its key."""
-        session: Session = yield from ask("create", self.owner, scope=self.scope, data={**fields, UNTIL: until_ms})
+        return self._begin((yield from self._opened(self.owner, fields, until_ms)), fields, until_ms)
+
+    def _opened(self, owner: str | None, fields: Mapping[str, Any], until_ms: int) -> Flow[Session]:
+        session: Session = yield from ask("create", owner, scope=self.scope, data={**fields, UNTIL: until_ms})
+        return session
+
+    def _begin(self, session: Session, fields: Mapping[str, Any], until_ms: int) -> str:
         assert session.token is not None
         self._rest_on(session, session.token, fields, until_ms)
         return session.token
@@ -112,23 +117,27 @@ class KeptSession:
     def receive(self, owner: str, fields: Mapping[str, Any], until_ms: int) -> Flow[str | None]:
         """Make the session that of `owner`, who has logged in, and give its key; None if it is still to be opened.
 
-        A session of another owner is ended, and the new one holds only what the request wrote.
+        A session of another owner is ended once the new one is open, which holds only what the request wrote; if
+        either fails, the visitor is who he was.
         """
-        self.owner = valid_name("owner", owner)
+        valid_name("owner", owner)
         session = self.session
+        if session is not None and session.owner != owner and not is_anonymous(session.owner):
+            written = differing(self.fields, fields)
+            opened = yield from opened_over(session, self._opened(owner, written, until_ms))
+            self.owner = owner
+            return self._begin(opened, written, until_ms)
+        self.owner = owner
         if session is None or session.owner == owner:
             return self.key
-        if is_anonymous(session.owner):
-            try:
-                received: Session = yield from ask("rotate", session, owner=owner)
-            except SessionEndedError:
-                pass
-            else:
-                if received.token is not None and received.owner == owner:
-                    self._rest_on(received, received.token, self.fields, self.until_ms)
-                    return received.token
+        try:
+            received: Session = yield from ask("rotate", session, owner=owner)
+        except SessionEndedError:
+            pass
         else:
-            yield from ask("end", session, _OTHER_OWNER)
+            if received.token is not None and received.owner == owner:
+                self._rest_on(received, received.token, self.fields, self.until_ms)
+                return received.token
         return (yield from self.create(differing(self.fields, fields), until_ms))
 
     def end(self, key: str | None) -> Flow[None]:

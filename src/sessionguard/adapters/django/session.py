@@ -310,13 +310,11 @@ class VisitedSession(SessionBase):
 
     def _save(self, must_create: bool) -> Flow[None]:
         flows = self.visit.flows
-        if (yield from flows.session()) is None:
-            yield from flows.opened()
-            return
-        if must_create:
+        is_there = (yield from flows.session()) is not None
+        if is_there and must_create:
             raise CreateError
         try:
-            yield from flows.save()
+            yield from (flows.save() if is_there else flows.opened())
         except SessionEndedError as error:
             raise UpdateError("the session is over: logged out in another request, or expired") from error
 

@@ -69,9 +69,7 @@ class ByPrincipal:
         situation = self._situation
         if not situation.request.is_safe:
             situation.check_same_site()
-        return (
-            yield from situation.visit.get_or_create(principal.owner, scope=situation.ids.scope, external_id=selected)
-        )
+        return (yield from situation.visit.of_slot(principal.owner, scope=situation.ids.scope, external_id=selected))
 
     def _located(self, principal: Principal, selected: str) -> Flow[Session | None]:
         if is_server_id(selected):

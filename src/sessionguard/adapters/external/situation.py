@@ -191,6 +191,7 @@ class Situation:
     def end(self, session: Session, reason: str) -> Flow[Session | None]:
         """End `session`; None if it was over before."""
         ended: Session | None = yield from ask("end", session, reason)
+        self.visit.resolved.drop(session)
         return ended
 
     # What is told

@@ -70,8 +70,9 @@ class AsyncVisit:
     async def login(self, owner: str) -> Session:
         """Give a session of `owner` with a token that nobody held before.
 
-        The visitor's anonymous session becomes the owner's, with its data. Without one, one is opened; a session of
-        another owner is ended first, and nothing of it is carried over.
+        The visitor's anonymous session becomes the owner's, with its data. Without one, one is opened. That of another
+        owner is ended once the new one is open, and nothing of it is carried over; if either fails, the visitor is who
+        he was.
 
         Raises:
             InvalidArgumentError: `owner` is not non-empty text; the store was not asked.

@@ -13,9 +13,11 @@ from sessionguard.adapters import http
 from sessionguard.adapters.fields import Fields
 from sessionguard.adapters.modes import Mode
 from sessionguard.adapters.visits.calls import Call, Enter, Flow, Leave, Make, ask, collect, seen
+from sessionguard.adapters.visits.conditions import is_taken, named, refused_read_only
 from sessionguard.adapters.visits.resolved import ResolvedSessions
 from sessionguard.adapters.visits.rules import VisitRules
-from sessionguard.core.arguments import valid_name, valid_text
+from sessionguard.adapters.visits.switching import opened_over
+from sessionguard.core.arguments import valid_name
 from sessionguard.core.events import CookieRefused
 from sessionguard.core.session import Session
 from sessionguard.core.tokens import is_anonymous
@@ -33,15 +35,15 @@ _log = logging.getLogger("sessionguard.adapters")
 REQUEST_LOCK: Final = "request"
 WORKFLOW_SCOPE: Final = "workflow"
 """The scope of sessions for one upload or workflow, unless another is named."""
-_OTHER_OWNER: Final = "other-owner"
 
 
 class VisitFlows:
     """The session of one request, and what the request does with it. Not for use by two threads at once."""
 
     __slots__ = (
-        "__weakref__", "_failure", "_farewell", "_lock", "_mode", "_presented", "_session", "_token", "external",
-        "fields", "further_headers", "is_barred", "is_resolved", "is_sealed", "is_used", "resolved", "rules",
+        "__weakref__", "_failure", "_farewell", "_lock", "_mode", "_presented", "_session", "_taken", "_token",
+        "external", "fields", "further_headers", "is_barred", "is_resolved", "is_sealed", "is_used", "resolved",
+        "rules",
     )  # fmt: skip
 
     def __init__(self, rules: VisitRules, presented: Iterable[bytes]) -> None:
@@ -54,6 +56,8 @@ class VisitFlows:
         """Whether the store was asked."""
         self._failure: SessionGuardError | None = None
         self._token: str | None = None
+        # The visitor's session that this request knew, once it turned out that somebody has logged in with it.
+        self._taken: str | None = None
         self._farewell = False
         self._lock: Any = None
         self.fields: Fields | None = None
@@ -108,17 +112,22 @@ class VisitFlows:
         return self.known()
 
     def opened(self) -> Flow[Session]:
-        """Give the visitor's session; without one, open an anonymous one that holds what was written so far."""
+        """Give the visitor's session; without one, open an anonymous one that holds what was written so far.
+
+        Raises:
+            SessionEndedError: somebody has logged in with the one that this request knew. Another one would take the
+                browser's cookie from the owner.
+        """
         session = yield from self.session()
         if session is None:
             self._check_open()
+            self._check_not_taken()
             session = yield from self._open(None)
         return session
 
-    def _open(self, owner: str | None, *, carries_data: bool = True) -> Flow[Session]:
-        data = self.fields.changes()[0] if carries_data and self.fields is not None else None
-        session = yield from ask("create", owner, scope=self.rules.scope, data=data)
-        return self._hand_out(session)
+    def _open(self, owner: str | None) -> Flow[Session]:
+        data = None if self.fields is None else self.fields.changes()[0]
+        return self._hand_out((yield from ask("create", owner, scope=self.rules.scope, data=data)))
 
     def _found(self) -> Flow[Session | None]:
         presented = self.rules.transport.read(self._presented)
@@ -151,7 +160,7 @@ class VisitFlows:
         """Go on in `mode`, as the view is marked; wait for earlier requests of the session if it takes turns."""
         self._mode = mode
         if self.fields is not None:
-            self.fields.barrier = _read_only if mode.is_read_only else None
+            self.fields.barrier = refused_read_only if mode.is_read_only else None
         if self._lock is not None and not mode.takes_turns:
             yield from self.release()
         if not self.is_resolved or self._session is None or self._lock is not None or not mode.takes_turns:
@@ -173,7 +182,9 @@ class VisitFlows:
         lock: Any = yield Make("lock", (session, REQUEST_LOCK), {"timeout": self.rules.lock_timeout})
         try:
             yield Enter(lock)
-        except SessionEndedError:
+        except SessionEndedError as error:
+            if is_taken(session, error):
+                self._let_go(session)
             return None
         self._lock = lock
         # Loaded again: what was read before the lock was taken may have been changed by the one who held it.
@@ -207,7 +218,7 @@ class VisitFlows:
             return
         if self._mode.is_read_only and not fields.exempt.issuperset((*changes, *removed)):
             # Changed in place, which no barrier notices.
-            raise _read_only()
+            raise refused_read_only()
         session = self.known() if self.is_resolved else (yield from self.session())
         if session is None:
             yield from self.opened()
@@ -232,10 +243,35 @@ class VisitFlows:
     def let_go_after(self, error: SessionEndedError) -> None:
         """Go on with no session if `error` says that the visitor's is its owner's by now."""
         session = self._session
-        is_of_login = error.reason == LOGIN_REASON and session is not None and error.session_id == session.id
         # Who has logged in himself may be told the same of the session as he knew it, and keeps his.
-        if is_of_login and session is not None and is_anonymous(session.owner):
-            self._session = None
+        if session is not None and is_taken(session, error):
+            self._let_go(session)
+
+    def _let_go(self, session: Session) -> None:
+        """Go on with no session and with nothing of it, for somebody has logged in with `session`.
+
+        Nor is one opened, be it for an error page that writes: its cookie would take the place of the owner's.
+        """
+        self._session = self._token = None
+        self._taken = session.id
+        if self.fields is not None:
+            self.fields.empty()
+            self.fields.discard()
+
+    def _check_still_ours(self, session: Session) -> Flow[None]:
+        """Ask whether the anonymous `session` is the visitor's still, where what follows would not find out itself.
+
+        Raises:
+            SessionEndedError: somebody has logged in with it.
+        """
+        stored: Session | None = yield from ask("get", session.id)
+        if stored is not None and stored.owner != session.owner:
+            self._let_go(session)
+            self._check_not_taken()
+
+    def _check_not_taken(self) -> None:
+        if self._taken is not None:
+            raise SessionEndedError(self._taken, LOGIN_REASON)
 
     def _stored_under(self, session: Session, version: int | None) -> dict[str, Any]:
         """Give the conditions under which what this request wrote into `session` may be stored."""
@@ -253,17 +289,15 @@ class VisitFlows:
         """Give a session of `owner` whose token nobody held before this call.
 
         The visitor's anonymous session becomes the owner's. Without one, or if it has ended meanwhile, one is
-        opened with what this request wrote; a session of another owner is ended first, and what was written goes
-        with it, because it may hold what was read there.
+        opened with what this request wrote. That of another owner is ended once the new one is open, and what was
+        written goes with it, because it may hold what was read there; if either fails, the visitor is who he was.
         """
         valid_name("owner", owner)
         self._check_open()
         session = yield from self.session()
         if session is not None and session.owner != owner and not is_anonymous(session.owner):
-            # Ended when the other one is open: a login that is refused leaves the visitor as he was.
-            opened = yield from self._open(owner, carries_data=False)
-            yield from ask("end", session, _OTHER_OWNER)
-            return opened
+            opening = ask("create", owner, scope=self.rules.scope, data=None)
+            return self._hand_out((yield from opened_over(session, opening)))
         if session is not None:
             receiving = owner if session.owner != owner else None
             try:
@@ -283,11 +317,18 @@ class VisitFlows:
             self._hand_out((yield from self._asked_of_ours(Call("rotate", (session,), {}))))
 
     def logout(self) -> Flow[Session | None]:
-        """End the visitor's session, then have the client forget its token; None if there was none."""
+        """End the visitor's session, then have the client forget its token; None if there was none.
+
+        Raises:
+            SessionEndedError: somebody has logged in with it. It goes on, and so does the cookie that the login set.
+        """
         self._check_open()
         session = yield from self.session()
+        self._check_not_taken()
         # The server first: if it cannot be told, the error leaves the cookie, and the visitor can try again.
         ended: Session | None = None if session is None else (yield from ask("end", session))
+        if session is not None and ended is None and is_anonymous(session.owner):
+            yield from self._check_still_ours(session)
         self._session = self._token = None
         self._farewell = True
         self._forget_named_sessions()
@@ -307,12 +348,19 @@ class VisitFlows:
     # Other sessions of the visitor
 
     def new_session(self, scope: str | None = None, data: Mapping[str, Any] | None = None) -> Flow[Session]:
-        """Give a session for one upload or workflow, always new, that belongs to the visitor."""
+        """Give a session for one upload or workflow, always new, that belongs to the visitor.
+
+        Raises:
+            SessionEndedError: somebody has logged in with the visitor's session since this request loaded it.
+        """
         self._check_open()
         # Of another kind than those of visitors: no limit of these, no list of devices and no logout counts it.
-        named = _named(scope, WORKFLOW_SCOPE)
+        kind = named(scope, WORKFLOW_SCOPE)
         visitor = yield from self.opened()
-        session: Session = yield from ask("create", visitor.owner, scope=named, data=data)
+        if is_anonymous(visitor.owner) and not visitor.is_new:
+            # Of the former owner, it would be found by nobody. A login between this and the next call is not noticed.
+            yield from self._check_still_ours(visitor)
+        session: Session = yield from ask("create", visitor.owner, scope=kind, data=data)
         return session
 
     def own_session(self, session_id: str, scope: str | None = None) -> Flow[Session | None]:
@@ -325,11 +373,11 @@ class VisitFlows:
 
     def own_sessions(self, scope: str | None = None) -> Flow[tuple[Session, ...]]:
         """Give the visitor's active sessions, newest first: his devices, or with `scope` those of another kind."""
-        named = _named(scope, self.rules.scope)
+        kind = named(scope, self.rules.scope)
         visitor = yield from self.session()
         if visitor is None:
             return ()
-        return (yield from collect("sessions", owner=visitor.owner, scope=named))
+        return (yield from collect("sessions", owner=visitor.owner, scope=kind))
 
     def logout_others(self) -> Flow[int]:
         """End the visitor's other sessions of this kind: log out his other devices; gives how many they were."""
@@ -353,7 +401,20 @@ class VisitFlows:
     def get_or_create(
         self, owner: str, *, scope: str, data: Mapping[str, Any] | None = None, external_id: str | None = None
     ) -> Flow[Session]:
-        """Give the active session of the slot; however often a request asks, the store is asked once."""
+        """Give the active session of the slot; however often a request asks, the store is asked once.
+
+        Raises:
+            MisuseError: the view is marked read_only, and the store was not asked before.
+            SessionSealedError: the response was sent, and the store was not asked before.
+        """
+        if self.resolved.of_slot(scope, owner, external_id) is None:
+            self._check_open()
+        return (yield from self.of_slot(owner, scope=scope, data=data, external_id=external_id))
+
+    def of_slot(
+        self, owner: str, *, scope: str, data: Mapping[str, Any] | None = None, external_id: str | None = None
+    ) -> Flow[Session]:
+        """Give what `get_or_create` gives, in whatever mode the view is; for a session that the client names."""
         session = self.resolved.of_slot(scope, owner, external_id)
         if session is None:
             self.is_used = True
@@ -418,7 +479,7 @@ class VisitFlows:
     def _hand_out(self, session: Session) -> Session:
         if self._session is None or self._session.owner != session.owner:
             self._forget_others()
-        self._session = session
+        self._session, self._taken = session, None
         self._token = session.token or self._token
         self.resolved.note(session)
         if self.fields is not None:
@@ -429,13 +490,4 @@ class VisitFlows:
         if self.is_sealed:
             raise self._sealed()
         if self._mode.is_read_only:
-            raise _read_only()
-
-
-def _read_only() -> MisuseError:
-    return MisuseError("this view is marked read_only; take the mark away, or write in another view")
-
-
-def _named(scope: str | None, default: str) -> str:
-    # Empty text is a missing value, and no way to say "the default": nothing is asked of the store for it.
-    return default if scope is None else valid_text("scope", scope)
+            raise refused_read_only()

@@ -23,6 +23,13 @@ class ResolvedSessions:
         else:
             self._visitor = session
 
+    def drop(self, session: Session) -> None:
+        """Go on without `session`, which is over: who asks for its slot is given another one."""
+        slot = session.scope, session.owner, session.external_id
+        known = self._by_slot.get(slot)
+        if known is not None and known.id == session.id:
+            del self._by_slot[slot]
+
     def forget(self) -> None:
         """Go on with none."""
         self._visitor = None

@@ -1,7 +1,9 @@
 """What is the same for every request of an application."""
 
 from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from attrs import Attribute, field, frozen
 
@@ -61,9 +63,25 @@ class VisitRules:
                 raise ConfigurationError("external", type(self.external).__name__, "give ExternalIds(...), or None")
             check(self.scope)
         object.__setattr__(self, "mode", Mode(self.concurrency))
-        self.guard.subscribe(self._watch)
+        _watch(self.guard)
 
-    def _watch(self, event: Event) -> None:
+
+# Once each: several applications over one guard would tell of one lost context several times, and a reload of the
+# settings would leave the former subscription behind.
+_watched: Final[WeakSet[SessionGuard | AsyncSessionGuard]] = WeakSet()
+_watching: Final = Lock()
+
+
+def _watch(guard: SessionGuard | AsyncSessionGuard) -> None:
+    """Have `guard` tell of every context that a request loses."""
+
+    def tell(event: Event) -> None:
         lost = told_of(event)
         if lost is not None:
-            self.guard.publish(lost)
+            guard.publish(lost)
+
+    with _watching:
+        if guard in _watched:
+            return
+        _watched.add(guard)
+    guard.subscribe(tell)
