@@ -21,7 +21,7 @@ from sessionguard.adapters.modes import Concurrency
 from sessionguard.adapters.visits import AsyncVisit, VisitRules
 from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.core.instants import with_unit
-from sessionguard.errors import ConfigurationError, SessionGuardError
+from sessionguard.errors import ConfigurationError, MisuseError, SessionGuardError
 from sessionguard.guard import SessionGuard
 
 _KNOWN: Final = settings.KNOWN | {"ALLOWED_ORIGINS", "CHECK_INTERVAL"}
@@ -116,6 +116,12 @@ class SessionGuardMiddleware:
         if self._is_around(scope):
             # The same session again: a second object would know nothing of the first, and wait for its turn.
             await self.app(scope, receive, send)
+        elif scope["type"] in ("http", "websocket") and _is_kept_by_another(scope):
+            # As the response begins it would find our data in its place, and send them to the browser.
+            raise MisuseError(
+                "another middleware around sessionguard keeps request.session as well, such as Starlette's "
+                "SessionMiddleware; take it out, sessionguard takes its place"
+            )
         elif scope["type"] == "http":
             await self._serve_request(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -175,6 +181,10 @@ class SessionGuardMiddleware:
         if mode.takes_turns:
             # Whoever did not get a turn does not run without one.
             visit.flows.known()
+
+
+def _is_kept_by_another(scope: Scope) -> bool:
+    return "session" in scope and not isinstance(scope["session"], GuardedSession)
 
 
 def _long_connections(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
 
 from sessionguard.adapters.asgi import SessionGuardMiddleware
-from sessionguard.adapters.asgi.messages import App
+from sessionguard.adapters.asgi.messages import App, Receive, Scope, Send
 from sessionguard.adapters.asgi.pages import PrivatePages
 from sessionguard.adapters.external.mounting import required_ids
 from sessionguard.adapters.fastapi import answers, external
@@ -18,6 +18,7 @@ from sessionguard.errors import ConfigurationError, MisuseError
 from sessionguard.guard import SessionGuard
 
 AnyApp = TypeVar("AnyApp", bound=Starlette)
+_OTHER: Final = "SessionMiddleware"
 
 
 def install(
@@ -36,7 +37,8 @@ def install(
 
     Raises:
         ConfigurationError: a setting is wrong; the message names it.
-        MisuseError: sessionguard is bound to `app` already, or `app` serves requests already.
+        MisuseError: sessionguard is bound to `app` already, `app` serves requests already, or it has another middleware
+            of sessions. One that is added later is told as the application starts, and in its first request.
     """
     if not isinstance(app, Starlette):
         raise ConfigurationError("app", type(app).__name__, "the application comes first: install(app, guard)")
@@ -45,12 +47,13 @@ def install(
     bound: Any = _around
     if any(each.cls is bound for each in app.user_middleware):
         raise MisuseError("sessionguard is already bound to this application; call install once")
+    _refuse_others(app)
     options = {"respond": answers.response_to, **options}
     made = SessionGuardMiddleware.from_settings(app, config, guard=guard, **options)
     # Made already, so that what is wrong with a setting is told here and not at the first request.
     app.add_middleware(_around, made)
     answers.register(app)
-    _make_pages_private(app)
+    _prepare(app)
     _check_at_start(app, made)
     if isinstance(app, FastAPI):
         _document(app, made)
@@ -62,20 +65,55 @@ def _around(app: App, made: SessionGuardMiddleware) -> SessionGuardMiddleware:
     return made
 
 
-def _make_pages_private(app: Starlette) -> None:
+def _refuse_others(app: Starlette) -> None:
+    """Refuse another middleware that keeps `request.session`: around ours it would send our data to the browser.
+
+    Within ours, the session would be its alone, and no login, mode or logout of ours would have to do with it.
+    """
+    if _has_others(app):
+        raise MisuseError(
+            f"{_OTHER} keeps request.session as well, and sessionguard takes its place; take it out of the "
+            "application's middleware"
+        )
+
+
+def _has_others(app: Starlette) -> bool:
+    # By name, also of what it derives from: Starlette's has it, and so have those that were made after it.
+    return any(kind.__name__ == _OTHER for each in app.user_middleware for kind in getattr(each.cls, "__mro__", ()))
+
+
+def _prepare(app: Starlette) -> None:
     build = app.build_middleware_stack
-    # Around all of it: the page of an error that nobody expected comes from outside of all middleware.
-    app.build_middleware_stack = lambda: PrivatePages(build())  # type: ignore[method-assign]
+
+    def refuse_or_start(stack: App) -> App:
+        async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+            # What the start of the application runs tells of it by itself, so that the server stops.
+            if scope["type"] != "lifespan":
+                _refuse_others(app)
+            await stack(scope, receive, send)
+
+        return refusing
+
+    def build_whole() -> App:
+        # Around all of it: the page of an error that nobody expected comes from outside of all middleware.
+        stack = PrivatePages(build())
+        return refuse_or_start(stack) if _has_others(app) else stack
+
+    app.build_middleware_stack = build_whole  # type: ignore[method-assign]
 
 
 def _check_at_start(app: Starlette, made: SessionGuardMiddleware) -> None:
-    """Have an application not start that has the session protocol's routes and does not say what ids can do."""
+    """Have an application not start that was given since what it cannot be served with.
+
+    That is another middleware of sessions, or the session protocol's routes without a word on what ids can do.
+    """
     given = app.router.lifespan_context
 
     @asynccontextmanager
     async def checked(started: Any) -> AsyncIterator[Any]:
         if external.are_among(app.routes):
             required_ids(made.rules)
+        _refuse_others(app)
         async with given(started) as state:
             yield state
 
