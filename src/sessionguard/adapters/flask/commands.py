@@ -1,10 +1,15 @@
 """`flask sessionguard ...`: looks after the sessions of an application, over the guard of that application."""
 
+from collections.abc import Iterator
+
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 
 from sessionguard.adapters.findings import findings_of
+from sessionguard.adapters.flask.interface import GuardedSessionInterface, others_place
 from sessionguard.adapters.visits import VisitRules, blocking_guard
+from sessionguard.core.findings import Finding
 
 _NAME = "sessionguard"
 # All of it is for the parser of the commands, which has its own help.
@@ -21,7 +26,12 @@ def command_of(rules: VisitRules) -> click.Command:
     def run(context: click.Context, arguments: tuple[str, ...]) -> None:
         from sessionguard.cli import application
 
-        findings = tuple(findings_of(rules))
+        findings = (*_findings(), *findings_of(rules))
         context.exit(application.run(blocking_guard(rules), f"flask {_NAME}", arguments, findings))
 
     return run
+
+
+def _findings() -> Iterator[Finding]:
+    if not isinstance(current_app.session_interface, GuardedSessionInterface):
+        yield Finding("problem", "sessions", *others_place(current_app))

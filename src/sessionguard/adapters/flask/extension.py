@@ -176,7 +176,7 @@ def _enter_mode(app: Flask, interface: GuardedSessionInterface) -> None:
     asked: Request = cast("LocalProxy[Request]", request)._get_current_object()
     session = interface.opened_in(asked.environ)
     if session is None:
-        # The application has another interface by now, whose sessions are none of ours.
+        interface.tell_of_another(app)
         return
     endpoint = asked.endpoint or ""
     view = app.view_functions.get(endpoint)

@@ -1,5 +1,6 @@
 """Flask's session interface over a visit: what happens as a request begins, answers and is torn down."""
 
+import logging
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, cast
@@ -18,6 +19,8 @@ from sessionguard.adapters.flask.session import GuardedSession
 from sessionguard.adapters.visits import Visit, VisitRules
 from sessionguard.errors import SessionGuardError
 
+_log = logging.getLogger("sessionguard.adapters")
+
 
 class GuardedSessionInterface(SessionInterface):
     """Opens and saves `flask.session` for one application."""
@@ -29,6 +32,7 @@ class GuardedSessionInterface(SessionInterface):
         # Of these rules alone: an application that calls another one with its own environment keeps its session.
         self.environ_key = f"sessionguard.session.{id(rules)}"
         """Where the WSGI environment carries the session object of its request, and its entry as the current one."""
+        self._has_told_of_another = False
         transport = rules.transport
         self._sets_secure_cookie = isinstance(transport, http.CookieSettings) and transport.secure
         self._header_key = "HTTP_" + transport.request_header.upper().replace("-", "_")
@@ -50,6 +54,12 @@ class GuardedSessionInterface(SessionInterface):
         session = GuardedSession(visit)
         environ[self.environ_key] = session, context.enter(visit.session, visit.flows.resolved), _flask_context()
         return session
+
+    def tell_of_another(self, app: Flask) -> None:
+        """Tell the log, once, that `app` has another interface by now, whose sessions are none of ours."""
+        if not self._has_told_of_another:
+            self._has_told_of_another = True
+            _log.error("%s; %s", *others_place(app))
 
     def opened_in(self, environ: WSGIEnvironment) -> GuardedSession | None:
         """Give the session object that `open_session` made for the request; None before and after."""
@@ -140,6 +150,15 @@ class GuardedSessionInterface(SessionInterface):
     def get_cookie_partitioned(self, app: Flask) -> bool:
         """Whether browsers keep one cookie for each site that embeds this one."""
         return self.cookie.partitioned
+
+
+def others_place(app: Flask) -> tuple[str, str]:
+    """Give what is wrong, and what to do, where another interface than ours keeps the sessions of `app`."""
+    kind = type(app.session_interface)
+    message = (
+        f"app.session_interface is {kind.__module__}.{kind.__qualname__}, so sessionguard does not keep flask.session"
+    )
+    return message, "take out what sets it after the extension is bound, such as Session(app) of Flask-Session"
 
 
 def _flask_context() -> RequestContext:
