@@ -212,6 +212,26 @@ def test_view_in_a_thread_has_a_visit_that_blocks(tmp_path: Any, kind: Any) -> N
             client.portal.call(_awaited, closing)
 
 
+def test_visit_that_is_awaited_is_refused_in_a_thread(site: Site) -> None:
+    """There a login would be answered 200 and never be done. A dependency of such a view may take it, and await it."""
+
+    @site.app.post("/login")
+    def login(visit: CurrentVisit) -> None:
+        visit.login("ana")  # type: ignore[unused-coroutine]
+
+    async def logged_in(visit: CurrentVisit) -> str:
+        return (await visit.login("ana")).owner
+
+    @site.app.post("/owner")
+    def owner(found: Annotated[str, Depends(logged_in)]) -> str:
+        return found
+
+    with TestClient(site.app, base_url="https://testserver") as client:
+        with pytest.raises(MisuseError, match="depend on CurrentThreadVisit"):
+            client.post("/login")
+        assert client.post("/owner").json() == "ana"
+
+
 async def _awaited(work: Any) -> None:
     await work
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from inspect import isawaitable
+from inspect import isasyncgenfunction, isawaitable, iscoroutinefunction, unwrap
 from typing import Annotated, Any, Final
 
 from fastapi import Depends
@@ -92,7 +92,24 @@ async def _thread_visit(visit: Annotated[AsyncVisit, Depends(visit_of)]) -> Visi
     return ThreadVisit(visit, asyncio.get_running_loop())
 
 
-CurrentVisit = Annotated[AsyncVisit, Depends(visit_of)]
+async def _awaited_visit(connection: HTTPConnection) -> AsyncVisit:
+    view = getattr(connection.scope.get("route"), "dependant", None)
+    # A dependency of a view in a thread may take the visit, for that may be awaited; the view itself may not.
+    asked = () if view is None or _is_awaited(view.call) else view.dependencies
+    if any(each.call is _awaited_visit for each in asked):
+        raise MisuseError(
+            "this view is `def` and runs in a thread, where no login would ever be awaited; make it `async def` and "
+            "await the calls, or depend on CurrentThreadVisit"
+        )
+    return visit_of(connection)
+
+
+def _is_awaited(view: Any) -> bool:
+    given = unwrap(view)
+    return any(iscoroutinefunction(each) or isasyncgenfunction(each) for each in (given, type(given).__call__))
+
+
+CurrentVisit = Annotated[AsyncVisit, Depends(_awaited_visit)]
 """What this request does with its session: login, logout and all else."""
 CurrentThreadVisit = Annotated[Visit, Depends(_thread_visit)]
 """The same for views that are `def` and run in threads: nothing is awaited."""
