@@ -14,7 +14,7 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import connections
-from django.test import override_settings
+from django.test import Client, override_settings
 
 from sessionguard import SessionGuard
 from sessionguard.adapters.django import guards
@@ -304,6 +304,18 @@ def test_t36_checks_show_no_secret() -> None:
     assert found.hint
     # Once: Django shows both.
     assert str(found.hint) not in found.msg
+
+
+@pytest.mark.usefixtures("_closed")
+@pytest.mark.parametrize("middleware", [OURS, SESSIONS])
+def test_a_wrong_setting_stands_in_the_log_of_the_server(caplog: pytest.LogCaptureFixture, middleware: str) -> None:
+    """Once, however many requests are answered with 500: Django's own log is silent while `DEBUG` is off."""
+    url = f"nothing://{middleware}"
+    with override_settings(SESSIONGUARD_URL=url, MIDDLEWARE=[middleware], DEBUG=False):
+        browser = Client(raise_request_exception=False)
+        assert [browser.get("/accounts/login/").status_code for _ in range(2)] == [500, 500]
+    [told] = [record.getMessage() for record in caplog.records if record.name == "sessionguard.adapters"]
+    assert "SESSIONGUARD_URL" in told
 
 
 # Commands

@@ -37,7 +37,7 @@ class SessionStore(SessionBase):
     """
 
     def __init__(self, session_key: str | None = None) -> None:
-        self._kept = KeptSession(guards.place().scope)
+        self._kept = KeptSession(guards.serving().scope)
         self._outage: StoreError | None = None
         self._is_modified = False
         self._unmodified: Mapping[str, Any] | None = None

@@ -1,6 +1,8 @@
 """The guard of this process: opened at its first use by what the Django settings say, closed as the process exits."""
 
 import atexit
+import functools
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -17,6 +19,8 @@ from sessionguard.adapters.visits import VisitRules
 from sessionguard.core.policy import SessionPolicy
 from sessionguard.errors import ConfigurationError
 from sessionguard.guard import SessionGuard
+
+_log = logging.getLogger("sessionguard.adapters")
 
 KNOWN: Final = streaming.KNOWN | {"STORE"}
 """Our settings in Django, without their prefix."""
@@ -59,6 +63,24 @@ def place() -> Place:
         if found is not made:
             made.guard.close()
     return found
+
+
+def serving() -> Place:
+    """Give `place()` to a request; what is wrong with the settings stands in the log as well.
+
+    Django answers with 500, and while `DEBUG` is off its own log says of that to nobody but `ADMINS`.
+    """
+    try:
+        return place()
+    except ConfigurationError as error:
+        _tell(str(error))
+        raise
+
+
+# Once per process: it is about how the application is run, not about this request.
+@functools.cache
+def _tell(message: str) -> None:
+    _log.error("no request with a session can be answered: %s", message)
 
 
 def guard() -> SessionGuard:

@@ -128,7 +128,7 @@ class SessionGuardMiddleware(SessionMiddleware):
 @contextmanager
 def _visited(request: HttpRequest) -> Iterator[VisitedSession]:
     """Give the request its session and its visit."""
-    rules = guards.place().rules
+    rules = guards.serving().rules
     presented = header_values(request, rules.transport.request_header)
     visit = Visit(rules, presented, flows=ExpiringFlows(rules, presented))
     session = VisitedSession(visit)
