@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
-from sessionguard.sweeping import waits
+from sessionguard.sweeping import OUTAGES, waits
 
 _log = logging.getLogger("sessionguard.background")
 
@@ -42,5 +42,7 @@ class AsyncSweeper:
             try:
                 if not await self._sweep_pass():
                     return
+            except OUTAGES as error:
+                _log.error("a background sweep failed; the next one tries again: %s", error)
             except Exception:
                 _log.exception("a background sweep failed; the next one tries again")

@@ -415,6 +415,23 @@ class SessionGuard:
     ) -> None:
         self.close()
 
+    def _beneath(self) -> "tuple[Store, Workspaces | None]":
+        """Give the store and the place for files, for commands: to be examined and not to be closed."""
+        return self._store, self._parts.files
+
+    @contextlib.contextmanager
+    def _without_background(self) -> Iterator[None]:
+        """Begin no sweep by itself inside the block, for commands that only look; the next use after it does."""
+        seconds, had_begun = self._parts.sweep_seconds, self._pid == os.getpid()
+        self._parts.sweep_seconds = None
+        try:
+            yield
+        finally:
+            self._parts.sweep_seconds = seconds
+            if not had_begun:
+                # Once more at the next use, which then finds that there is something to begin.
+                self._pid = None
+
     def _sweep_in_background(self, *, is_first: bool) -> SweepReport:
         seconds = self._parts.sweep_seconds or DEFAULT_INTERVAL.total_seconds()
         return self._run(self._parts.sweeps.in_background(seconds, is_first=is_first))

@@ -5,7 +5,12 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 
+from sessionguard.errors import StoreTimeoutError, StoreUnavailableError, WorkspaceUnavailableError
+
 _log = logging.getLogger("sessionguard.background")
+
+OUTAGES = (StoreUnavailableError, StoreTimeoutError, WorkspaceUnavailableError)
+"""What ends a pass without being a fault of this program, so that a line says all there is to say."""
 
 # Sweeping starts somewhere in the first interval and drifts by a tenth, so that many processes do not
 # sweep together.
@@ -45,5 +50,7 @@ class Sweeper:
             try:
                 if not self._sweep_pass():
                     return
+            except OUTAGES as error:
+                _log.error("a background sweep failed; the next one tries again: %s", error)
             except Exception:
                 _log.exception("a background sweep failed; the next one tries again")

@@ -15,6 +15,7 @@ import pytest
 
 from sessionguard import AsyncSessionGuard, MisuseError, SessionGuard
 from sessionguard.async_sweeping import AsyncSweeper
+from sessionguard.errors import StoreUnavailableError
 from sessionguard.guard import _background_pass
 from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.sqlite import SQLiteStore
@@ -100,13 +101,21 @@ def test_pass_can_stop_its_own_sweeper() -> None:
     assert sweepers() == []
 
 
-def test_errors_are_logged_and_the_next_pass_comes(caplog: pytest.LogCaptureFixture) -> None:
+DOWN = "the store is down"
+FAILURES = [(RuntimeError(DOWN), True), (StoreUnavailableError("redis", "sweep", DOWN), False)]
+"""What a pass may fail with, and whether a traceback tells more than its message."""
+
+
+@pytest.mark.parametrize("failure, is_traced", FAILURES)
+def test_errors_are_logged_and_the_next_pass_comes(
+    caplog: pytest.LogCaptureFixture, failure: Exception, is_traced: bool
+) -> None:
     """A store that is away for a while does not end the sweeping for good."""
     passes = threading.Semaphore(0)
 
     def sweep_pass() -> bool:
         passes.release()
-        raise RuntimeError("the store is down")
+        raise failure
 
     with caplog.at_level(logging.ERROR, logger="sessionguard.background"):
         sweeper = Sweeper(sweep_pass, SOON)
@@ -114,10 +123,14 @@ def test_errors_are_logged_and_the_next_pass_comes(caplog: pytest.LogCaptureFixt
         for _ in range(3):
             assert passes.acquire(timeout=PATIENCE)
         sweeper.stop()
-    assert "the store is down" in caplog.text
+    assert DOWN in caplog.text
+    assert ("Traceback" in caplog.text) is is_traced
 
 
-def test_async_errors_are_logged_and_the_next_pass_comes(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure, is_traced", FAILURES)
+def test_async_errors_are_logged_and_the_next_pass_comes(
+    caplog: pytest.LogCaptureFixture, failure: Exception, is_traced: bool
+) -> None:
     """The same for the task."""
 
     async def scene() -> None:
@@ -125,7 +138,7 @@ def test_async_errors_are_logged_and_the_next_pass_comes(caplog: pytest.LogCaptu
 
         async def sweep_pass() -> bool:
             passes.release()
-            raise RuntimeError("the store is down")
+            raise failure
 
         sweeper = AsyncSweeper(sweep_pass, SOON)
         sweeper.start()
@@ -136,7 +149,8 @@ def test_async_errors_are_logged_and_the_next_pass_comes(caplog: pytest.LogCaptu
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(scene())
-    assert "the store is down" in caplog.text
+    assert DOWN in caplog.text
+    assert ("Traceback" in caplog.text) is is_traced
 
 
 def test_async_stop_ends_a_pass_that_hangs() -> None:

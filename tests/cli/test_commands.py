@@ -422,6 +422,18 @@ def test_an_application_without_a_store_is_told_how_to_make_one(cli: CommandLine
         assert cli.of_application(guard, "list").status == 0
 
 
+def test_an_application_with_sessions_in_memory_is_told_that_they_are_elsewhere(cli: CommandLine) -> None:
+    """A process that only runs a command has none of them, and says so before "0 sessions"; its own it knows."""
+    with SessionGuard.open("memory://", sweep_interval=None) as guard:
+        for arguments in (["list"], ["sweep"], ["stats"], ["end", "--owner", "ana"]):
+            refused = cli.of_application(guard, *arguments)
+            assert (refused.status, refused.out) == (2, "")
+            assert "sessions in memory are seen by their own process only" in refused.err
+        assert cli.of_application(guard, "list", "--help").status == 0
+        session = guard.create("ana")
+        assert session.id in cli.of_application(guard, "list").out
+
+
 def test_no_command_is_an_error(cli: CommandLine) -> None:
     """Without a command the usage is shown, with status 2."""
     assert cli.plain().status == 2

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from sessionguard.cli import doctor, end, listing, migrate, running, show, stats, sweep
-from sessionguard.cli.lent import without_background
 from sessionguard.cli.target import Application
 from sessionguard.core.findings import Finding
 from sessionguard.guard import SessionGuard
@@ -32,5 +31,5 @@ def run(guard: SessionGuard, command: str, arguments: Sequence[str], findings: S
     its own.
     """
     application = Application(guard, command, tuple(findings))
-    with without_background(guard):
+    with guard._without_background():
         return running.run(LOOKING_AFTER, arguments or ["--help"], application)

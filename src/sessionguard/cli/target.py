@@ -11,12 +11,12 @@ from attrs import frozen
 
 from sessionguard import SessionGuard
 from sessionguard.cli.failure import CommandError
-from sessionguard.cli.lent import beneath
 from sessionguard.cli.output import visible
 from sessionguard.core.commands import Identify
 from sessionguard.core.findings import Finding
 from sessionguard.errors import ConfigurationError, StoreError
 from sessionguard.stores.contract import ExaminedStore, Store
+from sessionguard.stores.memory import MemoryStore
 from sessionguard.stores.opening import open_store
 from sessionguard.stores.sqlite import SQLiteStore
 from sessionguard.workspaces import Workspaces
@@ -41,13 +41,24 @@ class Application:
 
     @property
     def store(self) -> Store:
-        """The store of its guard."""
-        return beneath(self.guard)[0]
+        """The store of its guard.
+
+        Raises:
+            CommandError: it is in the memory of this process, and holds nothing.
+        """
+        store, _ = self.guard._beneath()
+        if isinstance(store, MemoryStore) and next(self.guard.sessions(status=None), None) is None:
+            # What the application has there is in other processes. No answer about it would be true.
+            raise CommandError(
+                "sessions in memory are seen by their own process only; name a store that processes share, "
+                "such as sqlite:///var/sessions.db"
+            )
+        return store
 
     @property
     def workspaces(self) -> Workspaces | None:
         """The place for files of its guard."""
-        return beneath(self.guard)[1]
+        return self.guard._beneath()[1]
 
 
 def is_of_application(parser: ArgumentParser) -> bool:

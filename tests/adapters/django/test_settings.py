@@ -20,6 +20,7 @@ from sessionguard import SessionGuard
 from sessionguard.adapters.django import guards
 from sessionguard.adapters.django.databases import url_of_alias
 from sessionguard.adapters.django.engine import SessionStore
+from sessionguard.adapters.django.management.commands.sessionguard import Command
 from sessionguard.core.events import SessionExpired
 from sessionguard.core.session import record_of
 from sessionguard.errors import ConfigurationError, SessionLimitError
@@ -356,6 +357,26 @@ def test_the_command_works_on_the_store_of_the_settings(tmp_path: Path) -> None:
         assert shown.getvalue().endswith("sessionguard: it has already ended\n")
 
 
+@pytest.mark.usefixtures("_closed")
+def test_the_command_takes_the_options_of_every_command_of_django(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may stand behind the name of ours, where one writes them for every other command; ours are left alone."""
+    # Put back afterwards, for the option sets it.
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "site.settings")
+
+    def printed(*arguments: str) -> str:
+        Command().run_from_argv(["manage.py", "sessionguard", *arguments])
+        return capsys.readouterr().out
+
+    with override_settings(SESSIONGUARD_URL=f"sqlite:///{tmp_path}/sessions.db"):
+        assert "applied" in printed("migrate", "--traceback", "--no-color")
+        assert json.loads(printed("list", "--settings=site.settings", "-v", "0", "--json"))["sessions"] == []
+        with pytest.raises(SystemExit, match="0"):
+            printed("list", "--settings", "site.settings", "--help")
+    assert "--owner" in capsys.readouterr().out
+
+
 def test_the_command_goes_on_with_a_guard_that_was_lent(project: Project) -> None:
     """What `guards.use` says holds for commands of that process, too, in memory as well."""
     shown, session = io.StringIO(), project.guard.create("ada")
@@ -375,8 +396,10 @@ def test_doctor_tells_of_a_risky_cookie(build: BuildProject, middleware: list[st
 
 def test_the_command_says_why_it_cannot() -> None:
     """Sessions in memory belong to another process; a wrong setting is named."""
-    with override_settings(SESSIONGUARD_URL="memory://"), pytest.raises(CommandError, match="memory"):
-        call_command("sessionguard", "list")
+    shown = io.StringIO()
+    with override_settings(SESSIONGUARD_URL="memory://"), pytest.raises(SystemExit, match="2"):
+        call_command("sessionguard", "list", stderr=shown)
+    assert "sessions in memory are seen by their own process only" in shown.getvalue()
     with override_settings(SESSIONGUARD_URI="memory://"), pytest.raises(CommandError, match="SESSIONGUARD_URL"):
         call_command("sessionguard", "list")
 
