@@ -1,15 +1,24 @@
 """Replies are read by hiredis, or by the driver's own parser where hiredis is not installed: the same either way."""
 
 import asyncio
+import select
+from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from hiredis import Reader
 from redis._parsers import _AsyncRESP2Parser, _RESP2Parser
 from redis.asyncio.connection import Connection
+from redis.exceptions import ConnectionError as DriverConnectionError
 
 from sessionguard.core import commands as c
-from sessionguard.stores.redis import AsyncRedisStore, async_lines, lines
+from sessionguard.core.driving import perform, run
+from sessionguard.errors import StoreError
+from sessionguard.stores.redis import AsyncRedisStore, RedisStore, async_lines, handshake, lines
+from sessionguard.stores.redis.reading import reader_of
 from sessionguard.testing.contracts.stage import Stage
 from sessionguard.testing.servers import RedisServer
 from tests.stores.redis.asking import asked
@@ -53,6 +62,47 @@ def test_a_large_session_async(redis_server: RedisServer, key_prefix: str) -> No
         await store.close()
 
     asyncio.run(play())
+
+
+def test_a_system_without_poll(redis_server: RedisServer, key_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a library of green threads took it away: an event loop needs none, and one connection serves all."""
+    monkeypatch.delattr(select, "poll")
+    test_a_large_session_async(redis_server, key_prefix)
+
+
+@pytest.mark.parametrize("name", ["_parser", "_reader", "_writer", "timed", "_parser._buffer"])
+def test_a_driver_that_renamed_what_is_used_is_refused(
+    redis_server: RedisServer, key_prefix: str, parser: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is sent, as an error of the store that says so."""
+    monkeypatch.setattr(handshake, "attrgetter", lambda wanted: getter_without(name, wanted))
+
+    async def play() -> None:
+        store = AsyncRedisStore(redis_server.url, prefix=key_prefix)
+        with pytest.raises(StoreError, match=f"has no {name} any more"):
+            await asked(store, c.Identify())
+        await store.close()
+
+    if name == "timed":
+        store = RedisStore(redis_server.url, prefix=key_prefix)
+        with pytest.raises(StoreError, match="has no timed any more"):
+            run(perform(c.Identify()), store)
+        store.close()
+    elif name != "_parser._buffer" or parser != "hiredis":
+        asyncio.run(play())
+
+
+def getter_without(name: str, wanted: str) -> Callable[[object], object]:
+    """Give what gets `wanted`, but for `name`."""
+    return attrgetter(f"no{name}" if wanted == name else wanted)
+
+
+def test_what_came_before_the_first_request_is_no_reply() -> None:
+    """It would be taken for what the reader gives while a reply is incomplete."""
+    plain = Reader()
+    plain.feed(b"+OK\r\n")
+    with pytest.raises(DriverConnectionError, match="more than it was asked for"):
+        reader_of(SimpleNamespace(_parser=SimpleNamespace(_reader=plain)))
 
 
 def test_only_what_is_late_is_cut_off() -> None:

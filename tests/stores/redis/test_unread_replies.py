@@ -1,8 +1,11 @@
 """T01: an unread reply in a pooled connection reaches no caller, blocking or async, on one server and on a cluster."""
 
 import asyncio
+import contextlib
 import itertools
 import secrets
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -111,5 +114,65 @@ def test_t01_async(
         if is_blind:
             assert not lent & {line for pool in store.pools for line in pool.idle}
         await store.close()
+
+    asyncio.run(play())
+
+
+class Relay:
+    """What stands between the clients of one event loop and a server, and resets all of them."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._clients: list[asyncio.StreamWriter] = []
+        self._meetings: list[asyncio.Task[Any] | None] = []
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what one client and the server say."""
+        self._clients.append(writer)
+        self._meetings.append(asyncio.current_task())
+        answers, asks = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(self._pass_on(reader, asks), self._pass_on(answers, writer))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    def reset(self) -> None:
+        """Forget every connection, without a word of farewell."""
+        for writer in self._clients:
+            connected = writer.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+    async def finish(self) -> None:
+        """Wait until everybody is gone."""
+        await asyncio.gather(*filter(None, self._meetings))
+
+
+def test_an_idle_connection_that_was_cut_off_is_not_used(redis_server: RedisServer, key_prefix: str) -> None:
+    """By a reset of the network, or by the timer as its request was answered: the next is asked over another one."""
+
+    async def play() -> None:
+        relay = Relay(redis_server.port)
+        async with await asyncio.start_server(relay.meet, "127.0.0.1", 0) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            store = AsyncRedisStore(f"redis://127.0.0.1:{port}/0", prefix=key_prefix)
+            deployment = await asked(store, c.Identify())
+            (line,) = store.pools[0].idle
+            assert line.is_clean
+            relay.reset()
+            while not line._connection._writer.transport.is_closing():  # noqa: ASYNC110 - nothing else tells of it
+                await asyncio.sleep(0)
+            assert not line.is_clean
+            assert await asked(store, c.Identify()) == deployment
+            (line,) = store.pools[0].idle
+            with line._watch.by(asyncio.get_running_loop().time(), line._connection):
+                line._watch._look()
+            assert not line.is_clean
+            assert await asked(store, c.Identify()) == deployment
+            await store.close()
+            await relay.finish()
 
     asyncio.run(play())

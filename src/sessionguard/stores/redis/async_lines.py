@@ -96,6 +96,7 @@ class AsyncLine:
             socket_timeout=None,
             **handshake.connection_arguments(settings, of_sentinel=contact.of_sentinel),
         )
+        handshake.require_names(self._connection, "_parser", "_reader", "_writer")
 
     async def connect(self) -> None:
         """Connect and sign in."""
@@ -103,6 +104,8 @@ class AsyncLine:
             await self._connection.connect()
         handshake.require_guard(self._connection)
         self._reader = reader_of(self._connection)
+        if self._reader is None:
+            handshake.require_names(self._connection, "_parser._buffer")
         self.has_connected = True
 
     @contextlib.asynccontextmanager
@@ -118,13 +121,16 @@ class AsyncLine:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing unread has arrived on it, not even the news that the server has closed it."""
+        """Whether nothing unread has arrived on it, not even the news that the server has closed it.
+
+        Nor was it cut off, by a reset or by the timer of a request that was answered in the same turn of the loop.
+        """
         connection, reader = self._connection, self._reader
         if not connection.is_connected:
             return False
         # The driver tells of it in no other way without waiting; tests with real servers hold it to that.
         stream, is_begun = connection._reader, connection._parser._buffer if reader is None else reader.has_data()
-        return not (is_begun or stream._buffer or stream.at_eof())
+        return not (is_begun or stream._buffer or stream.at_eof() or connection._writer.transport.is_closing())
 
     async def evaluate(self, call: Call, deadline: float) -> Any:
         """Run a script and give its reply.

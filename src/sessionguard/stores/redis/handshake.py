@@ -3,8 +3,10 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
+import redis
 from attrs import define, field, frozen
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
@@ -60,6 +62,23 @@ def require_guard(connection: Any) -> None:
         raise StoreError(
             "redis", "connect", "this version of redis-py does not keep to RESP2 without notifications; use redis>=8.1"
         )
+
+
+def require_names(thing: Any, *names: str) -> None:
+    """Raise `StoreError` if what the stores use of a driver's connection beside its documented names is not there.
+
+    Before anything is sent: after that, whether it was done would be unknown, and the error none of the store's.
+    """
+    for name in names:
+        try:
+            attrgetter(name)(thing)
+        except AttributeError:
+            raise StoreError(
+                "redis",
+                "connect",
+                f"a {type(thing).__name__} of redis-py {redis.__version__} has no {name} any more; use an older one "
+                "from 8.1 on, or a newer sessionguard",
+            ) from None
 
 
 # What is asked of a server over the first connection to it

@@ -145,7 +145,9 @@ class Line:
         with self._explaining():
             self._connection.connect()
         handshake.require_guard(self._connection)
-        self._reader = reader_of(self._connection)
+        handshake.require_names(self._connection, "_parser", "timed")
+        # Without it the driver looks itself for what has arrived.
+        self._reader = reader_of(self._connection) if hasattr(select, "poll") else None
         self.has_connected = True
 
     @contextmanager

@@ -4,7 +4,6 @@ The driver asks the same reader, but through a dozen calls for each reply, and c
 a fifth of what a client spends on a script. Without hiredis, the driver's own parser is left to do it.
 """
 
-import select
 from typing import Any, Final
 
 from redis import exceptions as driver
@@ -16,6 +15,9 @@ class Reader:
     """The hiredis reader of one connection of the driver, which goes on using it as well."""
 
     def __init__(self, plain: Any) -> None:
+        """Raises `ConnectionError` if it holds something already, which would be taken for the reply to a request."""
+        if plain.has_data():
+            raise driver.ConnectionError("the server sent more than it was asked for, as the connection was made")
         self._gets = plain.gets
         self._feed = plain.feed
         self.has_data = plain.has_data
@@ -43,6 +45,6 @@ class Reader:
 
 
 def reader_of(connection: Any) -> Reader | None:
-    """Give the reader of a connection that was just made; None if it reads by other means, as without `poll`."""
+    """Give the reader of a connection that was just made; None if it reads by other means."""
     plain = getattr(connection._parser, "_reader", None)
-    return None if plain is None or not hasattr(select, "poll") else Reader(plain)
+    return None if plain is None else Reader(plain)
