@@ -98,6 +98,21 @@ def test_scope_of_visitors_is_refused() -> None:
         settings.rules_of({}, guard, external="strict")
 
 
+@pytest.mark.parametrize("policy", [Claim(), Signed(keys=KEYS, audience="x"), Strict(), Select()])
+def test_policy_that_binds_browsers_is_refused_where_no_cookies_are_read(policy: Any) -> None:
+    """A logout could not take the bindings back, and whoever came next would go on with the session."""
+    ids = {"EXTERNAL_IDS": ExternalIds(policy=policy)}
+    with SessionGuard.open("memory://") as guard:
+        assert settings.rules_of(ids, guard).external is not None
+        if isinstance(policy, Strict | Select):
+            assert settings.rules_of({**ids, "TRANSPORT": "header"}, guard).external is not None
+            return
+        with pytest.raises(ConfigurationError) as caught:
+            settings.rules_of({**ids, "TRANSPORT": "header"}, guard)
+    assert caught.value.setting == "ExternalIds.policy"
+    assert "header" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "guessed",
     [

@@ -9,8 +9,8 @@ from typing import Any, Final
 from attrs import Attribute, field, frozen
 
 from sessionguard.adapters.external.bindings import Bindings
-from sessionguard.adapters.external.policies import POLICIES, Bearer, Policy, Strict
-from sessionguard.adapters.http import Header
+from sessionguard.adapters.external.policies import POLICIES, Bearer, Claim, Policy, Signed, Strict
+from sessionguard.adapters.http import CookieSettings, Header
 from sessionguard.adapters.http.origins import valid_origin
 from sessionguard.core.arguments import valid_text
 from sessionguard.core.session import Session
@@ -103,10 +103,14 @@ class ExternalIds:
                 "(CWE-488, CWE-598); this is for demonstrations on one machine"
             )
 
-    def required_apart_from(self, visitors: str) -> None:
-        """Refuse a scope in which the visitors' own sessions are."""
+    def required_beside(self, visitors: str, transport: object) -> None:
+        """Refuse a scope in which the visitors' own sessions are, and to bind clients that keep no cookies."""
         if self.scope == visitors:
             raise _refuse("scope", self.scope, "sessions of visitors are in this one; the two must never mix")
+        if isinstance(self.policy, Signed | Claim) and not isinstance(transport, CookieSettings):
+            # A logout sees no cookies then, and could take none back: the next person would go on with the session.
+            remedy = "it binds browsers by cookies, and tokens travel in a header; take Select, or the cookie"
+            raise _refuse("policy", self.policy.name, remedy)
 
     def forgotten_at_logout(self, transport: object, cookie_headers: Iterable[bytes]) -> tuple[Header, ...]:
         """Give what has a browser forget the sessions to which it is bound, so that its next user gets none of them."""

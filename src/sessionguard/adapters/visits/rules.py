@@ -58,10 +58,10 @@ class VisitRules:
 
     def __attrs_post_init__(self) -> None:
         if self.external is not None:
-            check = getattr(self.external, "required_apart_from", None)
+            check = getattr(self.external, "required_beside", None)
             if check is None:
                 raise ConfigurationError("external", type(self.external).__name__, "give ExternalIds(...), or None")
-            check(self.scope)
+            check(self.scope, self.transport)
         object.__setattr__(self, "mode", Mode(self.concurrency))
         _watch(self.guard)
 
