@@ -28,6 +28,9 @@ class Removed:
 
 NOTHING_REMOVED: Final = Removed()
 
+HIDDEN: Final = "_sessionguard_hidden_"
+"""Fields whose names begin so are this library's own: `data` shows none of them, and no `modify` changes any."""
+
 
 class Session:
     """One session as it was when it was read; it does not change, calls that change something give a new one.
@@ -186,7 +189,20 @@ def with_removed(session: Session, removed: Removed) -> Session:
 
 
 def private_copy(session: Session) -> dict[str, Any]:
-    """Give the data of `session` as a mapping that the caller may change."""
+    """Give the data of `session`, without what is hidden in it, as a mapping that the caller may change."""
+    data = _decoded(session)
+    if HIDDEN in session._record.data:
+        # Nor does a `modify` that gives all of the data anew take it away: it removes what it was shown.
+        data = {name: value for name, value in data.items() if not name.startswith(HIDDEN)}
+    return data
+
+
+def hidden_field(session: Session, name: str) -> Any:
+    """Give the field `name`, which begins with `HIDDEN`; None if there is none."""
+    return _decoded(session).get(name) if name in session._record.data else None
+
+
+def _decoded(session: Session) -> dict[str, Any]:
     try:
         return decode(session._record.data)
     except ValueError as error:

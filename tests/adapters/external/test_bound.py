@@ -20,6 +20,8 @@ from sessionguard.adapters.external import (
     sign_external_id,
 )
 from sessionguard.adapters.external.bindings import MOST
+from sessionguard.adapters.external.by_binding import CLAIMANT
+from sessionguard.adapters.external.identifiers import fingerprint
 from sessionguard.adapters.external.mounting import external_of
 from sessionguard.adapters.http import CookieSettings
 from sessionguard.adapters.visits import Visit, VisitRules
@@ -314,6 +316,61 @@ def test_session_claimed_without_a_name_goes_on_after_the_login(stage: BuildStag
     browser.opened(f"_sid={A}")
     browser.add(A, "report")
     assert browser.login("ana").documents(A) == ["report"]
+
+
+def test_session_claimed_without_a_name_is_the_first_ones_who_goes_on_with_it(stage: BuildStage) -> None:
+    """Her own session expires in that browser without any logout: who logs in next is told, and shares nothing."""
+    made = stage(Claim(), may_debug=lambda request: True)
+    browser = made.browser()
+    browser.opened(f"_sid={A}")
+    browser.login("ana").add(A, "secret")
+    made.back.store.asked()
+    assert browser.documents(A) == ["secret"]
+    assert "save" not in made.back.store.asked()
+    del browser.cookies["__Host-sg"]
+    for path in ("/work", "/clear-session", "/new-session"):
+        answer = browser.login("bob").post(path, f"_sid={A}")
+        assert (answer.status, "secret" in answer.text) == (409, False)
+        del browser.cookies["__Host-sg"]
+    assert browser.login("ana").documents(A) == ["secret"]
+    assert browser.get("/debug-sessions", f"_sid={A}").json["workflow"]["fields"] == ["documents"]
+
+
+def test_view_that_sets_all_data_anew_leaves_whose_the_session_is(stage: BuildStage) -> None:
+    """It neither sees who claimed it nor takes that away."""
+    made = stage(Claim())
+    browser = made.browser().login("ana")
+    browser.opened(f"_sid={A}")
+    (session,) = made.back.active()
+    assert made.back.guard.modify(session, lambda data: {"documents": [*data, "secret"]}).data == {
+        "documents": ["secret"]
+    }
+    del browser.cookies["__Host-sg"]
+    assert browser.login("bob").get("/work", f"_sid={A}").status == 409
+    del browser.cookies["__Host-sg"]
+    assert browser.login("ana").documents(A) == ["secret"]
+
+
+def test_of_two_who_go_on_at_once_with_a_claimed_session_one_has_it(stage: BuildStage) -> None:
+    """Whoever is written down first; what a view stores at that instant hinders nobody."""
+    made = stage(Claim())
+    browser = made.browser()
+    browser.opened(f"_sid={A}")
+    browser.login("ana")
+    (session,) = made.back.active()
+    passing, guard = made.back.store.before, made.back.guard
+    others = [{CLAIMANT: fingerprint("bob")}, {"documents": ["report"]}]
+
+    def between(verb: str) -> None:
+        if verb == "save" and others:
+            made.back.store.before = passing
+            guard.save(session, others.pop())
+            made.back.store.before = between
+
+    made.back.store.before = between
+    assert browser.get("/work", f"_sid={A}").status == 409
+    del browser.cookies["__Host-sg"]
+    assert browser.login("bob").documents(A) == ["report"]
 
 
 def test_claimed_id_is_the_first_browsers(stage: BuildStage) -> None:

@@ -12,7 +12,7 @@ from sessionguard.adapters.external.rules import NONCE_SCOPE
 from sessionguard.adapters.external.signing import Vouched, vouched_by
 from sessionguard.adapters.external.situation import Situation
 from sessionguard.adapters.visits.calls import Flow
-from sessionguard.core.session import Session
+from sessionguard.core.session import HIDDEN, Session, hidden_field
 from sessionguard.core.tokens import is_anonymous
 from sessionguard.errors import (
     ConfigurationError,
@@ -22,8 +22,9 @@ from sessionguard.errors import (
 )
 
 _CLAIMED: Final = "claimed"
-_CLAIMANT: Final = "_sessionguard_claimant"
-"""The field of a claimed session's data that stands for who was logged in at the claim."""
+CLAIMANT: Final = f"{HIDDEN}claimant"
+"""The field of a claimed session that stands for who was the first to have it with a name."""
+_MOST_MARKINGS: Final = 10
 
 
 class ByBinding(ABC):
@@ -207,9 +208,25 @@ class ByClaim(ByBinding):
 
     def find(self, selected: str) -> Flow[Session]:
         session = yield from self.locate(selected, extend=True)
+        if session is not None and _claimant_of(session) is None:
+            session = yield from self._had_by_its_first(session, selected)
         if session is None:
             raise self._situation.unknown(selected)
         return self._situation.accepted(session)
+
+    def _had_by_its_first(self, session: Session, selected: str) -> Flow[Session | None]:
+        """Give `session`, which nobody had with a name yet, as that of who has it now, if he has one."""
+        claimant = yield from self._claimant()
+        found: Session | None = session
+        for _ in range(_MOST_MARKINGS if claimant else 0):
+            if found is None or _claimant_of(found) is not None:
+                break
+            marked = yield from self._situation.marked(found, claimant)
+            if marked is not None:
+                return marked
+            # Something else was stored meanwhile, perhaps that somebody else has it.
+            found = yield from self.locate(selected)
+        return found
 
     def locate(self, selected: str, *, extend: bool = False) -> Flow[Session | None]:
         situation = self._situation
@@ -224,15 +241,15 @@ class ByClaim(ByBinding):
         return session
 
     def _is_of(self, session: Session, owner: str) -> bool:
-        # Claimed before anybody was logged in, it is whoever's has the browser, until he logs out.
-        return session.data.get(_CLAIMANT) in {None, fingerprint(owner)}
+        # Claimed before anybody was logged in, it is that of the first who logs in and goes on with it.
+        return _claimant_of(session) in {None, fingerprint(owner)}
 
     def _claimant(self) -> Flow[Mapping[str, str]]:
         principal = yield from self._situation.principal()
         if principal is None or not principal.is_authenticated:
             return {}
-        # Not the owner himself: views may show the data to anybody.
-        return {_CLAIMANT: fingerprint(principal.owner)}
+        # Not the owner himself, who is none of an operator's business that looks at the store.
+        return {CLAIMANT: fingerprint(principal.owner)}
 
     def open(self, selected: str | None) -> Flow[Opened]:
         situation = self._situation
@@ -254,3 +271,7 @@ class ByClaim(ByBinding):
             slot = owner_of(_CLAIMED, selected)
             session = yield from situation.open("get_or_create", slot, selected, data=claimant)
         return Opened.after(self._bind(session), former)
+
+
+def _claimant_of(session: Session) -> object:
+    return hidden_field(session, CLAIMANT)

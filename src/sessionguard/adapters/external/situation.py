@@ -20,6 +20,8 @@ from sessionguard.errors import (
     CrossSiteError,
     ExternalIdUnknownError,
     InvalidArgumentError,
+    SessionConflictError,
+    SessionEndedError,
     SessionMismatchError,
     SessionSealedError,
 )
@@ -182,6 +184,14 @@ class Situation:
                 "policy", scope, f'give the mapping an entry for it, or for "*" ({error})'
             ) from None
         return session
+
+    def marked(self, session: Session, marks: Mapping[str, str]) -> Flow[Session | None]:
+        """Give `session` with `marks` among its fields; None if it has changed or ended since it was read."""
+        try:
+            found: Session = yield from ask("save", session, marks, expected_version=session.version)
+        except (SessionConflictError, SessionEndedError):
+            return None
+        return found
 
     def rotate(self, session: Session) -> Flow[Session]:
         """Give `session` with a new token; None as its token if another rotation came first."""
