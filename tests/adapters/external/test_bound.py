@@ -359,7 +359,7 @@ def test_of_two_who_go_on_at_once_with_a_claimed_session_one_has_it(stage: Build
     browser.login("ana")
     (session,) = made.back.active()
     passing, guard = made.back.store.before, made.back.guard
-    others = [{CLAIMANT: fingerprint("bob")}, {"documents": ["report"]}]
+    others: list[Any] = [{CLAIMANT: fingerprint("bob")}, {"documents": ["report"]}]
 
     def between(verb: str) -> None:
         if verb == "save" and others:
