@@ -82,6 +82,17 @@ def test_whatever_is_made_is_private(tmp_path: Path, stage: Stage, journal_mode:
     store.close()
 
 
+def test_new_folder_is_told(tmp_path: Path, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Its path may be mistyped; a new database in a folder that is there is what every first start makes."""
+    for path in (tmp_path / "s.db", tmp_path / "a" / "b" / "s.db"):
+        for _ in range(2):
+            store = SQLiteStore(path)
+            store.create(stage.create())
+            store.close()
+    told = [record.getMessage() for record in caplog.records if "was made" in record.getMessage()]
+    assert told == [f"{tmp_path}/a was not there and was made, for a new database without sessions: {path}"]
+
+
 def test_folders_that_exist_keep_their_mode(tmp_path: Path, stage: Stage) -> None:
     """The library changes the mode of nothing that it did not make."""
     shared = tmp_path / "shared"

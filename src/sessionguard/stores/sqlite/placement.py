@@ -1,6 +1,7 @@
 """Whether a database file is where SQLite can work: on a local file system, in the file that was opened."""
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from sessionguard.errors import ConfigurationError, StoreUnavailableError
 from sessionguard.file_systems import current_file_system as current_file_system
 from sessionguard.file_systems import file_system_of as file_system_of
 from sessionguard.file_systems import is_network as is_network
+
+_log = logging.getLogger("sessionguard.sqlite")
 
 FileIdentity = tuple[int, int]
 
@@ -45,10 +48,13 @@ def folder_changed_ns(folder: str) -> int:
 
 def create_privately(path: str) -> None:
     """Make the file and its folders, readable by this user alone, if it does not exist."""
+    missing = [folder for folder in Path(path).parents if not folder.exists()]
     # One by one: with parents=True all but the last would be open to whomever the umask lets in.
-    for folder in reversed(Path(path).parents):
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    if missing:
+        # Else a mistyped path would be a new store in which all sessions are lost, and nobody would be told.
+        _log.warning("%s was not there and was made, for a new database without sessions: %s", missing[-1], path)
     if os.path.exists(path):
         return
     with _folder_locked(path):
