@@ -127,7 +127,7 @@ class GuardParts(Generic[Files]):
             raise ConfigurationError(
                 "workspaces",
                 None,
-                "give the guard a folder: SessionGuard(..., workspaces=...), or in Flask SESSIONGUARD_WORKSPACES",
+                "give the guard a folder: SessionGuard(..., workspaces=...), or a setting SESSIONGUARD_WORKSPACES",
             )
         return self.files
 

@@ -135,7 +135,18 @@ SETTING = "SESSIONGUARD_"
         ({"URL": "sqlite:/x"}, "URL = 'sqlite:/x': write it as"),
         ({"IDLE_TIMEOUT": -1}, "IDLE_TIMEOUT = -1: give a duration above zero"),
         ({"IDLE_TIMEOUT": float("inf")}, "IDLE_TIMEOUT = inf: give a datetime.timedelta"),
-        ({"IDLE_TIMEOUT": 10, "ABSOLUTE_TIMEOUT": 5}, "IDLE_TIMEOUT = 10: it must not exceed"),
+        ({"IDLE_TIMEOUT": 10, "ABSOLUTE_TIMEOUT": 5}, "IDLE_TIMEOUT = 10: it must not exceed SESSIONGUARD_ABSOLUTE"),
+        (
+            {"IDLE_TIMEOUT": timedelta(days=30)},
+            "IDLE_TIMEOUT = datetime.timedelta(days=30): it must not exceed SESSIONGUARD_ABSOLUTE_TIMEOUT, by "
+            "default 7 days, 0:00:00; give that as well",
+        ),
+        ({"STORE": "sqlite:///x"}, "STORE = 'sqlite:///x': there is no such setting; is SESSIONGUARD_URL meant?"),
+        (
+            {"COOKIE_SAMESITE": "None", "COOKIE_SECURE": False},
+            "COOKIE_SAMESITE = 'None': browsers demand SESSIONGUARD_",
+        ),
+        ({"URL": "redis:"}, "URL = '***': write it as sqlite:///path.db, redis://host"),
         (
             {"ABSOLUTE_TIMEOUT": 5},
             "ABSOLUTE_TIMEOUT = 5: it must not be below SESSIONGUARD_IDLE_TIMEOUT, by default 2:00:",

@@ -78,7 +78,7 @@ def _meant(key: str, value: object) -> object:
 def _misspelt(key: str, value: object, known: frozenset[str]) -> ConfigurationError:
     if key in KNOWN:
         return ConfigurationError(PREFIX + key, value, "there is no such setting here, for this adapter cannot do that")
-    meant = get_close_matches(key, known, 1, 0.8)
+    meant = ["URL"] if key == "STORE" else get_close_matches(key, known, 1, 0.8)
     # What stands under a misspelt KEYS is a secret, and what is like no setting may be one.
     shown = without_secrets(value) if meant and meant != ["KEYS"] and isinstance(value, str) else "(not shown)"
     remedy = f"there is no such setting; {f'is {PREFIX}{meant[0]} meant?' if meant else 'there are: '}"
@@ -237,11 +237,14 @@ def _policy_with(parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Sessi
         return SessionPolicy(**parts)
     except ConfigurationError as error:
         key = error.setting.removeprefix("SessionPolicy.").upper()
-        if key in settings:
-            raise ConfigurationError(PREFIX + key, settings[key], error.remedy) from error
-        # Only the other one was given, and is below the default of this one.
-        remedy = f"it must not be below {PREFIX}{key}, by default {SessionPolicy().idle_timeout}; give that as well"
-        raise ConfigurationError(PREFIX + "ABSOLUTE_TIMEOUT", settings["ABSOLUTE_TIMEOUT"], remedy) from error
+        if key not in settings:
+            # Only the other one was given, and is below the default of this one.
+            remedy = f"it must not be below {PREFIX}{key}, by default {SessionPolicy().idle_timeout}; give that as well"
+            raise ConfigurationError(PREFIX + "ABSOLUTE_TIMEOUT", settings["ABSOLUTE_TIMEOUT"], remedy) from error
+        remedy = error.remedy.replace("absolute_timeout", PREFIX + "ABSOLUTE_TIMEOUT")
+        if remedy != error.remedy and "ABSOLUTE_TIMEOUT" not in settings:
+            remedy += f", by default {SessionPolicy().absolute_timeout}; give that as well"
+        raise ConfigurationError(PREFIX + key, settings[key], remedy) from error
 
 
 def duration(key: str, value: object) -> timedelta:

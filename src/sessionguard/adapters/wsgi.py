@@ -204,6 +204,9 @@ class _Response:
         visit = self._visit
         mode = None if mode_for is None else mode_for(self._environ)
         if mode is not None:
+            if not isinstance(mode, Mode):
+                remedy = 'have mode_for give Mode("merge"), Mode("strict"), Mode("serial"), READ_ONLY or None'
+                raise ConfigurationError("mode_for", mode, remedy)
             visit.enter_mode(mode)
         if visit.flows.mode.takes_turns:
             visit.session()

@@ -19,6 +19,10 @@ def open_store(url: str) -> Store | AsyncStore:
         MissingExtraError: the store needs a package that is not installed.
     """
     found: Store | AsyncStore = registry.opened(
-        url, GROUP, setting="store URL", noun="store", example="sqlite:///path.db or memory://"
+        url,
+        GROUP,
+        setting="store URL",
+        noun="store",
+        example="sqlite:///path.db, redis://host, postgresql://host/db or memory://",
     )
     return found

@@ -90,6 +90,20 @@ def test_guard_must_be_one() -> None:
         SessionGuardMiddleware(serve, None)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"transport": "header"}, r"transport = 'header': give CookieSettings"),
+        ({"transport": CookieSettings}, r"transport = .*: give CookieSettings"),
+        ({"external": "select"}, r"external = 'select': .* of the setting SESSIONGUARD_EXTERNAL_IDS"),
+    ],
+)
+def test_value_of_a_setting_is_no_argument(options: dict[str, Any], says: str) -> None:
+    """The message says what is one."""
+    with SessionGuard.open("memory://") as guard, pytest.raises(ConfigurationError, match=says):
+        SessionGuardMiddleware(serve, guard, **options)
+
+
 # The life of an application
 
 

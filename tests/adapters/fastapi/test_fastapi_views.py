@@ -199,6 +199,9 @@ def test_view_in_a_thread_has_a_visit_that_blocks(tmp_path: Any, kind: Any) -> N
 
     with TestClient(app, base_url="https://testserver", raise_server_exceptions=False) as client:
         assert client.post("/login/ana").json() == ["ana", True, 1]
+        if kind is AsyncSessionGuard:
+            with pytest.raises(MisuseError, match="take an `async def` view"):
+                TestClient(app, base_url="https://testserver").post("/files")
         files_reply = client.post("/files")
         assert (files_reply.status_code, files_reply.text) == (
             (200, '"text"') if kind is SessionGuard else (500, files_reply.text)

@@ -267,6 +267,14 @@ def test_guard_may_come_from_settings(tmp_path: Path) -> None:
     app.guard.close()
 
 
+def test_mode_of_a_request_must_be_one() -> None:
+    """Text, as the application's own mode is, is told what to write instead."""
+    with SessionGuard.open("memory://") as guard:
+        reply = Browser(SessionGuardMiddleware(shop, guard, mode_for=lambda _: "serial")).get("/")  # type: ignore[arg-type, return-value]
+    assert reply.status == 500
+    assert "mode_for = 'serial': have mode_for give Mode" in reply.log
+
+
 @pytest.mark.parametrize(
     "make, says",
     [

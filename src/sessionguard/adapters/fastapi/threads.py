@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from sessionguard.adapters.visits import AsyncVisit, Visit, blocking_guard
 from sessionguard.adapters.visits.calls import Flow
+from sessionguard.async_guard import AsyncSessionGuard
 from sessionguard.errors import MisuseError
 from sessionguard.guard import SessionGuard
 
@@ -33,5 +34,14 @@ class ThreadVisit(Visit):
 
     @property
     def guard(self) -> SessionGuard:
-        """The guard of the application, if it blocks."""
+        """The guard of the application, if it blocks.
+
+        Raises:
+            MisuseError: it must be awaited.
+        """
+        if isinstance(self.flows.rules.guard, AsyncSessionGuard):
+            raise MisuseError(
+                "the guard of this application must be awaited, for files and all that the visit itself does not have; "
+                "take an `async def` view with CurrentVisit, or give install a SessionGuard"
+            )
         return blocking_guard(self.flows.rules)

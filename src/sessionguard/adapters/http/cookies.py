@@ -87,9 +87,13 @@ class CookieSettings:
 
     def __attrs_post_init__(self) -> None:
         if self.samesite == "None" and not self.secure:
-            raise ConfigurationError("SESSIONGUARD_COOKIE_SAMESITE", "None", "browsers demand COOKIE_SECURE with it")
+            raise ConfigurationError(
+                "SESSIONGUARD_COOKIE_SAMESITE", "None", "browsers demand SESSIONGUARD_COOKIE_SECURE with it"
+            )
         if self.partitioned and not self.secure:
-            raise ConfigurationError("SESSIONGUARD_COOKIE_PARTITIONED", True, "browsers demand COOKIE_SECURE with it")
+            raise ConfigurationError(
+                "SESSIONGUARD_COOKIE_PARTITIONED", True, "browsers demand SESSIONGUARD_COOKIE_SECURE with it"
+            )
         self._check_prefix()
         domain = "" if self.domain is None else f"; Domain={self.domain}"
         secure = "; Secure" if self.secure else ""
@@ -104,7 +108,7 @@ class CookieSettings:
         if name.startswith(("__host-", "__secure-", "__http-")) and not self.secure:
             raise ConfigurationError("SESSIONGUARD_COOKIE_SECURE", False, f"the name {self.name} demands True")
         if name.startswith("__host-"):
-            remedy = f"the name {self.name} forbids it; leave it out, or set COOKIE_NAME to __Secure-sg"
+            remedy = f"the name {self.name} forbids it; leave it out, or set SESSIONGUARD_COOKIE_NAME to __Secure-sg"
             if self.domain is not None:
                 raise ConfigurationError("SESSIONGUARD_COOKIE_DOMAIN", self.domain, remedy)
             if self.path != "/":

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sessionguard.adapters.external import ExternalIds
 
 NEEDS_BLOCKING: Final = "views of this framework run in threads; give a SessionGuard, which blocks"
+_NO_EXTERNAL: Final = (
+    'give ExternalIds(policy=...), such as Select(), or None; "strict", "select" and "claim" are values of the setting '
+    "SESSIONGUARD_EXTERNAL_IDS"
+)
 _DEFAULT_WAIT: Final = timedelta(seconds=10)
 
 
@@ -32,6 +36,12 @@ def _concurrency(_: Any, __: "Attribute[str]", value: object) -> None:
 def _wait(_: Any, __: "Attribute[timedelta]", value: object) -> None:
     if not isinstance(value, timedelta) or value <= timedelta(0):
         raise ConfigurationError("SESSIONGUARD_LOCK_TIMEOUT", value, with_unit(value, "give a timedelta above zero"))
+
+
+def _transport(_: Any, __: "Attribute[Transport]", value: object) -> None:
+    if isinstance(value, type) or not hasattr(value, "request_header"):
+        remedy = "give CookieSettings(...) or HeaderSettings(...) from sessionguard.adapters.http"
+        raise ConfigurationError("transport", value, remedy)
 
 
 def _scope(_: Any, __: "Attribute[str]", value: str) -> None:
@@ -46,7 +56,7 @@ class VisitRules:
     """The guard of an application, how tokens reach it, and how requests of one session go side by side."""
 
     guard: SessionGuard | AsyncSessionGuard
-    transport: Transport
+    transport: Transport = field(validator=_transport)
     scope: str = field(default="default", validator=_scope)
     concurrency: Concurrency = field(default="merge", validator=_concurrency)
     """What holds for views without a mark of their own (`sessionguard.adapters.modes`)."""
@@ -60,7 +70,7 @@ class VisitRules:
         if self.external is not None:
             check = getattr(self.external, "required_beside", None)
             if check is None:
-                raise ConfigurationError("external", type(self.external).__name__, "give ExternalIds(...), or None")
+                raise ConfigurationError("external", self.external, _NO_EXTERNAL)
             check(self.scope, self.transport)
         object.__setattr__(self, "mode", Mode(self.concurrency))
         _watch(self.guard)
