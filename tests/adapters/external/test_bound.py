@@ -232,6 +232,7 @@ def test_next_user_of_the_browser_does_not_go_on(stage: BuildStage) -> None:
         answer = browser.post(path, "_sid=42")
         assert answer.status == 409
         assert "secret" not in answer.text
+    del browser.cookies["__Host-sg"]
     assert browser.login("ana").documents("42") == ["secret"]
 
 
@@ -280,10 +281,27 @@ def test_logout_unbinds_the_browser(stage: BuildStage, policy: Any) -> None:
         assert (answer.status, "secret" in answer.text) == (409, False)
     assert browser.get("/debug-sessions").json["total"] == 0
     assert len(made.back.active()) == 2
+    del browser.cookies["__Host-sg"]
     assert browser.login("ana").documents(A) == ["secret"]
 
 
-def test_logout_unbinds_within_its_request() -> None:
+@pytest.mark.parametrize("policy", [SIGNED, Claim()])
+def test_login_over_somebody_else_unbinds_the_browser(stage: BuildStage, policy: Any) -> None:
+    """As his logout would have, be it that he never went on with a session from before he had a name."""
+    made = stage(policy)
+    browser = made.browser()
+    browser.post("/new-session", link(made, A) if policy is SIGNED else f"_sid={A}")
+    browser.add(A, "secret")
+    browser.login("ana")
+    assert len(browser.cookies) == 2
+    browser.login("bob")
+    assert list(browser.cookies) == ["__Host-sg"]
+    answer = browser.get("/work", f"_sid={A}")
+    assert (answer.status, "secret" in answer.text) == (404 if policy is SIGNED else 409, False)
+    assert len(made.back.active()) == 1
+
+
+def test_leaving_unbinds_within_its_request() -> None:
     """What the request is bound to, and what it has just been bound to, is lost to the rest of it and afterwards."""
     with SessionGuard.open("memory://", sweep_interval=None) as guard:
         rules = VisitRules(guard=guard, transport=CookieSettings(), external=ExternalIds(policy=Claim()))
@@ -301,6 +319,13 @@ def test_logout_unbinds_within_its_request() -> None:
         assert binding.partition("=")[2] not in str(visit.private([]))
         visit, external = visiting(A, binding.encode())
         assert visit.run(external().session()) is not None
+        visit.login("ana")
+        assert visit.run(external().session()) is not None
+        visit.login("bob")
+        with pytest.raises(ExternalIdClaimedError):
+            visit.run(external().session())
+        assert f"{binding.partition('=')[0]}=;" in str(visit.private([]))
+        visit, external = visiting(A, binding.encode())
         visit.logout()
         with pytest.raises(ExternalIdClaimedError):
             visit.run(external().session())

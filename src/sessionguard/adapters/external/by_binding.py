@@ -50,8 +50,8 @@ class ByBinding(ABC):
 
     @property
     def _cookies(self) -> tuple[bytes, ...]:
-        # Who has logged out in this very request is bound to nothing any more.
-        return () if self._situation.visit.has_logged_out else self._situation.request.cookie_headers
+        # Who has left in this very request is bound to nothing any more, and who came after him not yet.
+        return () if self._situation.visit.is_unbound else self._situation.request.cookie_headers
 
     @abstractmethod
     def _is_of(self, session: Session, owner: str) -> bool:

@@ -42,8 +42,8 @@ class VisitFlows:
 
     __slots__ = (
         "__weakref__", "_failure", "_farewell", "_lock", "_mode", "_presented", "_session", "_taken", "_token",
-        "external", "fields", "further_headers", "is_barred", "is_resolved", "is_sealed", "is_used", "resolved",
-        "rules",
+        "external", "fields", "further_headers", "is_barred", "is_resolved", "is_sealed", "is_unbound",
+        "is_used", "resolved", "rules",
     )  # fmt: skip
 
     def __init__(self, rules: VisitRules, presented: Iterable[bytes]) -> None:
@@ -69,6 +69,8 @@ class VisitFlows:
         self.resolved = ResolvedSessions()
         self.is_used = False
         """Whether the response depends on the session, be it on there being none."""
+        self.is_unbound = False
+        """Whether the visitor with whom the request came has left, by logout or as another logged in over him."""
         self.is_sealed = False
         self.is_barred = False
         """Whether the response is on its way to shared caches, so that the session must not be looked at any more."""
@@ -297,7 +299,9 @@ class VisitFlows:
         session = yield from self.session()
         if session is not None and session.owner != owner and not is_anonymous(session.owner):
             opening = ask("create", owner, scope=self.rules.scope, data=None)
-            return self._hand_out((yield from opened_over(session, opening)))
+            opened = yield from opened_over(session, opening)
+            self._forget_named_sessions()
+            return self._hand_out(opened)
         if session is not None:
             receiving = owner if session.owner != owner else None
             try:
@@ -338,7 +342,8 @@ class VisitFlows:
         return ended
 
     def _forget_named_sessions(self) -> None:
-        """Have the browser forget, too, which sessions it was let into by their names."""
+        """Have the browser forget, too, which sessions it was let into by their names: nobody has them after him."""
+        self.is_unbound = True
         if self.rules.external is not None:
             # A name that was bound in this request goes as well: its cookie is among the headers that are not sent.
             kept = (header for header in self.further_headers if header[0] != "Set-Cookie")
@@ -451,11 +456,6 @@ class VisitFlows:
             sent.append(("Clear-Site-Data", http.CLEAR_SITE_DATA))
         sent += self.further_headers
         return sent
-
-    @property
-    def has_logged_out(self) -> bool:
-        """Whether the visitor with whom the request came has logged out; another may have logged in since."""
-        return self._farewell
 
     @property
     def hands_out_token(self) -> bool:
