@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sessionguard import errors
-from sessionguard.adapters.http import CookieSettings, answer_to, is_plain, private_headers, read_token
+from sessionguard.adapters.http import CookieSettings, answer_to, is_plain, is_public, private_headers, read_token
 from sessionguard.errors import ConfigurationError, SessionGuardError
 
 NAME = b"__Host-sg"
@@ -280,3 +280,20 @@ def test_subclass_of_an_error_is_answered_like_it() -> None:
 def test_plain_http_is_told_only_where_it_is_sure(scheme: str, headers: dict[str, str], plain: bool) -> None:
     """Behind a proxy that does not say what it speaks, nobody is warned of a cookie that may be safe."""
     assert is_plain(scheme, headers.get) is plain
+
+
+@pytest.mark.parametrize(
+    "headers, expected",
+    [
+        ([("Cache-Control", "public")], True),
+        ([("cache-control", "max-age=60, Public")], True),
+        ([("Cache-Control", "max-age=60"), ("Cache-Control", "public")], True),
+        ([("Cache-Control", "private")], False),
+        ([("Cache-Control", "max-age=60, x-public-note")], False),
+        ([("X-Note", "public")], False),
+        ([], False),
+    ],
+)
+def test_t39_only_the_directive_makes_a_response_public(headers: list[tuple[str, str]], expected: bool) -> None:
+    """Whatever else is called like it leaves the body free to look at the session, and the response private."""
+    assert is_public(headers) is expected

@@ -236,10 +236,7 @@ class _Response:
 
     def _dressed(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         flows = self._visit.flows
-        if not flows.is_used:
-            # The body may still be made, by code that looks at the session when the headers are gone.
-            flows.is_barred = self._is_whole or _is_for_everybody(headers)
-            flows.is_used = not flows.is_barred
+        flows.begin_body(may_look=not (self._is_whole or _has_length(headers) or http.is_public(headers)))
         dressed = self._visit.private(headers)
         if flows.hands_out_token:
             self._warn()
@@ -290,10 +287,6 @@ class _Response:
         return context.enter(self._visit.session, self._visit.flows.resolved)
 
 
-def _is_for_everybody(headers: Iterable[tuple[str, str]]) -> bool:
-    """Tell whether the response is whole, as its length is known, or said to be the same for everybody."""
-    for name, value in headers:
-        lowered = name.lower()
-        if lowered == "content-length" or (lowered == "cache-control" and "public" in value.lower()):
-            return True
-    return False
+def _has_length(headers: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether the response is whole, as its length is known."""
+    return any(name.lower() == "content-length" for name, _ in headers)

@@ -140,10 +140,7 @@ class HttpExchange:
     def _dressed(self, start: Message, headers: list[http.Header]) -> Message:
         """Give `start`, whose headers are `headers`, with those of the session if the response depends on it."""
         flows = self._visit.flows
-        if not flows.is_used:
-            # The body may still be made, by code that looks at the session when the headers are gone.
-            flows.is_used = _is_streamed(start["status"], headers) and not _is_public(headers)
-            flows.is_barred = not flows.is_used
+        flows.begin_body(may_look=_is_streamed(start["status"], headers) and not http.is_public(headers))
         if flows.is_barred:
             return start
         if flows.hands_out_token and _is_secure_cookie(flows.rules.transport) and self._is_plain():
@@ -158,10 +155,6 @@ def _is_streamed(status: int, headers: list[http.Header]) -> bool:
     if status in _WITHOUT_BODY:
         return False
     return "content-length" not in [name.lower() for name, _ in headers]
-
-
-def _is_public(headers: list[http.Header]) -> bool:
-    return any(name.lower() == "cache-control" and "public" in value.lower() for name, value in headers)
 
 
 def _is_secure_cookie(transport: http.Transport) -> bool:

@@ -205,10 +205,7 @@ def _dressed(request: HttpRequest, session: VisitedSession, response: HttpRespon
     """Give `response` with the headers that every use of a session demands."""
     flows = session.visit.flows
     if response.streaming and not isinstance(response, FileResponse):
-        if not flows.is_used:
-            # The body is still to be made, by code that may look at the session when the headers are gone.
-            flows.is_barred = "public" in response.get("Cache-Control", "").lower()
-            flows.is_used = not flows.is_barred
+        flows.begin_body(may_look=not http.is_public(response.items()))
         interval = guards.place().check_interval
         if interval is not None and not flows.is_barred:
             cut_off(response, session, interval, is_asgi=isinstance(request, ASGIRequest))

@@ -108,10 +108,7 @@ class GuardedSessionInterface(SessionInterface):
         flows = session.visit.flows
         flows.is_used |= session.accessed
         if response.is_streamed and not response.direct_passthrough:
-            if not flows.is_used:
-                # The body is still to be made, by code that may look at the session when the headers are gone.
-                flows.is_barred = response.cache_control.public is True
-                flows.is_used = not flows.is_barred
+            flows.begin_body(may_look=not http.is_public(response.headers))
             if flows.is_used and self._check_interval is not None:
                 pieces = cast(Iterable[bytes], response.response)
                 response.response = streaming.looked_after(pieces, session.visit, self._check_interval)

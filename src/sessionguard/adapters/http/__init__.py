@@ -4,7 +4,7 @@ Everything here is a pure function of its arguments.
 """
 
 from sessionguard.adapters.http.answers import ANSWERS, Answer, answer_to
-from sessionguard.adapters.http.caching import CLEAR_SITE_DATA, private_headers
+from sessionguard.adapters.http.caching import CLEAR_SITE_DATA, is_public, private_headers
 from sessionguard.adapters.http.cookies import CookieSettings, read_token
 from sessionguard.adapters.http.plainness import is_plain, warn_of_lost_cookie
 from sessionguard.adapters.http.presented import NOTHING, Header, Presented, Transport
@@ -22,6 +22,7 @@ __all__ = [
     "Transport",
     "answer_to",
     "is_plain",
+    "is_public",
     "private_headers",
     "read_token",
     "warn_of_lost_cookie",

@@ -34,3 +34,9 @@ def private_headers(headers: Iterable[Header], request_header: str = "Cookie") -
     kept.append(("Vary", ", ".join([*vary, request_header])))
     kept.append(("Cache-Control", cache_control))
     return kept
+
+
+def is_public(headers: Iterable[Header]) -> bool:
+    """Tell whether the response says that shared caches may keep it, so that it must be the same for everybody."""
+    values = [value for name, value in headers if name.lower() == "cache-control"]
+    return any(part.strip().lower() == "public" for value in values for part in value.split(","))

@@ -442,6 +442,11 @@ class VisitFlows:
 
     # Answering
 
+    def begin_body(self, *, may_look: bool) -> None:
+        """Decide, as the headers go, whether a body that is still to be made may look at the session first."""
+        if not self.is_used:
+            self.is_used, self.is_barred = may_look, not may_look
+
     def private(self, headers: Iterable[http.Header], expires: datetime | None) -> list[http.Header]:
         """Give the headers to send instead of `headers`; `expires` is for a token that is handed out."""
         if not self.is_used:
