@@ -251,21 +251,24 @@ def test_another_session_interface_is_noticed() -> None:
         extension.logout()
 
 
-def test_another_session_interface_serves_its_own_views(caplog: pytest.LogCaptureFixture) -> None:
+def test_another_session_interface_serves_its_own_views(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """A view that asks nothing of the extension runs with whatever interface there is since; log and doctor tell."""
     app = Flask("app")
     app.secret_key = "k"
     theirs = app.session_interface
-    SessionGuardExtension(app, SessionGuard.open("memory://"))
+    guard = SessionGuard.open(f"sqlite:///{tmp_path}/sessions.db", sweep_interval=None)
+    guard.create("ana")
+    SessionGuardExtension(app, guard)
     app.session_interface = theirs
     app.add_url_rule("/", view_func=lambda: str(session.get("a")))
     assert [app.test_client().get("/").text for _ in range(2)] == ["None", "None"]
-    (told,) = caplog.messages
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "sessionguard.adapters"]
     assert "app.session_interface is flask.sessions.SecureCookieSessionInterface" in told
     assert "take out what sets it" in told
     examined = app.test_cli_runner().invoke(args=["sessionguard", "doctor"])
     assert "flask.sessions.SecureCookieSessionInterface" in examined.output
     assert examined.exit_code != 0
+    guard.close()
 
 
 def test_other_extensions_learn_the_cookie_from_the_interface() -> None:
