@@ -46,6 +46,18 @@ def test_refused_request_from_before_a_login_opens_nothing_afterwards(stage: Sta
     assert (owned.owner, owned.data) == ("ana", {"cart": ["lamp"]})
 
 
+@pytest.mark.parametrize("query", [b"", b"_sid=7"])
+def test_named_session_of_before_a_login_is_not_opened(stage: Stage, query: bytes) -> None:
+    """Of the visitor who is the owner by now, nobody would find it again."""
+    ids = ExternalIds(policy=Select())
+    late = _late(stage, external=ids)
+    flows = ExternalFlows(ids, late.flows, NamingRequest(method="POST", carried=Carried(query=query)))
+    with pytest.raises(SessionEndedError, match="login"):
+        late.run(flows.new_session())
+    assert list(stage.guard.sessions(scope=ids.scope)) == []
+    assert _SETS_COOKIE not in dict(late.private([]))
+
+
 def test_token_of_before_the_refusal_is_not_handed_out(stage: Stage) -> None:
     """The request had renewed it, and then somebody logged in with the session."""
     visitor = stage.guard.create()

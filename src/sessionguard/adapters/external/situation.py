@@ -116,12 +116,19 @@ class Situation:
         return Principal(caller, is_authenticated=True)
 
     def required_principal(self) -> Flow[Principal]:
-        """Give whose session is to be opened; a stranger becomes a visitor without a name, known by a cookie."""
+        """Give whose session is to be opened; a stranger becomes a visitor without a name, known by a cookie.
+
+        Raises:
+            SessionEndedError: somebody has logged in with the visitor's session since this request loaded it.
+        """
         principal = yield from self.principal()
-        if principal is None:
-            visitor: Session = yield from self.visit.opened()
-            principal = Principal(visitor.owner, is_authenticated=False)
-        return principal
+        if principal is not None and principal.is_authenticated:
+            return principal
+        visitor: Session = yield from self.visit.opened()
+        if not visitor.is_new:
+            # Of the former owner, what is opened would be found by nobody.
+            yield from self.visit.check_still_ours(visitor)
+        return Principal(visitor.owner, is_authenticated=False)
 
     def check_same_site(self) -> None:
         """Refuse what another site's page has a browser send.

@@ -260,7 +260,7 @@ class VisitFlows:
             self.fields.empty()
             self.fields.discard()
 
-    def _check_still_ours(self, session: Session) -> Flow[None]:
+    def check_still_ours(self, session: Session) -> Flow[None]:
         """Ask whether the anonymous `session` is the visitor's still, where what follows would not find out itself.
 
         Raises:
@@ -332,7 +332,7 @@ class VisitFlows:
         # The server first: if it cannot be told, the error leaves the cookie, and the visitor can try again.
         ended: Session | None = None if session is None else (yield from ask("end", session))
         if session is not None and ended is None and is_anonymous(session.owner):
-            yield from self._check_still_ours(session)
+            yield from self.check_still_ours(session)
         self._session = self._token = None
         self._farewell = True
         self._forget_named_sessions()
@@ -364,7 +364,7 @@ class VisitFlows:
         visitor = yield from self.opened()
         if is_anonymous(visitor.owner) and not visitor.is_new:
             # Of the former owner, it would be found by nobody. A login between this and the next call is not noticed.
-            yield from self._check_still_ours(visitor)
+            yield from self.check_still_ours(visitor)
         session: Session = yield from ask("create", visitor.owner, scope=kind, data=data)
         return session
 
