@@ -91,6 +91,17 @@ def test_who_does_not_come_keeps_no_seat(session: Session) -> None:
     assert actives(session) == 1
 
 
+def test_a_login_goes_on_however_often_others_are_given_its_seat(session: Session) -> None:
+    """Many who log in as one owner at once take each other's seats; each of them comes to his end."""
+    arriving = login(session, NEWEST)
+    for _ in range(5):
+        scripts(arriving, "announce")
+        arriving.step()
+        scripts(opening(session, NEWEST)[1])
+    assert arriving.finish().outcome is Outcome.DONE
+    assert actives(session) == 1
+
+
 def test_a_seat_that_was_taken_anew_is_not_taken_away_with_the_former_one(session: Session) -> None:
     """Between being barred and losing its seat a login may take another one, which then counts."""
     arriving = login(session, ONE)

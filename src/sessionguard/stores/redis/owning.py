@@ -26,7 +26,9 @@ from sessionguard.stores.redis.limiting import REMEMBERED_MS, LimitedAsk, fetche
 from sessionguard.stores.redis.openings import NO_LIMIT, Home, identify
 
 _NOTE_HOLDS_US: Final = 3_600_000_000
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 64
+"""How often a login asks for a seat anew that others were given before it could be taken."""
+_LAPSES: Final = 3
 _NEWEST: Final = 2**53
 _PAGE: Final = 100
 
@@ -85,6 +87,7 @@ def _rotated_elsewhere(home: Home, command: c.Rotate, owner: str, home_tag: str)
     if reply[2] != b"unannounced":
         return (yield from _judged(home, command, home_tag, reply))
     ended: list[SessionRecord] = []
+    lapses = 0
     for _ in range(_ATTEMPTS):
         _, _, _, kept_ms, scope, is_own, barred = reply
         limit = None if is_own else command.at_most
@@ -99,8 +102,15 @@ def _rotated_elsewhere(home: Home, command: c.Rotate, owner: str, home_tag: str)
                 seat = f"{noted}:{command.session_id}:{scope.decode()}"
                 yield home.call("vacate", home_tag, None, owner, seat)
             return _with_ended(changed, ended)
+        # Either its seat was given to others who logged in at the same time, one of whom comes to his end each time; or
+        # the note has lapsed already.
+        lapses += reply[6] == barred
+        if lapses == _LAPSES:
+            raise StoreUnavailableError(
+                "redis", "rotate", "the clocks of its servers are more than an hour apart; let NTP set them"
+            )
     raise StoreUnavailableError(
-        "redis", "rotate", "the clocks of its servers are more than an hour apart; let NTP set them"
+        "redis", "rotate", f"others who logged in as this owner took its place {_ATTEMPTS} times; try again"
     )
 
 
