@@ -32,7 +32,7 @@ def pins(path: Path) -> dict[str, str]:
             found |= pins(path.parent / line.removeprefix("-r "))
         elif line and not line.startswith("#"):
             name, _, version = line.partition("==")
-            found[distribution(name)] = version
+            found[distribution(name)] = version.partition(";")[0]
     return found
 
 
